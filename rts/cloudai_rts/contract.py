@@ -1,0 +1,54 @@
+"""Names that the processes share: API group, labels, annotations, reasons, object names.
+
+They stand here once because a label that the operator writes and the scheduler reads is an interface: spelled in
+two places it would break silently.
+"""
+
+from typing import Final
+
+GROUP: Final = "cloudai.dev"
+VERSION: Final = "v1alpha1"
+API_VERSION: Final = f"{GROUP}/{VERSION}"
+KIND: Final = "Task"
+PLURAL: Final = "tasks"
+
+SCHEDULER_NAME: Final = "cloudai-scheduler"
+OPERATOR_NAME: Final = "cloudai-operator"
+OPTIMIZER_NAME: Final = "cloudai-optimizer"
+NAMESPACE: Final = "cloudai-system"
+
+LABEL_TASK: Final = "cloudai.dev/task"
+LABEL_TASK_TYPE: Final = "cloudai.dev/task-type"
+LABEL_ATTEMPT: Final = "cloudai.dev/attempt"
+LABEL_BOUND_BY: Final = "cloudai.dev/bound-by"
+
+ANNOTATION_ARRIVAL: Final = "cloudai.dev/arrival"
+ANNOTATION_DEADLINE: Final = "cloudai.dev/deadline"
+ANNOTATION_DEADLINE_SOURCE: Final = "cloudai.dev/deadline-source"
+ANNOTATION_REFERENCE_RUNTIME: Final = "cloudai.dev/reference-runtime-seconds"
+ANNOTATION_RUNTIME_LOG_SD: Final = "cloudai.dev/runtime-log-sd"
+ANNOTATION_TASK_TYPE: Final = "cloudai.dev/task-type"
+ANNOTATION_FINISH_BY: Final = "cloudai.dev/finish-by"
+ANNOTATION_FINISH_WITHIN: Final = "cloudai.dev/finish-within"
+ANNOTATION_EXPECTED_RUNTIME: Final = "cloudai.dev/expected-runtime"
+ANNOTATION_DECISION: Final = "cloudai.dev/decision"
+
+PARAMETERS_CONFIG_MAP: Final = "cloudai-parameters"
+PARAMETERS_KEY: Final = "ga_output.json"
+
+DEFAULT_GPU_RESOURCE: Final = "nvidia.com/gpu"
+LABEL_GPU_PRODUCT: Final = "nvidia.com/gpu.product"
+LABEL_GPU_SHARING: Final = "nvidia.com/gpu.sharing-strategy"
+LABEL_INSTANCE_TYPE: Final = "node.kubernetes.io/instance-type"
+LABEL_HOSTNAME: Final = "kubernetes.io/hostname"
+
+# A kubelet that refuses a pod it was given sets one of these as the pod's reason, or "OutOf<resource>".
+REJECTION_REASONS: Final = frozenset({"UnexpectedAdmissionError", "TopologyAffinityError", "NodeAffinity"})
+REJECTION_PREFIX: Final = "OutOf"
+
+DECISION_MAX_BYTES: Final = 2048
+
+
+def is_kubelet_rejection(reason: str) -> bool:
+    """Tell whether a failed pod's `status.reason` means the kubelet refused to start it at all."""
+    return reason in REJECTION_REASONS or reason.startswith(REJECTION_PREFIX)

@@ -1,0 +1,63 @@
+"""Whether a task should wait for a better node than the best one free now: model equation (4).
+
+A deferral has one end, fixed when it begins. Waiting is only ever worth it while some node that could serve the task is
+occupied: on an idle cluster nothing can get better, and a task that waited there would wait for ever.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from cloudai_rts.arrays import BoolArray, FloatArray, IntArray
+from cloudai_rts.lateness import late_probability
+from cloudai_rts.parameters import Lateness, Runtime
+from cloudai_rts.prediction import load_curve
+from cloudai_rts.task import Task
+
+COLD_TYPICAL_LOAD: Final = 0.5
+WAIT_SHARE: Final = 0.5
+RECHECK_SECONDS: Final = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """The best that waiting could bring: P*_i and E*_i (seconds) on the best class at its typical load."""
+
+    late_probability: float
+    predicted_runtime: float
+
+
+def promise(
+    task: Task,
+    u: FloatArray,
+    class_index: IntArray,
+    eligible: BoolArray,
+    typical_load: FloatArray,
+    runtime: Runtime,
+    load_scale: float,
+    now: float,
+) -> Promise | None:
+    """P*_i over the classes that hold an eligible node: one that passes every filter but free resources.
+
+    `u` and `typical_load` are by class, `class_index` and `eligible` by node. None where no node is eligible.
+    """
+    classes = np.unique(class_index[eligible])
+    if not len(classes):
+        return None
+    curve = load_curve(typical_load[classes], runtime.Kappa, runtime.Mu, load_scale)
+    log_runtime = math.log(task.reference_runtime) + u[classes] + np.log(curve)
+    best = int(np.argmin(log_runtime))
+    probability = late_probability(log_runtime[best : best + 1], task.slack(now), task.log_sd)
+    return Promise(float(probability[0]), float(np.exp(log_runtime[best])))
+
+
+def should_defer(late: float, harm: float, best: Promise, weights: Lateness) -> bool:
+    """P_ij - P*_i + psi H_ij > delta   (4)."""
+    return late - best.late_probability + weights.Psi * harm > weights.Delta
+
+
+def wait_until(begun: float, deadline: float, best_runtime: float) -> float:
+    """When a deferral that began at `begun` ends: t0 + .5 max(0, D - t0 - E*), seconds since the epoch."""
+    return begun + WAIT_SHARE * max(0.0, deadline - begun - best_runtime)

@@ -1,0 +1,207 @@
+"""A fleet as a struct of arrays: all nodes' capacity, requests, use and class, one entry a node.
+
+Scores are computed over all nodes at once, so nodes are columns of matrices rather than objects. Resources are
+integers (millicores, bytes, devices), because sums of float cores would drift and a full node would look free.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from cloudai_rts.arrays import BoolArray, FloatArray, IntArray
+
+CPU: Final = "cpu"
+MEMORY: Final = "memory"
+STORAGE: Final = "ephemeral-storage"
+PODS: Final = "pods"
+_FIXED: Final = (CPU, MEMORY, STORAGE, PODS)
+_FIRST_SLOTS: Final = 64
+
+Resources = Mapping[str, int]
+"""Amounts by resource name: cpu in millicores, memory and storage in bytes, all else in devices."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSpec:
+    """What the model knows of one node apart from what runs there."""
+
+    name: str
+    allocatable: Resources
+    node_class: str
+    has_gpu: bool = False
+    shared_gpu_resource: str = ""
+
+
+class Fleet:
+    """The nodes of a cluster: a node is a slot, slots are reused after `remove`, `present` tells which are in use.
+
+    Matrices are `[resources, slots]`, so that one resource of all nodes is contiguous. `topology` grows whenever a
+    slot, a capacity or a class changes: what depends on those only can be kept until then.
+    """
+
+    def __init__(self) -> None:
+        self.resources: list[str] = list(_FIXED)
+        self.names: list[str] = []
+        self.topology = 0
+        self._columns = {name: index for index, name in enumerate(_FIXED)}
+        self._slots: dict[str, int] = {}
+        self._free_slots: list[int] = []
+        self._classes: dict[str, int] = {}
+        shape = (len(_FIXED), _FIRST_SLOTS)
+        self._allocatable: IntArray = np.zeros(shape, np.int64)
+        self._requested: IntArray = np.zeros(shape, np.int64)
+        self._unrequested_use: IntArray = np.zeros(shape, np.int64)  # measured use beyond requests
+        self._per_unit_load: FloatArray = np.zeros(shape, np.float64)  # 1 / allocatable where it counts for load
+        self._load_columns: set[int] = {self._columns[CPU], self._columns[MEMORY]}
+        self._present: BoolArray = np.zeros(_FIRST_SLOTS, np.bool_)
+        self._has_gpu: BoolArray = np.zeros(_FIRST_SLOTS, np.bool_)
+        self._class_index: IntArray = np.zeros(_FIRST_SLOTS, np.int64)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def present(self) -> BoolArray:
+        """Which slots are nodes that exist now."""
+        return self._present[: len(self.names)]
+
+    @property
+    def has_gpu(self) -> BoolArray:
+        """Which nodes carry GPUs."""
+        return self._has_gpu[: len(self.names)]
+
+    @property
+    def class_index(self) -> IntArray:
+        """Each node's class, an index into `class_names`."""
+        return self._class_index[: len(self.names)]
+
+    @property
+    def class_names(self) -> list[str]:
+        """Node classes in the order of their indices."""
+        return list(self._classes)
+
+    def slot(self, name: str) -> int | None:
+        """Slot of a node, None where there is no such node."""
+        return self._slots.get(name)
+
+    def column(self, resource: str) -> int:
+        """Index of a resource; one never seen before gets an index, with capacity 0 everywhere."""
+        found = self._columns.get(resource)
+        if found is not None:
+            return found
+        self._columns[resource] = len(self.resources)
+        self.resources.append(resource)
+        for name in ("_allocatable", "_requested", "_unrequested_use", "_per_unit_load"):
+            setattr(self, name, np.pad(getattr(self, name), ((0, 1), (0, 0))))
+        return self._columns[resource]
+
+    def put(self, node: NodeSpec) -> int:
+        """Add a node or bring its capacity and class up to date; its requests stay. Returns its slot."""
+        amounts = {self.column(resource): amount for resource, amount in node.allocatable.items()}
+        slot = self._slots.get(node.name)
+        if slot is None:
+            slot = self._new_slot(node.name)
+        self._allocatable[:, slot] = 0
+        self._per_unit_load[:, slot] = 0.0
+        for column, amount in amounts.items():
+            self._allocatable[column, slot] = amount
+        counted = {self._columns[CPU], self._columns[MEMORY]}
+        if node.shared_gpu_resource:
+            # A whole GPU that is busy says nothing about its free neighbour: GPUs count only where they are shared.
+            counted.add(self.column(node.shared_gpu_resource))
+            self._load_columns |= counted
+        for column in counted:
+            if self._allocatable[column, slot] > 0:
+                self._per_unit_load[column, slot] = 1.0 / float(self._allocatable[column, slot])
+        self._has_gpu[slot] = node.has_gpu
+        self._class_index[slot] = self._classes.setdefault(node.node_class, len(self._classes))
+        self.topology += 1
+        return slot
+
+    def remove(self, name: str) -> None:
+        """Forget a node and whatever was requested there; unknown names are ignored."""
+        slot = self._slots.pop(name, None)
+        if slot is None:
+            return
+        self._present[slot] = False
+        for matrix in (self._allocatable, self._requested, self._unrequested_use):
+            matrix[:, slot] = 0
+        self._per_unit_load[:, slot] = 0.0
+        self._free_slots.append(slot)
+        self.topology += 1
+
+    def request(self, slot: int, amounts: Resources, sign: int = 1) -> None:
+        """Count a pod's requests on a node (`sign=-1`: give them back)."""
+        for resource, amount in amounts.items():
+            self._requested[self.column(resource), slot] += sign * amount
+
+    def set_use(self, slot: int, measured: Resources) -> None:
+        """Take a fresh sample of what is really used; resources not named fall back to their requests."""
+        self._unrequested_use[:, slot] = 0
+        for resource, amount in measured.items():
+            column = self.column(resource)
+            self._unrequested_use[column, slot] = amount - self._requested[column, slot]
+
+    def allocatable(self, resource: str) -> IntArray:
+        """Capacity of all nodes for pods, `[slots]`."""
+        return self._allocatable[self.column(resource), : len(self.names)]
+
+    def requested(self, resource: str) -> IntArray:
+        """Requests of every bound and assumed pod on all nodes, `[slots]`."""
+        return self._requested[self.column(resource), : len(self.names)]
+
+    def available(self, resource: str) -> IntArray:
+        """C_j^avail and its like: allocatable minus requested, `[slots]`; negative on an over-committed node."""
+        return self.allocatable(resource) - self.requested(resource)
+
+    def fits(self, amounts: Resources) -> BoolArray:
+        """EDD 3.3: nodes whose free amount covers every request; resources not asked for are skipped."""
+        fits: BoolArray = self.present.copy()
+        for resource, amount in amounts.items():
+            if amount > 0:
+                fits &= self.available(resource) >= amount
+        return fits
+
+    def could_fit(self, amounts: Resources) -> BoolArray:
+        """Nodes whose whole capacity covers the request: the most that waiting could ever free."""
+        fits: BoolArray = self.present.copy()
+        for resource, amount in amounts.items():
+            if amount > 0:
+                fits &= self.allocatable(resource) >= amount
+        return fits
+
+    def load(self, amounts: Resources | None = None) -> FloatArray:
+        """L_j; with a request L'_ij, the load with this task on it. May exceed 1; 0 where nothing is allocatable."""
+        width = len(self.names)
+        added = {} if amounts is None else {self._columns.get(name, -1): amount for name, amount in amounts.items()}
+        load: FloatArray = np.zeros(width, np.float64)
+        for column in self._load_columns:
+            used = self._requested[column, :width] + self._unrequested_use[column, :width]
+            used += added.get(column, 0)
+            np.maximum(load, used * self._per_unit_load[column, :width], out=load)
+        return load
+
+    def busy(self) -> BoolArray:
+        """Nodes on which anything is requested: only such a node can become better by waiting."""
+        return np.asarray(self._requested[:, : len(self.names)].any(axis=0))
+
+    def _new_slot(self, name: str) -> int:
+        if self._free_slots:
+            slot = self._free_slots.pop()
+            self.names[slot] = name
+        else:
+            slot = len(self.names)
+            self.names.append(name)
+            if slot >= len(self._present):
+                self._grow(len(self._present))
+        self._slots[name] = slot
+        self._present[slot] = True
+        return slot
+
+    def _grow(self, extra: int) -> None:
+        for name in ("_allocatable", "_requested", "_unrequested_use", "_per_unit_load"):
+            setattr(self, name, np.pad(getattr(self, name), ((0, 0), (0, extra))))
+        for name in ("_present", "_has_gpu", "_class_index"):
+            setattr(self, name, np.pad(getattr(self, name), (0, extra)))

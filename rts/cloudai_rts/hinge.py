@@ -1,0 +1,68 @@
+"""The scoring rule of the source document, `hinge`: EDD 3.5 to 3.8, over all candidate nodes at once."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from cloudai_rts.arrays import FloatArray
+from cloudai_rts.parameters import Document, Theta
+from cloudai_rts.task import Task
+
+
+@dataclass(frozen=True, slots=True)
+class HingeNodes:
+    """The candidate nodes, one entry each: what is available before this task, load, affinity and penalty."""
+
+    cpu: FloatArray
+    memory: FloatArray
+    gpu: FloatArray
+    load: FloatArray
+    affinity: FloatArray
+    penalty: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class HingeScores:
+    """Predicted run time (seconds) and final risk of each candidate."""
+
+    predicted_runtime: FloatArray
+    risk: FloatArray
+
+
+def learned_scores(task_type: str, names: list[str], document: Document) -> tuple[FloatArray, FloatArray]:
+    """Affinity[type][j] and Penalty[j] for the named nodes; 0 for cells without samples."""
+    row = document.AffinityMatrix.get(task_type, {})
+    affinity = np.array([row.get(name, 0.0) for name in names], np.float64)
+    penalty = np.array([document.PenaltyVector.get(name, 0.0) for name in names], np.float64)
+    return affinity, penalty
+
+
+def predict_runtime(task: Task, nodes: HingeNodes, theta: Theta) -> FloatArray:
+    """E_ij = tau_i (1 + th1 C_i/C_j + th2 M_i/M_j + th3 G_i/G_j + th4 L_j)   (EDD 3.5)."""
+    return task.reference_runtime * (
+        1.0
+        + theta.Theta1 * _ratio(task.cpu, nodes.cpu)
+        + theta.Theta2 * _ratio(task.memory, nodes.memory)
+        + theta.Theta3 * _ratio(task.gpu, nodes.gpu)
+        + theta.Theta4 * nodes.load
+    )
+
+
+def score(task: Task, nodes: HingeNodes, document: Document, now: float) -> HingeScores:
+    """Return R^final_ij for all candidates (EDD 3.6-3.8). `now` in seconds since the epoch."""
+    predicted = predict_runtime(task, nodes, document.Theta)
+    if task.deadline is None:
+        delay = np.zeros_like(predicted)
+    else:
+        # (EDD 3.6) F = A + E; a task that has waited cannot finish before now + E. Differences of epoch seconds
+        # are taken before anything is added, so that no precision is lost.
+        delay = np.maximum(0.0, predicted - (task.deadline - max(now, task.arrival)))
+    base = document.Risk.Alpha * delay + document.Risk.Beta * nodes.load  # (EDD 3.7)
+    return HingeScores(predicted, base - nodes.affinity + nodes.penalty)  # (EDD 3.8)
+
+
+def _ratio(requested: float, available: FloatArray) -> FloatArray:
+    """Request over what is available; a request of 0 weighs nothing, whatever is available."""
+    if requested <= 0:
+        return np.zeros_like(available)
+    return np.divide(requested, available, out=np.full_like(available, np.inf), where=available > 0)

@@ -1,0 +1,96 @@
+"""The default scoring rule, `lateness`: the risk of finishing late as a probability (model equations (2), (2a), (3)).
+
+A point estimate treats "one second early" as "one hour early". Here the spread of the run time counts, and so does the
+lateness that a task would cause to those already running on the node.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from cloudai_rts.arrays import BoolArray, FloatArray, IntArray
+from cloudai_rts.normal import phi_cdf, phi_pdf
+from cloudai_rts.parameters import Lateness, Runtime
+from cloudai_rts.prediction import load_curve, load_curve_slope
+from cloudai_rts.task import Task
+
+MIN_REMAINING_SHARE: Final = 0.15
+"""A task that has outlived its prediction still has this share of it to go: it will not end this instant."""
+MIN_SLACK_SECONDS: Final = 1e-3
+
+
+@dataclass(frozen=True, slots=True)
+class LatenessNodes:
+    """The candidate nodes, one entry each.
+
+    `log_runtime` is ln E_ij (seconds), `load` L_j, `load_after` L'_ij, `harm` h_j of (2a), `has_gpu` the nodes with
+    GPUs, `preference` the user's soft wishes in 0..1, None where there are none.
+    """
+
+    log_runtime: FloatArray
+    load: FloatArray
+    load_after: FloatArray
+    harm: FloatArray
+    has_gpu: BoolArray
+    preference: FloatArray | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LatenessScores:
+    """Probability of being late, harm to others (before psi) and risk of each candidate."""
+
+    late_probability: FloatArray
+    harm: FloatArray
+    risk: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class RunningTasks:
+    """Tasks with a deadline that run now, one entry each; `node` is the index of the node it runs on.
+
+    `predicted` and `elapsed` in seconds, `slack` = deadline - now in seconds, `log_sd` sigma_r.
+    """
+
+    node: IntArray
+    predicted: FloatArray
+    elapsed: FloatArray
+    slack: FloatArray
+    log_sd: FloatArray
+
+
+def late_probability(log_runtime: FloatArray, slack: float, log_sd: float) -> FloatArray:
+    """P_ij = Phi((ln E_ij - ln(D_i - now)) / sigma_i); 1 once the deadline is past   (2)."""
+    if slack == np.inf:
+        return np.zeros_like(log_runtime)
+    if slack <= MIN_SLACK_SECONDS:
+        return np.ones_like(log_runtime)
+    return phi_cdf((log_runtime - np.log(slack)) / log_sd)
+
+
+def harm(running: RunningTasks, load: FloatArray, runtime: Runtime, load_scale: float) -> FloatArray:
+    """h_j = f'(L_j)/f(L_j) sum_r phi(z_r)/sigma_r: lateness that one more unit of load causes on each node   (2a).
+
+    z_r = (ln rem_r - ln slack_r) / sigma_r with rem_r = max(E_r - elapsed, .15 E_r). Who is late already cannot be
+    made later: such tasks weigh nothing. `load` is by node; returns one number a node.
+    """
+    remaining = np.maximum(running.predicted - running.elapsed, MIN_REMAINING_SHARE * running.predicted)
+    alive = running.slack > MIN_SLACK_SECONDS
+    z = (np.log(remaining[alive]) - np.log(running.slack[alive])) / running.log_sd[alive]
+    weight = phi_pdf(z) / running.log_sd[alive]
+    total = np.bincount(running.node[alive], weights=weight, minlength=len(load)).astype(np.float64)
+    slope = load_curve_slope(load, runtime.Kappa, runtime.Mu, load_scale)
+    return slope / load_curve(load, runtime.Kappa, runtime.Mu, load_scale) * total
+
+
+def score(task: Task, nodes: LatenessNodes, weights: Lateness, now: float) -> LatenessScores:
+    """Return R_ij of (3) for all candidates; lower is better. `now` in seconds since the epoch."""
+    probability = late_probability(nodes.log_runtime, task.slack(now), task.log_sd)
+    harm_ij = nodes.harm * (nodes.load_after - nodes.load)
+    risk = weights.Alpha * (probability + weights.Psi * harm_ij) + weights.Beta * nodes.load
+    risk += weights.Eta * (nodes.log_runtime - nodes.log_runtime.min())  # tau cancels: a wrong scale costs nothing
+    if task.gpu <= 0:
+        risk += weights.Zeta * nodes.has_gpu  # GPU nodes are kept for those who ask for GPUs
+    if nodes.preference is not None:
+        risk += weights.Rho * (1.0 - nodes.preference)
+    return LatenessScores(probability, harm_ij, risk)

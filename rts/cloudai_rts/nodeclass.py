@@ -1,0 +1,38 @@
+"""The class of a node: machines that run one type of task equally fast share one name, and one learned factor."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from cloudai_rts.contract import (
+    DEFAULT_GPU_RESOURCE,
+    LABEL_GPU_PRODUCT,
+    LABEL_GPU_SHARING,
+    LABEL_INSTANCE_TYPE,
+)
+
+_GIB: Final = 1 << 30
+_NOT_SHARED: Final = frozenset({"", "none"})
+
+
+def node_class(
+    labels: Mapping[str, str], cpu_millicores: int, memory_bytes: int, product_label: str = LABEL_GPU_PRODUCT
+) -> str:
+    """GPU product (and sharing strategy), else instance type, else `<cores>c-<GiB>g`."""
+    product = labels.get(product_label)
+    if product:
+        sharing = labels.get(LABEL_GPU_SHARING, "")
+        return product if sharing in _NOT_SHARED else f"{product}/{sharing}"
+    instance_type = labels.get(LABEL_INSTANCE_TYPE)
+    return instance_type or f"{cpu_millicores // 1000}c-{round(memory_bytes / _GIB)}g"
+
+
+def is_shared(labels: Mapping[str, str]) -> bool:
+    """Whether several pods share one GPU of this node, so that its use counts for the node's load."""
+    return labels.get(LABEL_GPU_SHARING, "") not in _NOT_SHARED
+
+
+def class_for(node_class_name: str, gpu_resource: str) -> str:
+    """Name the class for a task: a slice (`nvidia.com/mig-1g.5gb`) of a product is another machine than the product."""
+    if gpu_resource in {"", DEFAULT_GPU_RESOURCE}:
+        return node_class_name
+    return f"{node_class_name}/{gpu_resource.rpartition('/')[2]}"

@@ -1,0 +1,48 @@
+"""The order of the queue: priority, then those who can still make it before those who cannot, then the deadline.
+
+A pod without a deadline gets a virtual one, so that it never starves behind Tasks, and a hopeless task that has waited
+long enough is treated like the others, so that it does not starve either (model.md 3.3).
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+VIRTUAL_DEADLINE_SECONDS: Final = 300.0
+HOPELESS_PATIENCE_SECONDS: Final = 600.0
+
+OrderKey = tuple[int, int, float, float]
+"""(-priority, 1 if hopeless, deadline, enqueued): the smallest is served first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the order of one pod rests on; times in seconds since the epoch, `best_runtime` in seconds.
+
+    `best_runtime` is min E over the statically allowed nodes at load 0 (0 where unknown: never hopeless).
+    """
+
+    priority: int
+    deadline: float | None
+    enqueued: float
+    best_runtime: float
+
+    def hopeless_from(self) -> float:
+        """The moment from which even the fastest idle node would be too late; never for a pod without a deadline."""
+        return math.inf if self.deadline is None else self.deadline - self.best_runtime
+
+    def is_hopeless(self, now: float) -> bool:
+        """Too late already, and not yet waiting so long that it must be served all the same."""
+        return now > self.hopeless_from() and now - self.enqueued < HOPELESS_PATIENCE_SECONDS
+
+    def key(self, now: float) -> OrderKey:
+        """Return the order key at this moment."""
+        deadline = self.enqueued + VIRTUAL_DEADLINE_SECONDS if self.deadline is None else self.deadline
+        return (-self.priority, int(self.is_hopeless(now)), deadline, self.enqueued)
+
+    def next_change(self, now: float) -> float:
+        """When the key changes next (becoming hopeless, or patience running out); infinite if never again."""
+        if now <= self.hopeless_from():
+            return self.hopeless_from()
+        patience_ends = self.enqueued + HOPELESS_PATIENCE_SECONDS
+        return patience_ends if now < patience_ends else math.inf

@@ -1,0 +1,253 @@
+"""One placement: RTS over the feasible nodes, a deferral where waiting is better, round-robin where RTS cannot decide.
+
+This is EDD 3.9 with the rulings of the model page. The scheduler calls it with the live cluster, a replay with a
+simulated one; nothing here knows which.
+"""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+
+from cloudai_rts import choice, deferral, hinge, lateness, prediction
+from cloudai_rts.arrays import BoolArray, FloatArray, IntArray
+from cloudai_rts.choice import Rotation
+from cloudai_rts.errors import UndecidableError
+from cloudai_rts.fleet import CPU, MEMORY, Fleet, Resources
+from cloudai_rts.nodeclass import class_for
+from cloudai_rts.parameters import HINGE, Document
+from cloudai_rts.task import Task
+
+RTS: Final = "rts"
+ROUND_ROBIN: Final = "round-robin"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """Everything about the nodes that one placement needs besides the fleet.
+
+    `feasible`: nodes that pass every filter now. `eligible`: nodes that pass every filter but free resources and whose
+    whole capacity fits. `harm` is h_j, `typical_load` is by class, `preference` the soft wishes in 0..1 or None.
+    """
+
+    feasible: BoolArray
+    eligible: BoolArray
+    harm: FloatArray
+    typical_load: FloatArray
+    preference: FloatArray | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A node was chosen, and why: what the decision annotation says."""
+
+    slot: int
+    policy: str
+    model: str
+    risk: float | None
+    predicted_runtime: float | None
+    late_probability: float | None
+    load: float
+    fallback_reason: str | None = None
+    runner_up: tuple[int, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Deferred:
+    """Waiting is better than the best node free now; the deferral ends at `until` at the latest (epoch seconds)."""
+
+    until: float
+    late_probability: float
+    promised: float
+    best_slot: int
+
+
+@dataclass(slots=True)
+class Policy:
+    """A parameter document applied to a fleet, with the learned factors kept until either of them changes."""
+
+    fleet: Fleet
+    document: Document
+    mode: str = RTS
+    rotation: Rotation = field(default_factory=Rotation)
+    _topology: int = -1
+    _u: dict[tuple[str, str], FloatArray] = field(default_factory=dict)
+    _v: FloatArray = field(default_factory=lambda: np.zeros(0, np.float64))
+    _learned: dict[str, tuple[FloatArray, FloatArray]] = field(default_factory=dict)
+
+    def use(self, document: Document) -> None:
+        """Switch to another document; the next decision rests on it."""
+        self.document = document
+        self._topology = -1
+
+    def class_factors(self, task: Task) -> FloatArray:
+        """Return u of the task's type by class."""
+        self._refresh()
+        key = (task.type, task.gpu_resource)
+        if key not in self._u:
+            names = [class_for(name, task.gpu_resource) for name in self.fleet.class_names]
+            self._u[key] = prediction.class_factors(task.type, names, self.document.Runtime)
+        return self._u[key]
+
+    def node_factors(self) -> FloatArray:
+        """Return v by node."""
+        self._refresh()
+        return self._v
+
+    def learned_scores(self, task_type: str) -> tuple[FloatArray, FloatArray]:
+        """Affinity and penalty by node, for `hinge`."""
+        self._refresh()
+        if task_type not in self._learned:
+            self._learned[task_type] = hinge.learned_scores(task_type, self.fleet.names, self.document)
+        return self._learned[task_type]
+
+    def best_runtime(self, task: Task, allowed: BoolArray) -> float:
+        """Min E over the allowed nodes at load 0, seconds; 0 where none is allowed. Decides who is hopeless."""
+        if not allowed.any():
+            return 0.0
+        factors = self.class_factors(task)[self.fleet.class_index] + self.node_factors()
+        return task.reference_runtime * float(np.exp(factors[allowed].min()))
+
+    def _refresh(self) -> None:
+        if self._topology != self.fleet.topology:
+            self._topology = self.fleet.topology
+            self._u.clear()
+            self._learned.clear()
+            self._v = prediction.node_factors(self.fleet.names, self.document.Runtime)
+
+
+def place(
+    policy: Policy,
+    task: Task,
+    amounts: Resources,
+    candidates: Candidates,
+    now: float,
+    deferred_until: float | None = None,
+) -> Placed | Deferred:
+    """Choose a node for the task, or defer it. At least one node must be feasible.
+
+    `amounts` are its requests; `now` in seconds since the epoch; `deferred_until` the end of a deferral already begun
+    (it is never moved), None for a task that was not deferred yet.
+    """
+    slots = np.flatnonzero(candidates.feasible)
+    if policy.mode == ROUND_ROBIN:
+        return _round_robin(policy, slots, None)
+    try:
+        if policy.document.model == HINGE:
+            return _place_hinge(policy, task, slots, now)
+        return _place_lateness(policy, task, amounts, slots, candidates, now, deferred_until)
+    except (UndecidableError, ArithmeticError, ValueError, LookupError) as error:
+        # EDD 3.9: whatever keeps RTS from deciding must not keep the task from running.
+        return _round_robin(policy, slots, f"RTS could not decide: {error}"[:200])
+
+
+def _round_robin(policy: Policy, slots: IntArray, reason: str | None) -> Placed:
+    slot = policy.rotation.pick(slots)
+    load = float(policy.fleet.load()[slot])
+    return Placed(slot, ROUND_ROBIN, policy.document.model, None, None, None, load, reason)
+
+
+def _place_hinge(policy: Policy, task: Task, slots: IntArray, now: float) -> Placed:
+    fleet = policy.fleet
+    affinity, penalty = policy.learned_scores(task.type)
+    load = fleet.load()[slots]
+    gpu = fleet.available(task.gpu_resource)[slots] if task.gpu_resource else np.zeros(len(slots))
+    nodes = hinge.HingeNodes(
+        cpu=fleet.available(CPU)[slots] / 1000.0,
+        memory=fleet.available(MEMORY)[slots].astype(np.float64),
+        gpu=gpu.astype(np.float64),
+        load=load,
+        affinity=affinity[slots],
+        penalty=penalty[slots],
+    )
+    scores = hinge.score(task, nodes, policy.document, now)
+    slot = choice.lowest(scores.risk, slots, policy.rotation)
+    at = int(np.searchsorted(slots, slot))
+    late = None if task.deadline is None else float(now + scores.predicted_runtime[at] > task.deadline)
+    return Placed(
+        slot=slot,
+        policy=RTS,
+        model=policy.document.model,
+        risk=float(scores.risk[at]),
+        predicted_runtime=float(scores.predicted_runtime[at]),
+        late_probability=late,
+        load=float(load[at]),
+        runner_up=choice.runner_up(scores.risk, slots, slot),
+    )
+
+
+def _place_lateness(
+    policy: Policy,
+    task: Task,
+    amounts: Resources,
+    slots: IntArray,
+    candidates: Candidates,
+    now: float,
+    deferred_until: float | None,
+) -> Placed | Deferred:
+    fleet, document = policy.fleet, policy.document
+    runtime, weights = document.Runtime, document.Lateness
+    load = fleet.load()[slots]
+    load_after = fleet.load(amounts)[slots]
+    curve = prediction.load_curve(load_after, runtime.Kappa, runtime.Mu, weights.LoadScale)
+    u = policy.class_factors(task)
+    nodes = lateness.LatenessNodes(
+        log_runtime=prediction.log_runtime(
+            task.reference_runtime, u, fleet.class_index[slots], policy.node_factors()[slots], curve
+        ),
+        load=load,
+        load_after=load_after,
+        harm=candidates.harm[slots],
+        has_gpu=fleet.has_gpu[slots],
+        preference=None if candidates.preference is None else candidates.preference[slots],
+    )
+    scores = lateness.score(task, nodes, weights, now)
+    slot = choice.lowest(scores.risk, slots, policy.rotation)
+    at = int(np.searchsorted(slots, slot))
+    waiting = _deferral(policy, task, u, candidates, now, deferred_until, scores, at)
+    if waiting is not None:
+        return Deferred(waiting[0], float(scores.late_probability[at]), waiting[1], slot)
+    return Placed(
+        slot=slot,
+        policy=RTS,
+        model=document.model,
+        risk=float(scores.risk[at]),
+        predicted_runtime=float(np.exp(nodes.log_runtime[at])),
+        late_probability=None if task.deadline is None else float(scores.late_probability[at]),
+        load=float(load[at]),
+        runner_up=choice.runner_up(scores.risk, slots, slot),
+    )
+
+
+def _deferral(
+    policy: Policy,
+    task: Task,
+    u: FloatArray,
+    candidates: Candidates,
+    now: float,
+    deferred_until: float | None,
+    scores: lateness.LatenessScores,
+    at: int,
+) -> tuple[float, float] | None:
+    """End of the deferral and P* of what is waited for, None where the task should be placed now."""
+    if task.deadline is None or now >= task.deadline or (deferred_until is not None and now >= deferred_until):
+        return None
+    if not (policy.fleet.busy() & candidates.eligible).any():
+        return None
+    best = deferral.promise(
+        task,
+        u,
+        policy.fleet.class_index,
+        candidates.eligible,
+        candidates.typical_load,
+        policy.document.Runtime,
+        policy.document.Lateness.LoadScale,
+        now,
+    )
+    late, harm = float(scores.late_probability[at]), float(scores.harm[at])
+    if best is None or not deferral.should_defer(late, harm, best, policy.document.Lateness):
+        return None
+    until = (
+        deferral.wait_until(now, task.deadline, best.predicted_runtime) if deferred_until is None else deferred_until
+    )
+    return (until, best.late_probability) if until > now else None

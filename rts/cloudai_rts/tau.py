@@ -1,0 +1,57 @@
+"""tau_c: the reference run time of each task type, known from the start and kept current by a moving average (EDD 4.2)."""
+
+import math
+from collections.abc import Mapping
+from typing import Final
+
+from cloudai_rts.parameters import HINGE
+from cloudai_rts.task import CPU_HEAVY, CPU_LIGHT, GPU_INFERENCE, GPU_TRAINING, MEMORY_HEAVY, MIXED
+
+DEFAULT_LAMBDA: Final = 0.2
+UNKNOWN_TYPE_SECONDS: Final = 600.0
+COLD_TAU_SECONDS: Final[Mapping[str, float]] = {
+    CPU_LIGHT: 120.0,
+    CPU_HEAVY: 500.0,
+    MEMORY_HEAVY: 400.0,
+    GPU_INFERENCE: 500.0,
+    GPU_TRAINING: 900.0,
+    MIXED: 400.0,
+}
+MIN_TAU_SECONDS: Final = 0.001
+MAX_TAU_SECONDS: Final = 31_536_000.0
+
+
+class TauStore:
+    """Reference run times by type, in seconds. Not thread-safe: one owner.
+
+    `hinge` averages arithmetically as EDD 4.2 is written; `lateness` in log space, where run times are symmetric.
+    """
+
+    def __init__(self, known: Mapping[str, float] | None = None, smoothing: float = DEFAULT_LAMBDA) -> None:
+        self._seconds = {**COLD_TAU_SECONDS, **(known or {})}
+        self._lambda = smoothing
+
+    def get(self, task_type: str) -> float:
+        """Return tau of the type; a type never seen has 600 s."""
+        return self._seconds.get(task_type, UNKNOWN_TYPE_SECONDS)
+
+    def seed(self, known: Mapping[str, float]) -> None:
+        """Replace what is known by a newly published document's `Tau`; types it does not name keep their value."""
+        self._seconds.update(known)
+
+    def update(self, task_type: str, actual_seconds: float, node_factor: float = 1.0, model: str = HINGE) -> float:
+        """tau' = lambda x + (1 - lambda) tau with x = actual / node_factor (EDD 4.2). Returns the new value.
+
+        `node_factor` is exp(u + v) f(L) of the node it ran on: without it better placement would shorten tau and
+        tighten the next deadlines. Non-positive or non-finite observations change nothing.
+        """
+        old = self.get(task_type)
+        observed = actual_seconds / node_factor if node_factor > 0 else math.nan
+        if not (math.isfinite(observed) and observed > 0):
+            return old
+        if model == HINGE:
+            new = self._lambda * observed + (1.0 - self._lambda) * old
+        else:
+            new = math.exp(self._lambda * math.log(observed) + (1.0 - self._lambda) * math.log(old))
+        self._seconds[task_type] = min(MAX_TAU_SECONDS, max(MIN_TAU_SECONDS, new))
+        return self._seconds[task_type]
