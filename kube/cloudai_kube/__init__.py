@@ -1,0 +1,1 @@
+"""What every CloudAI process needs to talk to Kubernetes: wire, reflector, lease, events, settings, health."""

@@ -6,7 +6,7 @@ from cloudai_rts.arrays import FloatArray, IntArray
 from cloudai_rts.errors import UndecidableError
 
 TIE_TOLERANCE = 1e-9
-"""Scores this close (relative to 1 or to the score) are equal: the last bits of a sum are no reason to prefer a node."""
+"""Scores this close (relative to 1 or to the score) are equal: a sum's last bits are no reason to prefer a node."""
 
 
 class Rotation:

@@ -1,4 +1,4 @@
-"""The standard normal distribution on arrays. NumPy has no Phi, and SciPy would be a large dependency for one function."""
+"""The standard normal distribution on arrays: NumPy has no Phi, and SciPy is a large dependency for one function."""
 
 import math
 from typing import Final

@@ -20,7 +20,7 @@ HISTORY_MIN_SD: Final = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A run time on the reference class as a log-normal: `seconds` is exp of the log-mean's estimate, `log_sd` its spread."""
+    """A run time on the reference class: `seconds` is exp of its logarithm's estimate, `log_sd` the spread of that."""
 
     seconds: float
     log_sd: float
@@ -67,7 +67,7 @@ def clip_log_sd(log_sd: float) -> float:
 
 
 def declared_estimate(declared_seconds: float, user: str, runtime: Runtime) -> Estimate:
-    """A user's own estimate, corrected by how this user's estimates have erred (3.1a); cold: taken at its word, sd .6."""
+    """A user's own estimate, corrected by how this user's estimates erred (3.1a); cold: taken at its word, sd .6."""
     record = runtime.Declared.get(user) or runtime.Declared.get("")
     if record is None:
         return Estimate(declared_seconds, COLD_DECLARED_SD)

@@ -69,3 +69,8 @@ def infer_type(cpu: float, memory: float, gpu: float) -> str:
     if memory >= MEMORY_HEAVY_BYTES_PER_CORE * max(cpu, 0.5):
         return MEMORY_HEAVY
     return CPU_HEAVY if cpu >= CPU_HEAVY_CORES else CPU_LIGHT
+
+
+def clip_type(name: str) -> str:
+    """A type's name as far as it is used: at most 63 characters, as a label value."""
+    return name[:63]

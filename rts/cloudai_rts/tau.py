@@ -1,4 +1,4 @@
-"""tau_c: the reference run time of each task type, known from the start and kept current by a moving average (EDD 4.2)."""
+"""tau_c: the reference run time of each task type, cold values first, then a moving average (EDD 4.2)."""
 
 import math
 from collections.abc import Mapping

@@ -1,0 +1,1 @@
+"""The scheduling process: watch -> queue -> filter -> score -> bind."""

@@ -1,0 +1,69 @@
+"""Errors of talking to Kubernetes; the type says what to do.
+
+KubeError
+├── ConfigurationError      the process cannot start like this: tell the person, exit 2
+├── FormatError             a quantity, duration or time in an object cannot be read: count it as absent and say so
+├── OutcomeUnknownError     a write may or may not have happened: read again before repeating it
+└── ApiError                the server answered with an error status
+    ├── NotFoundError       404: the object is gone; usually nothing is left to do
+    ├── ConflictError       409: someone was faster, or it exists already: read again
+    ├── ExpiredError        410: the resource version is too old: list again
+    ├── RefusedError        400, 403, 422: repeating it will not help until something changes
+    └── OverloadedError     429 and 5xx: wait `retry_after_seconds`, then repeat
+"""
+
+
+class KubeError(Exception):
+    """Root of all errors of this package."""
+
+
+class ConfigurationError(KubeError):
+    """Settings or credentials are unusable; the message names field, value and remedy."""
+
+
+class FormatError(KubeError, ValueError):
+    """A text in an object is not of the format that its field has."""
+
+
+class OutcomeUnknownError(KubeError):
+    """The connection broke before an answer came: a write may have happened."""
+
+
+class ApiError(KubeError):
+    """The API server refused a request. `status` is the HTTP code, `reason` the machine-readable word."""
+
+    def __init__(self, status: int, reason: str, message: str, retry_after_seconds: float | None = None) -> None:
+        super().__init__(f"{status} {reason}: {message}")
+        self.status = status
+        self.reason = reason
+        self.message = message
+        self.retry_after_seconds = retry_after_seconds
+
+
+class NotFoundError(ApiError):
+    """404."""
+
+
+class ConflictError(ApiError):
+    """409, both AlreadyExists and a failed precondition; `reason` tells which."""
+
+
+class ExpiredError(ApiError):
+    """410, or a 'too large resource version': list again."""
+
+
+class RefusedError(ApiError):
+    """400, 401, 403, 405, 413, 422: the same request would be refused again."""
+
+
+class OverloadedError(ApiError):
+    """429 or 5xx: the server asks for time."""
+
+
+_TYPES: dict[int, type[ApiError]] = {404: NotFoundError, 409: ConflictError, 410: ExpiredError, 429: OverloadedError}
+
+
+def api_error(status: int, reason: str, message: str, retry_after_seconds: float | None = None) -> ApiError:
+    """Return the error that fits an HTTP status."""
+    kind = _TYPES.get(status, OverloadedError if status >= 500 else RefusedError)
+    return kind(status, reason, message, retry_after_seconds)

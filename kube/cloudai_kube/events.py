@@ -1,0 +1,207 @@
+"""Events on objects: what people read in `kubectl describe`.
+
+Recording never waits: events go into a bounded queue and are sent behind more important requests, last come first
+dropped. Repetitions are counted on one Event object instead of filling the cluster with copies.
+"""
+
+import asyncio
+import collections
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from cloudai_kube import timestamp
+from cloudai_kube.errors import ApiError, KubeError, NotFoundError
+from cloudai_kube.objects import Meta
+from cloudai_kube.transport import MERGE_PATCH, Transport
+
+QUEUE_LENGTH: Final = 10_000
+REMEMBERED: Final = 4096
+REPEAT_SECONDS: Final = 600.0
+BURST: Final = 25
+REFILL_SECONDS: Final = 300.0
+MAX_MESSAGE: Final = 1000
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """The object an event is about."""
+
+    api_version: str
+    kind: str
+    namespace: str
+    name: str
+    uid: str
+    resource_version: str = ""
+
+    @classmethod
+    def of(cls, api_version: str, kind: str, meta: Meta) -> "Subject":
+        """The subject with these metadata."""
+        return cls(api_version, kind, meta.namespace, meta.name, meta.uid, meta.resourceVersion)
+
+
+@dataclass(frozen=True, slots=True)
+class _Event:
+    subject: Subject
+    type: str
+    reason: str
+    message: str
+    at: float
+
+
+@dataclass(slots=True)
+class _Series:
+    name: str
+    count: int
+    first: float
+    last: float
+
+
+@dataclass(slots=True)
+class _Allowance:
+    tokens: float
+    refilled: float
+
+
+@dataclass(slots=True)
+class Recorder:
+    """Sends events as `component`. `run` ends only by cancellation; `flush` waits until the queue is empty.
+
+    `senders` requests are under way at once, but only one while `busy()` says that something better is to be sent.
+    """
+
+    transport: Transport
+    component: str
+    busy: Callable[[], bool] = lambda: False
+    senders: int = 8
+    dropped: int = 0
+    sent: int = 0
+    _queue: collections.deque[_Event] = field(default_factory=collections.deque)
+    _wake: asyncio.Event = field(default_factory=asyncio.Event)
+    _idle: asyncio.Event = field(default_factory=asyncio.Event)
+    _pending: int = 0
+
+    _series: collections.OrderedDict[tuple[str, str, str], _Series] = field(default_factory=collections.OrderedDict)
+    _allowances: collections.OrderedDict[str, _Allowance] = field(default_factory=collections.OrderedDict)
+    _serial: int = 0
+
+    def __post_init__(self) -> None:
+        self._idle.set()
+
+    def record(self, subject: Subject, kind: str, reason: str, message: str) -> None:
+        """Queue one event; `kind` is Normal or Warning. Never blocks and never raises."""
+        if len(self._queue) >= QUEUE_LENGTH or not self._allow(subject.uid or subject.name):
+            self.dropped += 1
+            return
+        self._queue.append(_Event(subject, kind, reason, message[:MAX_MESSAGE], time.time()))
+        self._idle.clear()
+        self._wake.set()
+
+    def normal(self, subject: Subject, reason: str, message: str) -> None:
+        """Record something that is as it should be."""
+        self.record(subject, "Normal", reason, message)
+
+    def warning(self, subject: Subject, reason: str, message: str) -> None:
+        """Record something that a person may have to act on."""
+        self.record(subject, "Warning", reason, message)
+
+    async def run(self) -> None:
+        """Send what is queued, for ever."""
+        async with asyncio.TaskGroup() as group:
+            for number in range(self.senders):
+                group.create_task(self._send_loop(number))
+
+    async def flush(self, timeout_seconds: float) -> None:
+        """Wait until everything queued was sent, at most so long."""
+        try:
+            await asyncio.wait_for(self._idle.wait(), timeout_seconds)
+        except TimeoutError:
+            _log.info("%d events were not sent in time", len(self._queue) + self._pending)
+
+    async def _send_loop(self, number: int) -> None:
+        while True:
+            if not self._queue:
+                self._wake.clear()
+                await self._wake.wait()
+                continue
+            if number and self.busy():
+                await asyncio.sleep(0.05)
+                continue
+            event = self._queue.popleft()
+            self._pending += 1
+            try:
+                await self._send(event)
+                self.sent += 1
+            except KubeError as error:
+                self.dropped += 1
+                if not (isinstance(error, ApiError) and error.status in {403, 404}):
+                    _log.info("event %s of %s: %s", event.reason, event.subject.name, error)
+                await asyncio.sleep(0.1)
+            finally:
+                self._pending -= 1
+                if not self._queue and not self._pending:
+                    self._idle.set()
+
+    async def _send(self, event: _Event) -> None:
+        key = (event.subject.uid or event.subject.name, event.reason, event.message)
+        series = self._series.get(key)
+        namespace = event.subject.namespace or "default"
+        path = f"/api/v1/namespaces/{namespace}/events"
+        if series is not None and event.at - series.last < REPEAT_SECONDS:
+            series.count += 1
+            series.last = event.at
+            body = {"count": series.count, "lastTimestamp": timestamp.whole_seconds(event.at)}
+            try:
+                await self.transport.request("PATCH", f"{path}/{series.name}", body, content_type=MERGE_PATCH)
+                return
+            except NotFoundError:  # it has expired: begin a new one
+                del self._series[key]
+        self._serial += 1
+        name = f"{event.subject.name[:200]}.{int(event.at * 1e6):x}{self._serial % 4096:03x}"
+        self._series[key] = _Series(name, 1, event.at, event.at)
+        if len(self._series) > REMEMBERED:
+            self._series.popitem(last=False)
+        await self.transport.request("POST", path, self._body(name, namespace, event))
+
+    def _body(self, name: str, namespace: str, event: _Event) -> dict[str, Any]:
+        subject = event.subject
+        at = timestamp.whole_seconds(event.at)
+        return {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"name": name, "namespace": namespace},
+            "involvedObject": {
+                "apiVersion": subject.api_version,
+                "kind": subject.kind,
+                "namespace": subject.namespace,
+                "name": subject.name,
+                "uid": subject.uid,
+                "resourceVersion": subject.resource_version,
+            },
+            "reason": event.reason,
+            "message": event.message,
+            "type": event.type,
+            "source": {"component": self.component},
+            "reportingComponent": self.component,
+            "firstTimestamp": at,
+            "lastTimestamp": at,
+            "count": 1,
+        }
+
+    def _allow(self, key: str) -> bool:
+        """25 events at once per object, then one in five minutes: a flapping object must not drown the others."""
+        now = time.monotonic()
+        allowance = self._allowances.setdefault(key, _Allowance(BURST, now))
+        self._allowances.move_to_end(key)
+        if len(self._allowances) > REMEMBERED:
+            self._allowances.popitem(last=False)
+        allowance.tokens = min(BURST, allowance.tokens + (now - allowance.refilled) / REFILL_SECONDS)
+        allowance.refilled = now
+        if allowance.tokens < 1:
+            return False
+        allowance.tokens -= 1
+        return True

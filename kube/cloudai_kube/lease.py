@@ -1,0 +1,175 @@
+"""Leader election by a coordination.k8s.io Lease.
+
+A Lease does not fence: two processes may both believe they lead while one is paused. So a lost lease ends the process,
+by a watchdog thread outside the event loop: a loop that is blocked cannot notice that it is late. Times are judged by
+the monotonic clock and by *changes* of the record, so clocks that differ between machines do no harm.
+"""
+
+import asyncio
+import logging
+import os
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import msgspec
+
+from cloudai_kube import timestamp
+from cloudai_kube.errors import ConflictError, KubeError, NotFoundError
+from cloudai_kube.objects import Meta, Record
+from cloudai_kube.transport import Transport
+
+LOST_EXIT_CODE: Final = 1
+_JITTER: Final = 0.2
+_log = logging.getLogger(__name__)
+
+
+class _LeaseSpec(Record):
+    holderIdentity: str | None = None
+    leaseTransitions: int = 0
+    renewTime: str | None = None
+
+
+class _Lease(Record):
+    metadata: Meta
+    spec: _LeaseSpec = msgspec.field(default_factory=_LeaseSpec)
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseTiming:
+    """How long a lease lasts, until when it must be renewed and how often that is tried; client-go's defaults."""
+
+    duration_seconds: float = 15.0
+    renew_deadline_seconds: float = 10.0
+    retry_seconds: float = 2.0
+
+
+def _exit_at_once(code: int) -> None:
+    os._exit(code)
+
+
+@dataclass(slots=True)
+class Election:
+    """One candidate for one Lease.
+
+    `acquire` returns once we lead. From then on `hold` must run; if the lease is not renewed in time, the watchdog ends
+    the process with exit code 1.
+    """
+
+    transport: Transport
+    namespace: str
+    name: str
+    identity: str
+    timing: LeaseTiming = field(default_factory=LeaseTiming)
+    rng: random.Random = field(default_factory=random.Random)
+    exit_process: Callable[[int], None] = _exit_at_once
+    _seen: tuple[str | None, str | None] = (None, None)
+    _seen_at: float = 0.0
+    _renewed_at: float = 0.0
+    _leading: threading.Event = field(default_factory=threading.Event)
+    _released: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def _path(self) -> str:
+        return f"/apis/coordination.k8s.io/v1/namespaces/{self.namespace}/leases"
+
+    def leads(self) -> bool:
+        """Whether we lead and have renewed recently enough to act."""
+        return self._leading.is_set() and time.monotonic() - self._renewed_at < self.timing.renew_deadline_seconds
+
+    async def acquire(self) -> None:
+        """Wait until the lease is ours. Errors of the API server are waited out."""
+        while True:
+            try:
+                if await self._try():
+                    break
+            except KubeError as error:
+                _log.info("lease %s: %s", self.name, error)
+            await asyncio.sleep(self._pause())
+        _log.info("lease %s/%s is held by %s", self.namespace, self.name, self.identity)
+        self._leading.set()
+        threading.Thread(target=self._watchdog, name="lease-watchdog", daemon=True).start()
+
+    async def hold(self) -> None:
+        """Renew until cancelled. Returns if someone else holds the lease: the caller must end the process."""
+        while True:
+            await asyncio.sleep(self._pause())
+            try:
+                if not await self._try():
+                    _log.error("lease %s/%s was taken by another process", self.namespace, self.name)
+                    return
+            except KubeError as error:
+                _log.warning("lease %s could not be renewed: %s", self.name, error)
+
+    async def release(self) -> None:
+        """Give the lease up, after all guarded work has stopped: a standby takes over at once."""
+        self._released.set()
+        if not self._leading.is_set():
+            return
+        self._leading.clear()
+        try:
+            lease = await self.transport.get(f"{self._path}/{self.name}", _Lease)
+            if lease.spec.holderIdentity == self.identity:
+                await self._put(lease, holder="", transitions=lease.spec.leaseTransitions)
+        except KubeError as error:
+            _log.info("lease %s could not be released: %s", self.name, error)
+
+    async def _try(self) -> bool:
+        begun = time.monotonic()
+        try:
+            lease = await self.transport.get(f"{self._path}/{self.name}", _Lease)
+        except NotFoundError:
+            await self.transport.request("POST", self._path, self._body("", self.identity, 0))
+            self._renewed_at = begun
+            return True
+        holder = lease.spec.holderIdentity or ""
+        record = (lease.spec.holderIdentity, lease.spec.renewTime)
+        if record != self._seen:
+            self._seen, self._seen_at = record, begun
+        if holder not in {"", self.identity} and begun - self._seen_at < self.timing.duration_seconds:
+            return False
+        try:
+            await self._put(lease, self.identity, lease.spec.leaseTransitions + (holder != self.identity))
+        except ConflictError:
+            return False if holder != self.identity else await self._try_again(begun)
+        self._renewed_at = begun
+        return True
+
+    async def _try_again(self, begun: float) -> bool:
+        lease = await self.transport.get(f"{self._path}/{self.name}", _Lease)
+        if lease.spec.holderIdentity != self.identity:
+            return False
+        await self._put(lease, self.identity, lease.spec.leaseTransitions)
+        self._renewed_at = begun
+        return True
+
+    async def _put(self, lease: _Lease, holder: str, transitions: int) -> None:
+        body = self._body(lease.metadata.resourceVersion, holder, transitions)
+        await self.transport.request("PUT", f"{self._path}/{self.name}", body)
+
+    def _body(self, version: str, holder: str, transitions: int) -> dict[str, Any]:
+        now = timestamp.micros(time.time())
+        spec = {
+            "holderIdentity": holder,
+            "leaseDurationSeconds": max(1, round(self.timing.duration_seconds)) if holder else 1,
+            "renewTime": now,
+            "acquireTime": now,
+            "leaseTransitions": transitions,
+        }
+        metadata = {"name": self.name, "namespace": self.namespace}
+        if version:
+            metadata["resourceVersion"] = version
+        return {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}
+
+    def _pause(self) -> float:
+        return self.timing.retry_seconds * (1.0 + _JITTER * self.rng.random())
+
+    def _watchdog(self) -> None:
+        while not self._released.wait(min(0.25, self.timing.retry_seconds / 4)):
+            if time.monotonic() - self._renewed_at > self.timing.renew_deadline_seconds:
+                _log.critical("lease %s/%s was not renewed in time: exiting", self.namespace, self.name)
+                self.exit_process(LOST_EXIT_CODE)
+                return

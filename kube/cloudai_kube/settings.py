@@ -1,0 +1,124 @@
+"""One frozen, typed settings object a process: defaults, then a YAML file, then the environment, then flags.
+
+Everything is checked at start: an unknown key or an impossible value ends the process with a message that names field,
+value and remedy, because a misspelt setting that is silently ignored is found months later.
+"""
+
+import argparse
+import os
+import sys
+import types
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+import yaml
+
+from cloudai_kube.errors import ConfigurationError
+
+_Settings = TypeVar("_Settings", bound=msgspec.Struct)
+
+
+def parse_command_line(
+    kind: type[_Settings],
+    program: str,
+    description: str,
+    example: str,
+    argv: Sequence[str] | None = None,
+    environ: Mapping[str, str] | None = None,
+    aliases: Mapping[str, str] | None = None,
+) -> _Settings:
+    """Settings of a process, from `--config FILE`, the environment and flags. Exits with 2 and a message if unusable.
+
+    Field `bind_connections` has the flag `--bind-connections` and the variable `<PROGRAM>_BIND_CONNECTIONS`; `aliases`
+    maps further variables (`KUBECONFIG`) to fields.
+    """
+    parser = argparse.ArgumentParser(
+        prog=program,
+        description=description,
+        epilog=f"example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--config", metavar="FILE", help="YAML file with any of these settings")
+    for name in kind.__struct_fields__:
+        parser.add_argument(f"--{name.replace('_', '-')}", metavar="VALUE", dest=name, help=_help(kind, name))
+    given = vars(parser.parse_args(argv))
+    file = given.pop("config")
+    try:
+        return load(kind, program, file, environ or os.environ, given, aliases or {})
+    except ConfigurationError as error:
+        sys.stderr.write(f"{program}: {error}\n")
+        raise SystemExit(2) from error
+
+
+def load(
+    kind: type[_Settings],
+    program: str,
+    file: str | None,
+    environ: Mapping[str, str],
+    flags: Mapping[str, str | None],
+    aliases: Mapping[str, str],
+) -> _Settings:
+    """Merge all sources, the last one wins. Raises `ConfigurationError`."""
+    merged: dict[str, Any] = _from_file(file, kind) if file else {}
+    prefix = program.upper().replace("-", "_") + "_"
+    hints = get_type_hints(kind, include_extras=True)
+    texts = {field: environ[name] for name, field in aliases.items() if environ.get(name)}
+    texts |= {name: environ[prefix + name.upper()] for name in hints if environ.get(prefix + name.upper())}
+    texts |= {name: text for name, text in flags.items() if text is not None}
+    merged |= {name: _scalar(name, text, hints[name]) for name, text in texts.items()}
+    try:
+        return msgspec.convert(merged, kind)
+    except msgspec.ValidationError as error:
+        problem, _, path = str(error).partition(" - at `$")
+        name = path.strip("`.") or "settings"
+        shown = f" = {merged[name]!r}" if name in merged else ""
+        known = ", ".join(kind.__struct_fields__)
+        raise ConfigurationError(f"setting {name}{shown}: {problem}; known settings: {known}") from error
+
+
+def _from_file(file: str, kind: type[msgspec.Struct]) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"--config {file} cannot be read: {error}") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise ConfigurationError(f"--config {file} holds a {type(content).__name__}; write 'name: value' lines")
+    for name in content:
+        if name not in kind.__struct_fields__:
+            known = ", ".join(kind.__struct_fields__)
+            raise ConfigurationError(f"--config {file}: unknown setting {name!r}; known settings: {known}")
+    return content
+
+
+def _scalar(name: str, text: str, hint: Any) -> Any:  # noqa: ANN401  a type hint and its value
+    base = _base(hint)
+    if base is str or (get_origin(base) is not None and _base(get_args(base)[0]) is str and base is str):
+        return text
+    if get_origin(base) in {list, tuple}:
+        return [part.strip() for part in text.split(",") if part.strip()]
+    try:
+        return yaml.safe_load(text) if base is not str else text
+    except yaml.YAMLError as error:
+        raise ConfigurationError(f"setting {name} = {text!r} cannot be read: {error}") from error
+
+
+def _base(hint: Any) -> Any:  # noqa: ANN401
+    while get_origin(hint) is Annotated:
+        hint = get_args(hint)[0]
+    if get_origin(hint) in {Union, types.UnionType}:
+        return _base(next(arg for arg in get_args(hint) if arg is not type(None)))
+    return hint
+
+
+def _help(kind: type[msgspec.Struct], name: str) -> str:
+    default = dict(zip(kind.__struct_fields__[::-1], kind.__struct_defaults__[::-1], strict=False)).get(
+        name, "required"
+    )
+    hint = get_type_hints(kind, include_extras=True)[name]
+    texts = [meta.description for meta in get_args(hint)[1:] if isinstance(meta, msgspec.Meta) and meta.description]
+    shown = default if isinstance(default, (str, int, float, bool)) else "see --help"
+    return f"{texts[0] if texts else ''} (default: {shown!r})".replace("%", "%%")

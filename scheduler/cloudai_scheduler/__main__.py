@@ -1,0 +1,220 @@
+"""Wiring of the scheduling process."""
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import socket
+import sys
+import uuid
+from collections.abc import Coroutine
+
+import uvloop
+from prometheus_client import CollectorRegistry
+
+from cloudai_kube import connection
+from cloudai_kube.errors import ConfigurationError
+from cloudai_kube.events import Recorder
+from cloudai_kube.lease import Election, LeaseTiming
+from cloudai_kube.objects import ConfigMap, Node, Pod
+from cloudai_kube.reflector import Reflector
+from cloudai_kube.serving import HealthServer
+from cloudai_kube.settings import parse_command_line
+from cloudai_kube.transport import Transport
+from cloudai_rts import contract
+from cloudai_scheduler.binding import Binder
+from cloudai_scheduler.conditions import ConditionWriter
+from cloudai_scheduler.errors import SchedulerError
+from cloudai_scheduler.intake import NodeStore, PodStore
+from cloudai_scheduler.metrics import SchedulerMetrics
+from cloudai_scheduler.parameter_feed import ParameterFeed
+from cloudai_scheduler.scheduler import Scheduler
+from cloudai_scheduler.settings import Settings
+
+_log = logging.getLogger("cloudai_scheduler")
+DRAIN_SECONDS = 5.0
+Reflectors = dict[str, Reflector[Pod] | Reflector[Node] | Reflector[ConfigMap]]
+
+
+def main() -> None:
+    """Run the scheduler until SIGTERM (exit 0) or until the lease is lost (exit 1)."""
+    settings = parse_command_line(
+        Settings,
+        "cloudai-scheduler",
+        "Binds pods that name it to the node with the least risk of finishing late.",
+        "cloudai-scheduler --kubeconfig ~/.kube/config --health-port 10361",
+        aliases={"KUBECONFIG": "kubeconfig"},
+    )
+    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    # Long-lived records by the hundred thousand: scanning them all over again is the collector's main cost.
+    gc.set_threshold(50_000, 50, 100)
+    try:
+        found = connection.load(settings.kubeconfig)
+    except ConfigurationError as error:
+        sys.stderr.write(f"cloudai-scheduler: {error}\n")
+        raise SystemExit(2) from error
+    try:
+        uvloop.run(Process(settings, found).run())
+    except* SchedulerError as errors:
+        for error in errors.exceptions:
+            _log.critical("%s", error)
+        raise SystemExit(1) from errors
+
+
+class Process:
+    """All parts of one scheduling process and the order in which they start and stop."""
+
+    def __init__(self, settings: Settings, found: connection.Connection) -> None:
+        self._settings = settings
+        self._connection = found
+        self._stopping = False
+
+    async def run(self) -> None:
+        """Start everything, lead, schedule, stop in order."""
+        settings = self._settings
+        wire = settings.bind_connections + 16
+        async with Transport(self._connection, "cloudai-scheduler", wire) as transport:
+            metrics = SchedulerMetrics(CollectorRegistry())
+            recorder = Recorder(transport, settings.scheduler_name)
+            scheduler = Scheduler(
+                scheduler_name=settings.scheduler_name,
+                binder=Binder(transport, settings.scheduler_name),
+                recorder=recorder,
+                conditions=ConditionWriter(transport),
+                metrics=metrics,
+                policy_mode=settings.policy,
+                bind_connections=settings.bind_connections,
+            )
+            scheduler.state.gpu_product_label = settings.gpu_product_label
+            recorder.busy = scheduler.is_busy
+            reflectors = self._reflectors(transport, scheduler, recorder, metrics)
+            await self._serve(transport, scheduler, recorder, reflectors, metrics)
+
+    def _reflectors(
+        self, transport: Transport, scheduler: Scheduler, recorder: Recorder, metrics: SchedulerMetrics
+    ) -> Reflectors:
+        silence = self._settings.watch_silence_seconds
+        feed = ParameterFeed(scheduler.use, recorder, metrics)
+        maps = f"/api/v1/namespaces/{self._settings.namespace}/configmaps"
+        only = {"fieldSelector": f"metadata.name={contract.PARAMETERS_CONFIG_MAP}"}
+        return {
+            "nodes": Reflector(transport, "/api/v1/nodes", Node, NodeStore(scheduler.intake), silence_seconds=silence),
+            "pods": Reflector(transport, "/api/v1/pods", Pod, PodStore(scheduler.intake), silence_seconds=silence),
+            "parameters": Reflector(transport, maps, ConfigMap, feed, only, silence_seconds=silence),
+        }
+
+    async def _serve(
+        self,
+        transport: Transport,
+        scheduler: Scheduler,
+        recorder: Recorder,
+        reflectors: Reflectors,
+        metrics: SchedulerMetrics,
+    ) -> None:
+        settings = self._settings
+        timing = LeaseTiming(
+            settings.lease_duration_seconds, settings.lease_renew_deadline_seconds, settings.lease_retry_seconds
+        )
+        identity = f"{socket.gethostname()}_{uuid.uuid4()}"
+        election = Election(transport, settings.namespace, settings.scheduler_name, identity, timing)
+        health = HealthServer(
+            metrics.registry,
+            live={"loop": lambda: None},
+            ready={
+                "sync": lambda: _unsynced(reflectors),
+                "stopping": lambda: "stopping" if self._stopping else None,
+                "watches": lambda: _silent(reflectors, settings.watch_silence_seconds),
+            },
+        )
+        await health.start(settings.health_host, settings.health_port)
+        background: list[Coroutine[None, None, None]] = [recorder.run(), scheduler.conditions.run()]
+        background.extend(reflector.run() for reflector in reflectors.values())
+        background.append(scheduler.sample_loads())
+        background.append(_report(reflectors, recorder, metrics))
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(work) for work in background]
+            lead = group.create_task(self._lead(scheduler, election, reflectors, metrics))
+            self._on_signal(scheduler, lead, election)
+            try:
+                await lead
+            except asyncio.CancelledError:
+                if not self._stopping:
+                    raise
+            self._stopping = True
+            await recorder.flush(DRAIN_SECONDS)
+            await election.release()
+            for task in tasks:
+                task.cancel()
+        await health.close()
+
+    async def _lead(
+        self,
+        scheduler: Scheduler,
+        election: Election,
+        reflectors: Reflectors,
+        metrics: SchedulerMetrics,
+    ) -> None:
+        for reflector in reflectors.values():
+            await reflector.synced.wait()
+        if not self._settings.leader_elect:
+            metrics.leader.set(1)
+            await scheduler.run()
+            return
+        await election.acquire()
+        scheduler.may_act = election.leads
+        metrics.leader.set(1)
+        _log.info("leading; %d nodes, %d pods wait", len(scheduler.state.nodes), len(scheduler.queue))
+        holding = asyncio.create_task(election.hold())
+        holding.add_done_callback(_exit_if_lost)
+        try:
+            await scheduler.run()
+        finally:
+            holding.remove_done_callback(_exit_if_lost)
+            holding.cancel()
+
+    def _on_signal(self, scheduler: Scheduler, lead: asyncio.Task[None], election: Election) -> None:
+        def stop() -> None:
+            self._stopping = True
+            scheduler.stop.set()
+            scheduler.wake()
+            if not election.leads() and self._settings.leader_elect:
+                lead.cancel()  # still waiting for the lease: nothing is under way
+
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop)
+
+
+def _exit_if_lost(task: asyncio.Task[None]) -> None:
+    if not task.cancelled():
+        _log.critical("the lease is lost: exiting at once")
+        os._exit(1)
+
+
+def _unsynced(reflectors: Reflectors) -> str | None:
+    missing = [name for name, reflector in reflectors.items() if not reflector.synced.is_set()]
+    return f"not yet listed: {', '.join(missing)}" if missing else None
+
+
+def _silent(reflectors: Reflectors, silence_seconds: float) -> str | None:
+    now = asyncio.get_running_loop().time()
+    limit = 2 * silence_seconds
+    silent = [name for name, reflector in reflectors.items() if now - reflector.last_contact > limit]
+    return f"no sign of life from: {', '.join(silent)}" if silent else None
+
+
+async def _report(
+    reflectors: Reflectors,
+    recorder: Recorder,
+    metrics: SchedulerMetrics,
+) -> None:
+    while True:
+        for name, reflector in reflectors.items():
+            metrics.lists.labels(name).set(reflector.lists)
+        metrics.events_dropped.set(recorder.dropped)
+        await asyncio.sleep(5.0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,126 @@
+"""What was promised about a pod: its type, arrival, deadline and expected run time, read from its annotations.
+
+The operator writes the frozen values on the pods of Tasks; any other pod may carry the few annotations of the contract.
+A value that cannot be read counts as absent, and the pod's owner is told.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from cloudai_kube import duration, timestamp
+from cloudai_kube.errors import FormatError
+from cloudai_kube.objects import Meta, Pod
+from cloudai_rts import contract, prediction
+from cloudai_rts.fleet import CPU, MEMORY, STORAGE
+from cloudai_rts.parameters import Document
+from cloudai_rts.task import Task, clip_type, infer_type
+from cloudai_rts.tau import TauStore
+from cloudai_scheduler.cluster.demand import Amounts
+
+
+@dataclass(slots=True)
+class Arrivals:
+    """When the oldest pod of each controller was created, so that a retry does not reset the clock."""
+
+    _first: dict[str, float] = field(default_factory=dict)
+
+    def first(self, meta: Meta) -> float:
+        """Creation time of the oldest pod seen with the same controller; the pod's own without one."""
+        created = timestamp.parse_optional(meta.creationTimestamp) or 0.0
+        owner = controller_uid(meta)
+        if not owner:
+            return created
+        oldest = min(created, self._first.get(owner, created))
+        self._first[owner] = oldest
+        return oldest
+
+    def keep(self, owners: set[str]) -> None:
+        """Forget all controllers but these."""
+        self._first = {owner: first for owner, first in self._first.items() if owner in owners}
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """The pod as a task of the model, and the annotations that could not be read."""
+
+    task: Task
+    problems: tuple[str, ...] = ()
+
+
+def controller_uid(meta: Meta) -> str:
+    """UID of the controlling owner, empty without one."""
+    return next((owner.uid for owner in meta.ownerReferences if owner.controller), "")
+
+
+def gpu_resource_of(amounts: Amounts) -> str:
+    """The GPU resource that is asked for: nvidia.com/gpu before its slices, before other vendors' GPUs; else empty."""
+    if amounts.get(contract.DEFAULT_GPU_RESOURCE):
+        return contract.DEFAULT_GPU_RESOURCE
+    candidates = [name for name in amounts if "/" in name and ("gpu" in name or "/mig-" in name)]
+    return min(candidates, default="")
+
+
+def read(pod: Pod, amounts: Amounts, arrivals: Arrivals, document: Document, tau: TauStore) -> Promise:
+    """Everything the model knows about this pod's task."""
+    problems: list[str] = []
+    texts = pod.metadata.annotations
+
+    def take(key: str, parse: Callable[[str], float]) -> float | None:
+        text = texts.get(key)
+        if text is None:
+            return None
+        try:
+            return parse(text)
+        except FormatError as error:
+            problems.append(f"annotation {key}: {error}; it is ignored")
+            return None
+
+    gpu_resource = gpu_resource_of(amounts)
+    cpu, memory, gpu = amounts.get(CPU, 0) / 1000.0, float(amounts.get(MEMORY, 0)), float(amounts.get(gpu_resource, 0))
+    task_type = texts.get(contract.ANNOTATION_TASK_TYPE) or pod.metadata.labels.get(contract.LABEL_TASK_TYPE, "")
+    task_type = clip_type(task_type) or infer_type(cpu, memory, gpu)
+    arrival = take(contract.ANNOTATION_ARRIVAL, timestamp.parse)
+    arrival = arrivals.first(pod.metadata) if arrival is None else arrival
+    expected = take(contract.ANNOTATION_EXPECTED_RUNTIME, duration.parse)
+    runtime = take(contract.ANNOTATION_REFERENCE_RUNTIME, positive_number)
+    log_sd = take(contract.ANNOTATION_RUNTIME_LOG_SD, positive_number)
+    if runtime is None:
+        known = prediction.Estimate(tau.get(task_type), prediction.type_log_sd(task_type, document.Runtime))
+        declared = None if expected is None else prediction.declared_estimate(expected, "", document.Runtime)
+        estimate = prediction.combine(declared, known, 0.0)
+        runtime, log_sd = estimate.seconds, estimate.log_sd
+    task = Task(
+        type=task_type,
+        cpu=cpu,
+        memory=memory,
+        gpu=gpu,
+        storage=float(amounts.get(STORAGE, 0)),
+        gpu_resource=gpu_resource,
+        arrival=arrival,
+        reference_runtime=runtime,
+        log_sd=prediction.clip_log_sd(log_sd or prediction.type_log_sd(task_type, document.Runtime)),
+        deadline=_deadline(arrival, take),
+    )
+    return Promise(task, tuple(problems))
+
+
+def _deadline(arrival: float, take: Callable[[str, Callable[[str], float]], float | None]) -> float | None:
+    deadline = take(contract.ANNOTATION_DEADLINE, timestamp.parse)
+    if deadline is None:
+        deadline = take(contract.ANNOTATION_FINISH_BY, timestamp.parse)
+    if deadline is None:
+        within = take(contract.ANNOTATION_FINISH_WITHIN, duration.parse)
+        deadline = None if within is None else arrival + within
+    return deadline
+
+
+def positive_number(text: str) -> float:
+    """Read a decimal number above 0. Raises `FormatError`."""
+    try:
+        number = float(text)
+    except ValueError as error:
+        raise FormatError(f"{text[:40]!r} is no number") from error
+    if not (math.isfinite(number) and 0 < number < 1e9):
+        raise FormatError(f"{text[:40]!r} is not a number above 0")
+    return number

@@ -1,0 +1,93 @@
+"""NodeAffinity: nodeSelector and required node affinity, both of which must hold."""
+
+from typing import Final
+
+from cloudai_kube.objects import NodeSelector, NodeSelectorTerm, Pod, Requirement
+from cloudai_scheduler.cluster.state import NodeInfo
+
+REASON: Final = "node(s) didn't match Pod's node affinity/selector"
+NARROWED_REASON: Final = "node(s) didn't satisfy plugin(s) [NodeAffinity]"
+_NAME_FIELD: Final = "metadata.name"
+
+
+def narrowed_by_name(pod: Pod, node: NodeInfo) -> str | None:
+    """Reject nodes outside the names to which *every* term narrows the pod (upstream's PreFilter)."""
+    names = named_nodes(pod)
+    return NARROWED_REASON if names is not None and node.name not in names else None
+
+
+def named_nodes(pod: Pod) -> set[str] | None:
+    """Node names that the terms allow by `matchFields metadata.name In`; None if some term leaves the name open."""
+    selector = _required(pod)
+    if selector is None:
+        return None
+    names: set[str] = set()
+    for term in selector.nodeSelectorTerms:
+        lists = [set(field.values) for field in term.matchFields if field.key == _NAME_FIELD and field.operator == "In"]
+        if not lists:
+            return None
+        names |= set.intersection(*lists)
+    return names
+
+
+def check(pod: Pod, node: NodeInfo) -> str | None:
+    """Reject nodes that do not match: terms are ORed, requirements in a term ANDed, an empty term matches nothing."""
+    if any(node.labels.get(key) != value for key, value in pod.spec.nodeSelector.items()):
+        return REASON
+    selector = _required(pod)
+    if selector is None or any(matches(term, node) for term in selector.nodeSelectorTerms):
+        return None
+    return REASON
+
+
+def matches(term: NodeSelectorTerm, node: NodeInfo) -> bool:
+    """Whether one term holds on the node."""
+    if not term.matchExpressions and not term.matchFields:
+        return False
+    fields = {_NAME_FIELD: node.name}
+    return all(_holds(requirement, node.labels) for requirement in term.matchExpressions) and all(
+        _holds(requirement, fields) for requirement in term.matchFields
+    )
+
+
+def preference(pod: Pod, node: NodeInfo) -> int:
+    """Sum of the weights of the preferred terms that hold."""
+    affinity = pod.spec.affinity
+    if affinity is None or affinity.nodeAffinity is None:
+        return 0
+    terms = affinity.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution
+    return sum(term.weight for term in terms if matches(term.preference, node))
+
+
+def _required(pod: Pod) -> NodeSelector | None:
+    affinity = pod.spec.affinity
+    if affinity is None or affinity.nodeAffinity is None:
+        return None
+    return affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution
+
+
+def _holds(requirement: Requirement, labels: dict[str, str]) -> bool:
+    value = labels.get(requirement.key)
+    match requirement.operator:
+        case "In":
+            return value in requirement.values
+        case "NotIn":
+            return value not in requirement.values
+        case "Exists":
+            return value is not None
+        case "DoesNotExist":
+            return value is None
+        case "Gt" | "Lt":
+            return _compares(requirement, value)
+    return False
+
+
+def _compares(requirement: Requirement, value: str | None) -> bool:
+    """Gt and Lt compare integers; anything else matches nothing (upstream logs it and goes on)."""
+    if value is None or len(requirement.values) != 1:
+        return False
+    try:
+        actual, bound = int(value), int(requirement.values[0])
+    except ValueError:
+        return False
+    return actual > bound if requirement.operator == "Gt" else actual < bound

@@ -1,0 +1,23 @@
+"""NodeResourcesFit: pod slots first, then every requested resource against what is free; all shortages are named."""
+
+from typing import Final
+
+import numpy as np
+
+from cloudai_rts.arrays import BoolArray
+from cloudai_rts.fleet import PODS, Fleet
+from cloudai_scheduler.cluster.demand import Amounts
+
+TOO_MANY_PODS: Final = "Too many pods"
+
+
+def shortages(fleet: Fleet, amounts: Amounts, possible: BoolArray) -> dict[str, int]:
+    """Count the possible nodes by each resource that they lack; a node that lacks two things is counted twice."""
+    counts: dict[str, int] = {}
+    for resource, amount in sorted(amounts.items()):
+        if amount <= 0:
+            continue
+        short = int(np.count_nonzero(possible & (fleet.available(resource) < amount)))
+        if short:
+            counts[TOO_MANY_PODS if resource == PODS else f"Insufficient {resource}"] = short
+    return counts

@@ -1,0 +1,61 @@
+"""What the scheduler tells Prometheus. Names follow kube-scheduler's where the meaning is the same."""
+
+from dataclasses import dataclass, field
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_FAST = (0.00025, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.25, 1.0)
+_SLI = (0.01, 0.05, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
+
+
+@dataclass(slots=True)
+class SchedulerMetrics:
+    """All metrics of the process, in a registry of their own."""
+
+    registry: CollectorRegistry
+    attempts: Counter = field(init=False)
+    attempt_seconds: Histogram = field(init=False)
+    sli_seconds: Histogram = field(init=False)
+    binds: Counter = field(init=False)
+    decisions: Counter = field(init=False)
+    pending: Gauge = field(init=False)
+    nodes: Gauge = field(init=False)
+    rejections: Counter = field(init=False)
+    closures: Counter = field(init=False)
+    reloads: Counter = field(init=False)
+    refused: Counter = field(init=False)
+    version: Gauge = field(init=False)
+    lists: Gauge = field(init=False)
+    events_dropped: Gauge = field(init=False)
+    leader: Gauge = field(init=False)
+
+    def __post_init__(self) -> None:
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(name, text, labels, registry=self.registry)
+
+        def gauge(name: str, text: str, *labels: str) -> Gauge:
+            return Gauge(name, text, labels, registry=self.registry)
+
+        prefix = "cloudai_scheduler_"
+        self.attempts = counter(prefix + "schedule_attempts", "Cycles by result", "result")
+        self.attempt_seconds = Histogram(
+            prefix + "scheduling_attempt_duration_seconds",
+            "Time of one decision",
+            buckets=_FAST,
+            registry=self.registry,
+        )
+        self.sli_seconds = Histogram(
+            prefix + "pod_scheduling_sli_duration_seconds", "Pod seen to bound", buckets=_SLI, registry=self.registry
+        )
+        self.binds = counter(prefix + "binds", "Bindings by outcome", "outcome")
+        self.decisions = counter(prefix + "decisions", "Placements by policy", "policy")
+        self.pending = gauge(prefix + "pending_pods", "Pods without a node by queue", "queue")
+        self.nodes = gauge(prefix + "nodes", "Nodes known")
+        self.rejections = counter(prefix + "kubelet_rejections", "Pods refused by kubelets", "resource")
+        self.closures = counter(prefix + "node_closures", "Nodes closed after repeated rejections")
+        self.reloads = counter("cloudai_rts_parameter_reload_count", "Parameter documents taken into use")
+        self.refused = counter("cloudai_rts_parameter_refused", "Parameter documents refused", "key")
+        self.version = gauge("cloudai_rts_parameter_version", "Version of the parameters in force")
+        self.lists = gauge(prefix + "lists", "Full lists requested by resource", "resource")
+        self.events_dropped = gauge(prefix + "events_dropped", "Events given up")
+        self.leader = gauge(prefix + "leader", "1 while this process leads")

@@ -1,0 +1,218 @@
+"""Which pod is next: active, backing off, deferred, or parked until something changes that could help it.
+
+Deadlines, not arrival, order the active pods. A parked pod is looked at again when a node that could take it gains
+room, and in any case after five minutes: hints are never perfect, and a forgotten pod would wait for ever.
+"""
+
+import heapq
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Final
+
+from cloudai_kube.objects import Pod
+from cloudai_rts.deferral import RECHECK_SECONDS
+from cloudai_rts.ordering import HOPELESS_PATIENCE_SECONDS, OrderKey, Standing
+from cloudai_rts.task import Task
+from cloudai_scheduler.podclass import PodClass
+
+FIRST_BACKOFF_SECONDS: Final = 1.0
+LONGEST_BACKOFF_SECONDS: Final = 10.0
+LONGEST_PARKING_SECONDS: Final = 300.0
+WOKEN_AT_ONCE: Final = 128
+"""Pods of one class moved by one event: no node frees room for more, and trying thousands would only burn CPU."""
+
+
+class Place(Enum):
+    """Where a queued pod is."""
+
+    ACTIVE = "active"
+    BACKOFF = "backoff"
+    DEFERRED = "deferred"
+    PARKED = "unschedulable"
+    IN_FLIGHT = "in_flight"
+
+
+@dataclass(slots=True, eq=False)
+class QueuedPod:
+    """A pod that waits for a node. Times in seconds since the epoch."""
+
+    pod: Pod
+    pod_class: PodClass
+    task: Task
+    standing: Standing
+    document_version: int
+    enqueued: float
+    owner: str = ""
+    failures: int = 0
+    not_before: float = 0.0
+    deferred_until: float | None = None
+    message: str = ""
+    place: Place = Place.ACTIVE
+    moved: float = 0.0
+    ticket: int = 0
+
+    @property
+    def uid(self) -> str:
+        """UID of the pod."""
+        return self.pod.metadata.uid
+
+
+def backoff_seconds(failures: int) -> float:
+    """min(10 s, 1 s doubled with each failure)."""
+    return min(LONGEST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2.0 ** max(0, min(failures, 30) - 1))
+
+
+@dataclass(slots=True)
+class SchedulingQueue:
+    """All pods of ours that have no node. Heaps hold tickets: an entry whose ticket is old is skipped."""
+
+    entries: dict[str, QueuedPod] = field(default_factory=dict)
+    _active: list[tuple[OrderKey, int, str]] = field(default_factory=list)
+    _wakes: list[tuple[float, int, str]] = field(default_factory=list)
+    _parked: dict[bytes, dict[str, QueuedPod]] = field(default_factory=dict)
+    _patience: list[tuple[float, str]] = field(default_factory=list)
+    _tickets: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def counts(self) -> dict[Place, int]:
+        """Number of pods by place."""
+        counts = dict.fromkeys(Place, 0)
+        for entry in self.entries.values():
+            counts[entry.place] += 1
+        return counts
+
+    def add(self, entry: QueuedPod, now: float) -> None:
+        """A new pod, or one whose spec changed: it is active at once."""
+        self.remove(entry.uid)
+        self.entries[entry.uid] = entry
+        self._activate(entry, now)
+
+    def remove(self, uid: str) -> QueuedPod | None:
+        """Forget a pod: it is bound, deleted or no longer ours."""
+        entry = self.entries.pop(uid, None)
+        if entry is not None:
+            self._leave(entry)
+        return entry
+
+    def pop(self, now: float) -> QueuedPod | None:
+        """Return the pod to decide on now, None if none is active. It is in flight until put back or removed."""
+        while self._active:
+            key, ticket, uid = heapq.heappop(self._active)
+            entry = self.entries.get(uid)
+            if entry is None or entry.ticket != ticket:
+                continue
+            current = entry.standing.key(now)
+            if current != key:  # it has become hopeless, or has waited long enough to count as hopeful again
+                self._push_active(entry, current)
+                continue
+            entry.place = Place.IN_FLIGHT
+            entry.ticket = 0
+            return entry
+        return None
+
+    def has_active(self) -> bool:
+        """Whether `pop` may return something."""
+        return bool(self._active)
+
+    def back_off(self, entry: QueuedPod, now: float) -> None:
+        """Try again after a growing pause: something failed that has nothing to do with room."""
+        if self.entries.get(entry.uid) is not entry:
+            return
+        entry.failures += 1
+        entry.not_before = now + backoff_seconds(entry.failures)
+        self._wait(entry, Place.BACKOFF, entry.not_before, now)
+
+    def park(self, entry: QueuedPod, now: float) -> None:
+        """No node can take it: wait for a change."""
+        if self.entries.get(entry.uid) is not entry:
+            return
+        entry.failures += 1
+        entry.not_before = now + backoff_seconds(entry.failures)
+        self._wait(entry, Place.PARKED, now + LONGEST_PARKING_SECONDS, now)
+        self._parked.setdefault(entry.pod_class.key, {})[entry.uid] = entry
+
+    def defer(self, entry: QueuedPod, until: float, now: float) -> None:
+        """A better node is worth waiting for, `until` at the latest; looked at again every 30 s."""
+        if self.entries.get(entry.uid) is not entry:
+            return
+        entry.deferred_until = until
+        self._wait(entry, Place.DEFERRED, min(until, now + RECHECK_SECONDS), now)
+        self._parked.setdefault(entry.pod_class.key, {})[entry.uid] = entry
+
+    def capacity(self, could_fit: Callable[[PodClass], bool], now: float) -> None:
+        """A node changed: wake the waiting pods of every class that it could take."""
+        for key in list(self._parked):
+            waiting = self._parked[key]
+            if could_fit(next(iter(waiting.values())).pod_class):
+                self._wake(waiting.values(), now)
+
+    def wake_all(self, now: float) -> None:
+        """Wake everything that waits: what decisions rest on has changed."""
+        for waiting in list(self._parked.values()):
+            self._wake(waiting.values(), now, limit=len(waiting))
+
+    def tick(self, now: float) -> None:
+        """Activate the pods whose pause has ended."""
+        while self._wakes and self._wakes[0][0] <= now:
+            _, ticket, uid = heapq.heappop(self._wakes)
+            entry = self.entries.get(uid)
+            if entry is not None and entry.ticket == ticket:
+                self._activate(entry, now)
+        self._reorder(now)
+
+    def _reorder(self, now: float) -> None:
+        """Give the hopeless ones that have waited long enough their place among the others."""
+        while self._patience and self._patience[0][0] <= now:
+            _, uid = heapq.heappop(self._patience)
+            entry = self.entries.get(uid)
+            if entry is not None and entry.place is Place.ACTIVE:
+                self._push_active(entry, entry.standing.key(now))
+
+    def next_wake(self) -> float | None:
+        """When `tick` has something to do next, None if never."""
+        while self._wakes:
+            when, ticket, uid = self._wakes[0]
+            entry = self.entries.get(uid)
+            if entry is not None and ticket == entry.ticket:
+                return when
+            heapq.heappop(self._wakes)
+        return None
+
+    def _wake(self, entries: Iterable[QueuedPod], now: float, limit: int = WOKEN_AT_ONCE) -> None:
+        chosen = list(entries)
+        if len(chosen) > limit:
+            chosen = heapq.nsmallest(limit, chosen, key=lambda entry: entry.standing.key(now))
+        for entry in chosen:
+            if entry.place is Place.PARKED and entry.not_before > now:
+                self._wait(entry, Place.BACKOFF, entry.not_before, now)
+            else:
+                self._activate(entry, now)
+
+    def _activate(self, entry: QueuedPod, now: float) -> None:
+        self._leave(entry)
+        entry.place = Place.ACTIVE
+        entry.moved = now
+        self._push_active(entry, entry.standing.key(now))
+
+    def _push_active(self, entry: QueuedPod, key: OrderKey) -> None:
+        entry.ticket = next(self._tickets)
+        heapq.heappush(self._active, (key, entry.ticket, entry.uid))
+        if key[1]:  # hopeless: until its patience runs out
+            heapq.heappush(self._patience, (entry.standing.enqueued + HOPELESS_PATIENCE_SECONDS, entry.uid))
+
+    def _wait(self, entry: QueuedPod, place: Place, until: float, now: float) -> None:
+        self._leave(entry)
+        entry.place = place
+        entry.moved = now
+        entry.ticket = next(self._tickets)
+        heapq.heappush(self._wakes, (until, entry.ticket, entry.uid))
+
+    def _leave(self, entry: QueuedPod) -> None:
+        entry.ticket = 0
+        waiting = self._parked.get(entry.pod_class.key)
+        if waiting is not None and waiting.pop(entry.uid, None) is not None and not waiting:
+            del self._parked[entry.pod_class.key]

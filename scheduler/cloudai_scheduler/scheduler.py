@@ -1,0 +1,240 @@
+"""The scheduling loop: take the next pod, decide, assume, bind in the background, and act on what came of it."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from cloudai_kube.events import Recorder, Subject
+from cloudai_kube.transport import pause
+from cloudai_rts.parameters import Document
+from cloudai_rts.placement import Deferred, Placed, Policy
+from cloudai_scheduler import conditions, decision
+from cloudai_scheduler.binding import Binder, BindOutcome, BindResult
+from cloudai_scheduler.cluster.harm import RunningTask
+from cloudai_scheduler.cluster.load_history import SAMPLE_SECONDS, LoadHistory
+from cloudai_scheduler.cluster.rejections import Rejections
+from cloudai_scheduler.cluster.state import ClusterState, PlacedPod
+from cloudai_scheduler.conditions import ConditionWriter
+from cloudai_scheduler.cycle import Surroundings, Unschedulable, could_take, decide
+from cloudai_scheduler.intake import Intake
+from cloudai_scheduler.metrics import SchedulerMetrics
+from cloudai_scheduler.podclass import PodClass
+from cloudai_scheduler.queue import QueuedPod, SchedulingQueue
+
+_log = logging.getLogger(__name__)
+SLICE_SECONDS: Final = 0.004
+"""Decisions made in one go before the loop looks at the wire again."""
+IDLE_SECONDS: Final = 1.0
+
+
+@dataclass(slots=True)
+class Scheduler:
+    """One scheduling process. Everything runs in one event loop; `run` ends when `stop` is set."""
+
+    scheduler_name: str
+    binder: Binder
+    recorder: Recorder
+    conditions: ConditionWriter
+    metrics: SchedulerMetrics
+    policy_mode: str = "rts"
+    bind_connections: int = 32
+    clock: Callable[[], float] = time.time
+    may_act: Callable[[], bool] = lambda: True
+    state: ClusterState = field(default_factory=ClusterState)
+    queue: SchedulingQueue = field(default_factory=SchedulingQueue)
+    rejections: Rejections = field(default_factory=Rejections)
+    loads: LoadHistory = field(default_factory=LoadHistory)
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    policy: Policy = field(init=False)
+    intake: Intake = field(init=False)
+    _work: asyncio.Event = field(default_factory=asyncio.Event)
+    _binds: set[asyncio.Task[None]] = field(default_factory=set)
+    _freed: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.policy = Policy(self.state.fleet, Document(), self.policy_mode)
+        self.state.on_capacity = self._freed.add
+        self.intake = Intake(
+            self.scheduler_name,
+            self.state,
+            self.queue,
+            self.rejections,
+            self.policy,
+            self.recorder,
+            self.metrics,
+            self.clock,
+            self._work.set,
+        )
+
+    def use(self, document: Document) -> None:
+        """Switch to other parameters: everything that waits is decided again."""
+        self.policy.use(document)
+        self.intake.tau.seed(document.Tau)
+        self.queue.wake_all(self.clock())
+        self._work.set()
+
+    def is_busy(self) -> bool:
+        """Whether pods are waiting for a decision or a bind: less important requests stand back."""
+        return self.queue.has_active() or len(self._binds) >= self.bind_connections
+
+    async def run(self) -> None:
+        """Schedule until `stop` is set and the last bind is answered."""
+        while not self.stop.is_set():
+            await self._wait_for_work()
+            self._upkeep()
+            self._decide_for_a_while()
+            await asyncio.sleep(0)
+        while self._binds:
+            await asyncio.wait(self._binds)
+
+    async def sample_loads(self) -> None:
+        """Feed the typical load of the node classes, for ever."""
+        while not self.stop.is_set():
+            self.loads.sample(self.state.fleet)
+            for place, count in self.queue.counts().items():
+                self.metrics.pending.labels(place.value).set(count)
+            await pause(SAMPLE_SECONDS, self.stop)
+
+    def wake(self) -> None:
+        """Look at the queue now."""
+        self._work.set()
+
+    async def _wait_for_work(self) -> None:
+        if self.queue.has_active() and len(self._binds) < self.bind_connections:
+            return
+        if self.queue.has_active():
+            await asyncio.wait(self._binds, return_when=asyncio.FIRST_COMPLETED)
+            return
+        if self._freed and len(self.queue):
+            return
+        self._work.clear()
+        wake_at = self.queue.next_wake()
+        timeout = IDLE_SECONDS if wake_at is None else min(IDLE_SECONDS, max(0.0, wake_at - self.clock()))
+        await pause(timeout, self._work)
+
+    def _upkeep(self) -> None:
+        now = self.clock()
+        self.queue.tick(now)
+        opening = self.rejections.next_opening(0.0)
+        if opening is not None and opening <= now:
+            self.rejections.expire(now)
+            self.state.version += 1
+            self.queue.wake_all(now)
+        if self._freed:
+            slots = [slot for slot in map(self.state.fleet.slot, self._freed) if slot is not None]
+            self._freed.clear()
+            self.queue.capacity(lambda pod_class: self._takes(pod_class, slots), now)
+
+    def _takes(self, pod_class: PodClass, slots: list[int]) -> bool:
+        return any(could_take(self.state, pod_class, slot) for slot in slots)
+
+    def _decide_for_a_while(self) -> None:
+        if not self.may_act():
+            return
+        end = time.perf_counter() + SLICE_SECONDS
+        while len(self._binds) < self.bind_connections and time.perf_counter() < end:
+            entry = self.queue.pop(self.clock())
+            if entry is None:
+                return
+            self._decide(entry)
+
+    def _decide(self, entry: QueuedPod) -> None:
+        now = self.clock()
+        begun = time.perf_counter()
+        self.intake.reread(entry)
+        outcome = decide(Surroundings(self.state, self.rejections, self.loads, self.policy), entry, now)
+        self.metrics.attempt_seconds.observe(time.perf_counter() - begun)
+        if isinstance(outcome, Placed):
+            self._place(entry, outcome, now)
+        elif isinstance(outcome, Deferred):
+            self._defer(entry, outcome, now)
+        else:
+            self._park(entry, outcome, now)
+
+    def _place(self, entry: QueuedPod, placed: Placed, now: float) -> None:
+        self.metrics.attempts.labels("scheduled").inc()
+        self.metrics.decisions.labels(placed.policy).inc()
+        node = self.state.by_slot[placed.slot]
+        text = decision.annotation(self.state, entry.task, placed, node, self.policy.document.version, now)
+        meta = entry.pod.metadata
+        self.state.assume(
+            PlacedPod(
+                uid=meta.uid,
+                namespace=meta.namespace,
+                name=meta.name,
+                node=node.name,
+                amounts=entry.pod_class.amounts,
+                ports=entry.pod_class.ports,
+                running=_running(entry, placed, now),
+                generation=meta.generation,
+            )
+        )
+        task = asyncio.get_running_loop().create_task(self._bind(entry, node.name, text))
+        self._binds.add(task)
+        task.add_done_callback(self._binds.discard)
+
+    def _defer(self, entry: QueuedPod, deferred: Deferred, now: float) -> None:
+        self.metrics.attempts.labels("deferred").inc()
+        begins = entry.deferred_until is None
+        self.queue.defer(entry, deferred.until, now)
+        if begins:
+            best = self.state.fleet.names[deferred.best_slot]
+            message = (
+                f"waiting at most {max(1, round(deferred.until - now))} s for a better node: on {best}, the best one "
+                f"free now, it would be late with {deferred.late_probability:.0%}, elsewhere with {deferred.promised:.0%}"
+            )
+            entry.message = ""
+            self.recorder.normal(_subject(entry), "Deferred", message)
+            self.conditions.write(entry.pod.metadata, conditions.DEFERRED, message)
+
+    def _park(self, entry: QueuedPod, outcome: Unschedulable, now: float) -> None:
+        self.metrics.attempts.labels("unschedulable").inc()
+        is_news = outcome.message != entry.message
+        entry.message = outcome.message
+        self.queue.park(entry, now)
+        if is_news:
+            self.recorder.warning(_subject(entry), "FailedScheduling", outcome.message)
+            self.conditions.write(entry.pod.metadata, conditions.UNSCHEDULABLE, outcome.message)
+
+    async def _bind(self, entry: QueuedPod, node: str, text: str) -> None:
+        try:
+            result = await self.binder.bind(entry.pod, node, text)
+        except Exception:
+            _log.exception("bind of %s/%s failed", entry.pod.metadata.namespace, entry.pod.metadata.name)
+            result = BindResult(BindOutcome.REFUSED, "internal error, see the scheduler's log")
+        self.metrics.binds.labels(result.outcome.value).inc()
+        self._settle(entry, node, result)
+        self._work.set()
+
+    def _settle(self, entry: QueuedPod, node: str, result: BindResult) -> None:
+        meta, now = entry.pod.metadata, self.clock()
+        if result.outcome is BindOutcome.BOUND:
+            self.metrics.sli_seconds.observe(max(0.0, now - entry.enqueued))
+            self.conditions.drop(meta.uid)
+            self.queue.remove(meta.uid)
+            text = f"Successfully assigned {meta.namespace}/{meta.name} to {node}"
+            self.recorder.normal(_subject(entry), "Scheduled", text)
+            return
+        self.state.forget(meta.uid)
+        if result.outcome in {BindOutcome.GONE, BindOutcome.ELSEWHERE}:
+            if self.queue.entries.get(meta.uid) is entry:
+                self.queue.remove(meta.uid)
+            return
+        _log.info("bind of %s/%s to %s: %s", meta.namespace, meta.name, node, result.message)
+        if result.outcome is BindOutcome.REFUSED:
+            message = f"binding to {node} was refused: {result.message}"
+            self.recorder.warning(_subject(entry), "FailedScheduling", message)
+        self.queue.back_off(entry, now + result.retry_after_seconds)
+
+
+def _subject(entry: QueuedPod) -> Subject:
+    return Subject.of("v1", "Pod", entry.pod.metadata)
+
+
+def _running(entry: QueuedPod, placed: Placed, now: float) -> RunningTask | None:
+    if entry.task.deadline is None or placed.predicted_runtime is None:
+        return None
+    return RunningTask(placed.predicted_runtime, now, entry.task.deadline, entry.task.log_sd)

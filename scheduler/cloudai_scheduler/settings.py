@@ -1,0 +1,43 @@
+"""Settings of the scheduler."""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from cloudai_rts import contract
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What can be set; every field has a flag and an environment twin."""
+
+    kubeconfig: Annotated[str, Meta(description="kubeconfig file; empty: $KUBECONFIG or in-cluster")] = ""
+    scheduler_name: Annotated[str, Meta(min_length=1, description="pods that name it are served")] = (
+        contract.SCHEDULER_NAME
+    )
+    namespace: Annotated[str, Meta(min_length=1, description="namespace of the Lease and the parameters")] = (
+        contract.NAMESPACE
+    )
+    policy: Annotated[str, Meta(pattern="^(rts|round-robin)$", description="rts, or round-robin for comparison")] = (
+        "rts"
+    )
+    leader_elect: Annotated[bool, Meta(description="hold a Lease while scheduling")] = True
+    lease_duration_seconds: Annotated[float, Meta(gt=0, description="how long a Lease lasts")] = 15.0
+    lease_renew_deadline_seconds: Annotated[float, Meta(gt=0, description="not renewed for so long: exit")] = 10.0
+    lease_retry_seconds: Annotated[float, Meta(gt=0, description="pause between Lease requests")] = 2.0
+    bind_connections: Annotated[int, Meta(ge=1, le=512, description="Bindings under way at once")] = 32
+    health_host: Annotated[str, Meta(description="address of /livez, /readyz and /metrics")] = "127.0.0.1"
+    health_port: Annotated[int, Meta(ge=0, le=65535, description="its port; 0 picks a free one")] = 10361
+    watch_silence_seconds: Annotated[float, Meta(ge=1, description="a watch silent for so long is dead")] = 75.0
+    gpu_product_label: Annotated[str, Meta(description="node label that names the GPU model")] = (
+        contract.LABEL_GPU_PRODUCT
+    )
+    log_level: Annotated[str, Meta(pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="least severe logged")] = "INFO"
+
+    def __post_init__(self) -> None:
+        if not self.lease_duration_seconds > self.lease_renew_deadline_seconds > 1.2 * self.lease_retry_seconds:
+            raise ValueError(
+                f"lease_duration_seconds ({self.lease_duration_seconds}) must be above lease_renew_deadline_seconds "
+                f"({self.lease_renew_deadline_seconds}), and that above 1.2 x lease_retry_seconds "
+                f"({self.lease_retry_seconds})"
+            )
