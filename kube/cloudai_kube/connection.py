@@ -51,7 +51,7 @@ def load(kubeconfig: str = "", context: str = "") -> Connection:
     except (config.ConfigException, OSError, ValueError) as error:
         where = kubeconfig or "$KUBECONFIG, ~/.kube/config or the pod's service account"
         raise ConfigurationError(f"no usable cluster configuration in {where}: {error}; set KUBECONFIG") from error
-    return Connection(loaded.host, _ssl_context(loaded), lambda: loaded.get_api_key_with_prefix("authorization"))
+    return Connection(loaded.host, _ssl_context(loaded), lambda: loaded.get_api_key_with_prefix("BearerToken", "authorization"))
 
 
 def _ssl_context(loaded: Any) -> ssl.SSLContext | None:  # noqa: ANN401  the package ships no types

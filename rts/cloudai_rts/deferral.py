@@ -12,7 +12,7 @@ import numpy as np
 
 from cloudai_rts.arrays import BoolArray, FloatArray, IntArray
 from cloudai_rts.lateness import late_probability
-from cloudai_rts.parameters import Lateness, Runtime
+from cloudai_rts.parameters import LatenessTerms, RuntimeModel
 from cloudai_rts.prediction import load_curve
 from cloudai_rts.task import Task
 
@@ -35,7 +35,7 @@ def promise(
     class_index: IntArray,
     eligible: BoolArray,
     typical_load: FloatArray,
-    runtime: Runtime,
+    runtime: RuntimeModel,
     load_scale: float,
     now: float,
 ) -> Promise | None:
@@ -53,7 +53,7 @@ def promise(
     return Promise(float(probability[0]), float(np.exp(log_runtime[best])))
 
 
-def should_defer(late: float, harm: float, best: Promise, weights: Lateness) -> bool:
+def should_defer(late: float, harm: float, best: Promise, weights: LatenessTerms) -> bool:
     """P_ij - P*_i + psi H_ij > delta   (4)."""
     return late - best.late_probability + weights.Psi * harm > weights.Delta
 

@@ -2,7 +2,8 @@
 
 RtsError
 ├── ParameterError     a parameter document is refused as a whole: keep the last good one
-└── UndecidableError   RTS cannot decide: fall back to round-robin and say why
+├── UndecidableError   RTS cannot decide: fall back to round-robin and say why
+└── TraceError         a trace cannot be used: tell the person who gave it
 """
 
 
@@ -23,3 +24,7 @@ class ParameterError(RtsError):
 
 class UndecidableError(RtsError):
     """No score is usable (all NaN or infinite): the caller falls back to round-robin."""
+
+
+class TraceError(RtsError):
+    """A trace file (tasks, fleet or speeds) cannot be used; the message names line, column and remedy."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cloudai_rts.arrays import FloatArray
-from cloudai_rts.parameters import Document, Theta
+from cloudai_rts.parameters import Document, ThetaTerms
 from cloudai_rts.task import Task
 
 
@@ -37,7 +37,7 @@ def learned_scores(task_type: str, names: list[str], document: Document) -> tupl
     return affinity, penalty
 
 
-def predict_runtime(task: Task, nodes: HingeNodes, theta: Theta) -> FloatArray:
+def predict_runtime(task: Task, nodes: HingeNodes, theta: ThetaTerms) -> FloatArray:
     """E_ij = tau_i (1 + th1 C_i/C_j + th2 M_i/M_j + th3 G_i/G_j + th4 L_j)   (EDD 3.5)."""
     return task.reference_runtime * (
         1.0

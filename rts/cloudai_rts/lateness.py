@@ -11,7 +11,7 @@ import numpy as np
 
 from cloudai_rts.arrays import BoolArray, FloatArray, IntArray
 from cloudai_rts.normal import phi_cdf, phi_pdf
-from cloudai_rts.parameters import Lateness, Runtime
+from cloudai_rts.parameters import LatenessTerms, RuntimeModel
 from cloudai_rts.prediction import load_curve, load_curve_slope
 from cloudai_rts.task import Task
 
@@ -68,7 +68,7 @@ def late_probability(log_runtime: FloatArray, slack: float, log_sd: float) -> Fl
     return phi_cdf((log_runtime - np.log(slack)) / log_sd)
 
 
-def harm(running: RunningTasks, load: FloatArray, runtime: Runtime, load_scale: float) -> FloatArray:
+def harm(running: RunningTasks, load: FloatArray, runtime: RuntimeModel, load_scale: float) -> FloatArray:
     """h_j = f'(L_j)/f(L_j) sum_r phi(z_r)/sigma_r: lateness that one more unit of load causes on each node   (2a).
 
     z_r = (ln rem_r - ln slack_r) / sigma_r with rem_r = max(E_r - elapsed, .15 E_r). Who is late already cannot be
@@ -83,7 +83,7 @@ def harm(running: RunningTasks, load: FloatArray, runtime: Runtime, load_scale: 
     return slope / load_curve(load, runtime.Kappa, runtime.Mu, load_scale) * total
 
 
-def score(task: Task, nodes: LatenessNodes, weights: Lateness, now: float) -> LatenessScores:
+def score(task: Task, nodes: LatenessNodes, weights: LatenessTerms, now: float) -> LatenessScores:
     """Return R_ij of (3) for all candidates; lower is better. `now` in seconds since the epoch."""
     probability = late_probability(nodes.log_runtime, task.slack(now), task.log_sd)
     harm_ij = nodes.harm * (nodes.load_after - nodes.load)

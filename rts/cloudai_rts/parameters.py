@@ -35,7 +35,7 @@ class _Group(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A group of keys: unknown ones are refused."""
 
 
-class Theta(_Group, frozen=True):
+class ThetaTerms(_Group, frozen=True):
     """EDD 3.5: weights of the request ratios and of the load in the `hinge` run time."""
 
     Theta1: _Theta
@@ -44,14 +44,14 @@ class Theta(_Group, frozen=True):
     Theta4: _Theta
 
 
-class Risk(_Group, frozen=True):
+class RiskTerms(_Group, frozen=True):
     """EDD 3.7: weights of the expected delay (per second) and of the load."""
 
     Alpha: Annotated[float, Meta(ge=0, le=1000)]
     Beta: Annotated[float, Meta(ge=0, le=100)]
 
 
-class AffinityW(_Group, frozen=True):
+class AffinityTerms(_Group, frozen=True):
     """EDD 5.3: weights of speed, reliability and overload in the affinity; A2 > A1 > A3 (EDD 6)."""
 
     A1: _Weight
@@ -59,7 +59,7 @@ class AffinityW(_Group, frozen=True):
     A3: _Weight
 
 
-class PenaltyW(_Group, frozen=True):
+class PenaltyTerms(_Group, frozen=True):
     """EDD 5.4: weights of failures, overload and energy in the penalty; G1 > G2 > G3 (EDD 6)."""
 
     G1: _Weight
@@ -68,7 +68,7 @@ class PenaltyW(_Group, frozen=True):
     G4: _Weight = 0.0
 
 
-class Lateness(_Group, frozen=True):
+class LatenessTerms(_Group, frozen=True):
     """Weights of the `lateness` rule, every one without a unit."""
 
     Alpha: Annotated[float, Meta(ge=0, le=200)] = 20.0
@@ -81,7 +81,7 @@ class Lateness(_Group, frozen=True):
     LoadScale: Annotated[float, Meta(ge=0, le=5)] = 1.0
 
 
-class Declared(_Group, frozen=True):
+class DeclaredError(_Group, frozen=True):
     """How one user's declared run times err, in log space."""
 
     Bias: _U
@@ -89,7 +89,7 @@ class Declared(_Group, frozen=True):
     N: _Count
 
 
-class Identity(_Group, frozen=True):
+class IdentityRecord(_Group, frozen=True):
     """What is known of tasks of one identity: mean and sd of log run time, and how many were seen."""
 
     LogTau: Annotated[float, Meta(ge=-7, le=18)]
@@ -97,7 +97,7 @@ class Identity(_Group, frozen=True):
     N: _Count
 
 
-class Runtime(_Group, frozen=True):
+class RuntimeModel(_Group, frozen=True):
     """The learned run-time model: u by type and node class, v by node, sigma by type, and the load curve's terms."""
 
     ReferenceClass: Annotated[str, Meta(max_length=253)] = ""
@@ -107,11 +107,11 @@ class Runtime(_Group, frozen=True):
     V: dict[str, _V] = {}
     Sigma: dict[str, _Sd] = {}
     Counts: dict[str, dict[str, _Count]] = {}
-    Declared: dict[str, Declared] = {}
-    Identity: dict[str, Identity] = {}
+    Declared: dict[str, DeclaredError] = {}
+    Identity: dict[str, IdentityRecord] = {}
 
 
-class Canary(_Group, frozen=True):
+class CanaryShare(_Group, frozen=True):
     """A candidate that a share of the tasks is already placed by."""
 
     Version: Annotated[int, Meta(ge=1)]
@@ -119,7 +119,7 @@ class Canary(_Group, frozen=True):
     Share: Annotated[float, Meta(ge=0, le=1)] = 0.2
 
 
-class Window(_Group, frozen=True):
+class HistoryWindow(_Group, frozen=True):
     """The stretch of history that the parameters were learned from."""
 
     From: str
@@ -130,10 +130,10 @@ class Window(_Group, frozen=True):
 class Document(_Group, frozen=True):
     """One whole parameter document. The defaults are the built-in parameters, in force while none is published."""
 
-    Theta: Theta = Theta(0.1, 0.1, 0.3, 0.2)
-    Risk: Risk = Risk(10.0, 1.0)
-    AffinityW: AffinityW = AffinityW(1.0, 2.0, 0.5)
-    PenaltyW: PenaltyW = PenaltyW(2.0, 1.0, 0.5)
+    Theta: ThetaTerms = ThetaTerms(0.1, 0.1, 0.3, 0.2)
+    Risk: RiskTerms = RiskTerms(10.0, 1.0)
+    AffinityW: AffinityTerms = AffinityTerms(1.0, 2.0, 0.5)
+    PenaltyW: PenaltyTerms = PenaltyTerms(2.0, 1.0, 0.5)
     AffinityMatrix: dict[str, dict[str, _Affinity]] = {}
     PenaltyVector: dict[str, _Penalty] = {}
     schemaVersion: Annotated[int, Meta(ge=1, le=1)] = 1
@@ -142,15 +142,15 @@ class Document(_Group, frozen=True):
     checksum: str = ""
     model: str = LATENESS
     Tau: dict[str, _Seconds] = {}
-    Lateness: Lateness = Lateness()
-    Runtime: Runtime = Runtime()
-    Canary: Canary | None = None
-    Window: Window | None = None
+    Lateness: LatenessTerms = LatenessTerms()
+    Runtime: RuntimeModel = RuntimeModel()
+    Canary: CanaryShare | None = None
+    Window: HistoryWindow | None = None
     Evidence: dict[str, Any] = {}
 
 
 _REQUIRED_IN: Final[dict[str, tuple[str, ...]]] = {
-    "Lateness": Lateness.__struct_fields__,
+    "Lateness": LatenessTerms.__struct_fields__,
     "Runtime": ("ReferenceClass", "Kappa", "Mu"),
 }
 

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from cloudai_rts.arrays import FloatArray, IntArray
-from cloudai_rts.parameters import Runtime
+from cloudai_rts.parameters import RuntimeModel
 from cloudai_rts.task import COLD_LOG_SD, MAX_LOG_SD, MIN_LOG_SD
 
 COLD_DECLARED_SD: Final = 0.6
@@ -36,13 +36,13 @@ def load_curve_slope(load: FloatArray, kappa: float, mu: float, scale: float = 1
     return scale * (2.0 * kappa * load + mu * (load > 1.0))
 
 
-def class_factors(task_type: str, class_names: list[str], runtime: Runtime) -> FloatArray:
+def class_factors(task_type: str, class_names: list[str], runtime: RuntimeModel) -> FloatArray:
     """u[type, class] for each class name; 0 where nothing is known (a type or class never seen)."""
     known = runtime.U.get(task_type, {})
     return np.array([known.get(name, 0.0) for name in class_names], np.float64)
 
 
-def node_factors(names: list[str], runtime: Runtime) -> FloatArray:
+def node_factors(names: list[str], runtime: RuntimeModel) -> FloatArray:
     """v[j] for each node; 0 where nothing is known."""
     if not runtime.V:
         return np.zeros(len(names), np.float64)
@@ -56,7 +56,7 @@ def log_runtime(
     return math.log(reference_runtime) + u[class_index] + v + np.log(curve)
 
 
-def type_log_sd(task_type: str, runtime: Runtime) -> float:
+def type_log_sd(task_type: str, runtime: RuntimeModel) -> float:
     """Sigma of a type; cold .5."""
     return runtime.Sigma.get(task_type, COLD_LOG_SD)
 
@@ -66,7 +66,7 @@ def clip_log_sd(log_sd: float) -> float:
     return min(MAX_LOG_SD, max(MIN_LOG_SD, log_sd))
 
 
-def declared_estimate(declared_seconds: float, user: str, runtime: Runtime) -> Estimate:
+def declared_estimate(declared_seconds: float, user: str, runtime: RuntimeModel) -> Estimate:
     """A user's own estimate, corrected by how this user's estimates erred (3.1a); cold: taken at its word, sd .6."""
     record = runtime.Declared.get(user) or runtime.Declared.get("")
     if record is None:

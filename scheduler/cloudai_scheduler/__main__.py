@@ -57,8 +57,8 @@ def main() -> None:
     try:
         uvloop.run(Process(settings, found).run())
     except* SchedulerError as errors:
-        for error in errors.exceptions:
-            _log.critical("%s", error)
+        for problem in errors.exceptions:
+            _log.critical("%s", problem)
         raise SystemExit(1) from errors
 
 

@@ -183,8 +183,8 @@ class Scheduler:
         if begins:
             best = self.state.fleet.names[deferred.best_slot]
             message = (
-                f"waiting at most {max(1, round(deferred.until - now))} s for a better node: on {best}, the best one "
-                f"free now, it would be late with {deferred.late_probability:.0%}, elsewhere with {deferred.promised:.0%}"
+                f"waiting at most {max(1, round(deferred.until - now))} s for a better node: on {best}, the best one free "
+                f"now, it would be late with {deferred.late_probability:.0%}, elsewhere with {deferred.promised:.0%}"
             )
             entry.message = ""
             self.recorder.normal(_subject(entry), "Deferred", message)
@@ -202,7 +202,7 @@ class Scheduler:
     async def _bind(self, entry: QueuedPod, node: str, text: str) -> None:
         try:
             result = await self.binder.bind(entry.pod, node, text)
-        except Exception:
+        except Exception:  # noqa: BLE001  whatever happened, the pod must go back into the queue
             _log.exception("bind of %s/%s failed", entry.pod.metadata.namespace, entry.pod.metadata.name)
             result = BindResult(BindOutcome.REFUSED, "internal error, see the scheduler's log")
         self.metrics.binds.labels(result.outcome.value).inc()

@@ -1,0 +1,128 @@
+"""Traces: fleets, speeds and task lists as CSV, one format for simulation, benchmarks, tests and the demo.
+
+Only text is read here; where it comes from is the caller's business.
+"""
+
+import csv
+import io
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from cloudai_rts.errors import TraceError
+
+
+@dataclass(frozen=True, slots=True)
+class FleetNode:
+    """One machine: cores, bytes, devices; `speed` is its own run-time factor (1.5: half as slow again as its class)."""
+
+    node: str
+    cpu: float
+    memory_bytes: int
+    gpu: int
+    gpu_product: str
+    storage_bytes: int
+    pods: int
+    speed: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class TraceTask:
+    """One task. Times in seconds from the start of the trace; `reference_runtime_s` is the truth only kubelets see."""
+
+    arrival_s: float
+    name: str
+    type: str
+    cpu: float
+    memory_bytes: int
+    gpu: int
+    reference_runtime_s: float
+    sla_multiplier: float
+    expected_runtime_s: float | None = None
+    deadline_s: float | None = None
+
+
+Speeds = dict[tuple[str, str], float]
+"""Run-time factor against the reference by (type, GPU product); absent pairs are 1, an empty product is no GPU."""
+
+
+def read_fleet(text: str) -> list[FleetNode]:
+    """Parse a fleet. Raises `TraceError`."""
+    nodes = []
+    for row in _rows(text, ("node", "cpu", "memory_bytes", "gpu", "gpu_product", "storage_bytes", "pods")):
+        nodes.append(
+            FleetNode(
+                node=row.text("node"),
+                cpu=row.number("cpu"),
+                memory_bytes=int(row.number("memory_bytes")),
+                gpu=int(row.number("gpu")),
+                gpu_product=row.values.get("gpu_product", ""),
+                storage_bytes=int(row.number("storage_bytes")),
+                pods=int(row.number("pods")),
+                speed=row.optional("speed") or 1.0,
+            )
+        )
+    if not nodes:
+        raise TraceError("the fleet has no nodes; write at least one line below the header")
+    return nodes
+
+
+def read_speeds(text: str) -> Speeds:
+    """Parse speeds. Raises `TraceError`."""
+    rows = _rows(text, ("type", "gpu_product", "factor"))
+    return {(row.text("type"), row.values.get("gpu_product", "")): row.number("factor") for row in rows}
+
+
+def read_tasks(text: str) -> list[TraceTask]:
+    """Parse a task list, in order of arrival. Raises `TraceError`."""
+    required = ("arrival_s", "name", "type", "cpu", "memory_bytes", "gpu", "reference_runtime_s", "sla_multiplier")
+    tasks = [
+        TraceTask(
+            arrival_s=row.number("arrival_s"),
+            name=row.text("name"),
+            type=row.text("type"),
+            cpu=row.number("cpu"),
+            memory_bytes=int(row.number("memory_bytes")),
+            gpu=int(row.number("gpu")),
+            reference_runtime_s=row.number("reference_runtime_s"),
+            sla_multiplier=row.number("sla_multiplier"),
+            expected_runtime_s=row.optional("expected_runtime_s"),
+            deadline_s=row.optional("deadline_s"),
+        )
+        for row in _rows(text, required)
+    ]
+    return sorted(tasks, key=lambda task: task.arrival_s)
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    line: int
+    values: dict[str, str]
+
+    def text(self, column: str) -> str:
+        value = self.values.get(column, "").strip()
+        if not value:
+            raise TraceError(f"line {self.line}: column {column} is empty; write a value")
+        return value
+
+    def number(self, column: str) -> float:
+        text = self.text(column)
+        try:
+            number = float(text)
+        except ValueError:
+            number = math.nan
+        if not (math.isfinite(number) and number >= 0):
+            raise TraceError(f"line {self.line}: {column} = {text!r} is no number of 0 or more")
+        return number
+
+    def optional(self, column: str) -> float | None:
+        return self.number(column) if self.values.get(column, "").strip() else None
+
+
+def _rows(text: str, required: tuple[str, ...]) -> Iterator[_Row]:
+    reader = csv.DictReader(io.StringIO(text))
+    missing = [name for name in required if name not in (reader.fieldnames or ())]
+    if missing:
+        raise TraceError(f"line 1: the header lacks {', '.join(missing)}; it needs {', '.join(required)}")
+    for values in reader:
+        yield _Row(reader.line_num, {name: value or "" for name, value in values.items() if name is not None})

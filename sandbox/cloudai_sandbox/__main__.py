@@ -1,0 +1,195 @@
+"""`cloudai-sandbox`: a control plane with a simulated fleet on this machine."""
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from cloudai_kube import connection
+from cloudai_kube.transport import Transport
+from cloudai_rts import traces
+from cloudai_rts.errors import TraceError
+from cloudai_sandbox import binaries, daemon, fleet
+from cloudai_sandbox.errors import InputError, SandboxError
+from cloudai_sandbox.kubelet import Kubelets
+from cloudai_sandbox.sandbox import OURS, Sandbox
+
+_EXAMPLES = """examples:
+  eval "$(cloudai-sandbox up)"             start it and point kubectl at it
+  eval "$(cloudai-sandbox up --fleet config/reference-fleet.csv --speeds config/reference-speeds.csv)"
+  cloudai-sandbox run -- kubectl get nodes start, run one command, stop
+  cloudai-sandbox down"""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run one command; exit 0 if it worked, 1 if not, 2 for wrong usage."""
+    arguments = _parser().parse_args(argv)
+    try:
+        code = arguments.run(arguments)
+    except (SandboxError, TraceError) as error:
+        say(f"cloudai-sandbox: {error}")
+        code = 1
+    raise SystemExit(code)
+
+
+def say(text: str) -> None:
+    """Progress and problems, on stderr: stdout is for `eval`."""
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="cloudai-sandbox",
+        description=__doc__,
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, run: object, text: str | None) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=text, description=text) if text else commands.add_parser(name)
+        command.set_defaults(run=run)
+        command.add_argument("--state", type=Path, default=daemon.default_folder(), metavar="DIR", help="state folder")
+        return command
+
+    up = add("up", _up, "start it in the background; prints 'export KUBECONFIG=...' for eval")
+    _add_fleet(up)
+    add("down", _down, "stop it")
+    status = add("status", _status, "say whether it runs, and where")
+    status.add_argument("-o", "--output", choices=["text", "json"], default="text")
+    run = add("run", _run, "start it, run one command with KUBECONFIG set, stop it")
+    _add_fleet(run)
+    run.add_argument("command", nargs=argparse.REMAINDER, metavar="-- COMMAND")
+    add("path", _path, "print the folder with kubectl, for PATH")
+    demo = add("demo", _demo, "120 Tasks on the 17-node reference cluster: RTS against round-robin")
+    demo.add_argument("--seed", type=int, default=7)
+    demo.add_argument("--tasks", type=int, default=120)
+    demo.add_argument("--output", type=Path, default=Path("build/demo"), metavar="DIR", help="where the picture goes")
+    serve = add("serve", _serve, None)
+    _add_fleet(serve)
+    simulated = add("fleet", _fleet, None)
+    _add_fleet(simulated)
+    simulated.add_argument("--kubeconfig", required=True)
+    simulated.add_argument("--ready-file", type=Path, required=True)
+    return parser
+
+
+def _add_fleet(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--nodes", type=int, default=fleet.DEFAULT_NODES, help="number of equal nodes (default 4)")
+    parser.add_argument("--gpus", type=int, default=0, help="GPUs of each of them (default 0)")
+    parser.add_argument("--fleet", type=Path, metavar="FILE", help="nodes as CSV, instead of --nodes")
+    parser.add_argument("--speeds", type=Path, metavar="FILE", help="run-time factors by type and GPU as CSV")
+    parser.add_argument("--without", default="", metavar="NAMES", help="do not start these: operator, scheduler")
+
+
+def _options(arguments: argparse.Namespace) -> list[str]:
+    options = ["--nodes", str(arguments.nodes), "--gpus", str(arguments.gpus), "--without", arguments.without]
+    for name in ("fleet", "speeds"):
+        value = getattr(arguments, name)
+        if value is not None:
+            options += [f"--{name}", str(value.resolve())]
+    return options
+
+
+def _sandbox(arguments: argparse.Namespace, folder: Path) -> Sandbox:
+    _read_fleet(arguments)  # a bad file is reported before anything is started
+    left_out = {f"cloudai-{name.strip()}" for name in arguments.without.split(",") if name.strip()}
+    return Sandbox(
+        folder,
+        fleet=arguments.fleet,
+        speeds=arguments.speeds,
+        nodes=arguments.nodes,
+        gpus=arguments.gpus,
+        run=tuple(name for name in OURS if name not in left_out),
+        say=say,
+    )
+
+
+def _up(arguments: argparse.Namespace) -> int:
+    state = daemon.up(arguments.state, _options(arguments), say)
+    sys.stdout.write(f"export KUBECONFIG={state.kubeconfig}\n")
+    return 0
+
+
+def _down(arguments: argparse.Namespace) -> int:
+    say("stopped" if daemon.down(arguments.state, say) else "nothing to stop")
+    return 0
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    state = daemon.read_state(arguments.state)
+    if arguments.output == "json":
+        body = {"running": state is not None}
+        if state is not None:
+            body |= {name: getattr(state, name) for name in ("pid", "kubeconfig", "server", "logs", "ports")}
+        sys.stdout.write(json.dumps(body) + "\n")
+    elif state is None:
+        sys.stdout.write('not running; start it with: eval "$(cloudai-sandbox up)"\n')
+    else:
+        sys.stdout.write(
+            f"running at {state.server} (pid {state.pid})\nKUBECONFIG={state.kubeconfig}\nlogs {state.logs}\n"
+        )
+    return 0 if state is not None else 1
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    command = arguments.command[1:] if arguments.command[:1] == ["--"] else arguments.command
+    if not command:
+        raise InputError("no command given; write: cloudai-sandbox run -- kubectl get nodes")
+    with tempfile.TemporaryDirectory(prefix="cloudai-sandbox-") as folder, _sandbox(arguments, Path(folder)) as sandbox:
+        path = f"{sandbox.plane.binaries.folder}{os.pathsep}{os.environ.get('PATH', '')}"
+        environ = {**os.environ, "KUBECONFIG": str(sandbox.plane.kubeconfig), "PATH": path}
+        return subprocess.run(command, env=environ, check=False).returncode
+
+
+def _path(_arguments: argparse.Namespace) -> int:
+    sys.stdout.write(f"{binaries.ensure(say=say).folder}\n")
+    return 0
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    return daemon.serve(_sandbox(arguments, arguments.state))
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    from cloudai_sandbox.demo import play
+
+    return play.run(arguments.seed, arguments.tasks, arguments.output)
+
+
+def _fleet(arguments: argparse.Namespace) -> int:
+    logging.basicConfig(level="INFO", format="%(asctime)s %(levelname)s %(message)s")
+    nodes, speeds = _read_fleet(arguments)
+
+    async def simulate() -> None:
+        async with Transport(connection.load(arguments.kubeconfig), "sandbox-kubelets") as transport:
+            await fleet.create(transport, nodes)
+            arguments.ready_file.touch()
+            await Kubelets(transport, nodes, speeds).run()
+
+    asyncio.run(simulate())
+    return 0
+
+
+def _read_fleet(arguments: argparse.Namespace) -> tuple[list[traces.FleetNode], traces.Speeds]:
+    nodes = fleet.uniform(arguments.nodes, arguments.gpus)
+    speeds: traces.Speeds = {}
+    try:
+        if arguments.fleet is not None:
+            nodes = traces.read_fleet(arguments.fleet.read_text(encoding="utf-8"))
+        if arguments.speeds is not None:
+            speeds = traces.read_speeds(arguments.speeds.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, TraceError) as error:
+        raise InputError(f"--fleet {arguments.fleet}, --speeds {arguments.speeds}: {error}") from error
+    return nodes, speeds
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,132 @@
+"""etcd, kube-apiserver and their like: from KUBEBUILDER_ASSETS, else built once from pinned Go modules.
+
+The modules with their checksums lie beside this file; what is built from them is kept in the user's cache under a key
+made of them, so that a changed pin is built anew and an unchanged one never again.
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from cloudai_sandbox.errors import BuildError
+
+KUBERNETES_VERSION: Final = "v1.36.3"
+_MODULES: Final = Path(__file__).parent / "modules"
+_PACKAGES: Final = {
+    "etcd": "go.etcd.io/etcd/server/v3",
+    "kube-apiserver": "k8s.io/kubernetes/cmd/kube-apiserver",
+    "kubectl": "k8s.io/kubernetes/cmd/kubectl",
+    "kube-scheduler": "k8s.io/kubernetes/cmd/kube-scheduler",
+}
+CONTROL_PLANE: Final = ("etcd", "kube-apiserver", "kubectl")
+PEER: Final = "kube-scheduler"
+
+
+@dataclass(frozen=True, slots=True)
+class Binaries:
+    """A folder with the binaries."""
+
+    folder: Path
+
+    def path(self, name: str) -> str:
+        """Return the full path of one binary."""
+        return str(self.folder / name)
+
+
+def ensure(names: Sequence[str] = CONTROL_PLANE, say: Callable[[str], None] = lambda _text: None) -> Binaries:
+    """Return the folder that holds all named binaries, building the missing ones. Raises `BuildError`."""
+    assets = os.environ.get("KUBEBUILDER_ASSETS")
+    if assets:
+        missing = [name for name in names if not (Path(assets) / name).is_file()]
+        if not missing:
+            return Binaries(Path(assets))
+        say(f"KUBEBUILDER_ASSETS={assets} lacks {', '.join(missing)}: using our own build of all")
+    folder = _cache() / _key()
+    missing = [name for name in names if not (folder / name).is_file()]
+    if missing:
+        _build(missing, folder, say)
+    return Binaries(folder)
+
+
+def _build(names: Sequence[str], folder: Path, say: Callable[[str], None]) -> None:
+    go = _go(say)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        begun = time.monotonic()
+        say(f"building {name} {'' if name == 'etcd' else KUBERNETES_VERSION} from source (once; minutes when cold) ...")
+        half_done = folder / f".{name}.{os.getpid()}"
+        command = [go, "build", "-mod=readonly", "-trimpath", "-ldflags", _link_flags(), "-o", str(half_done)]
+        environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false", "GOTOOLCHAIN": "local"}
+        with subprocess.Popen(
+            [*command, _PACKAGES[name]],
+            cwd=_MODULES / "kubernetes",
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        ) as process:
+            output = _watch(process, name, begun, say)
+        if process.returncode:
+            raise BuildError(f"building {name} failed (is the Go module proxy reachable?):\n{output[-2000:]}")
+        half_done.rename(folder / name)
+        say(f"built {name} in {time.monotonic() - begun:.0f} s")
+
+
+def _watch(process: "subprocess.Popen[str]", name: str, begun: float, say: Callable[[str], None]) -> str:
+    while True:
+        try:
+            output, _ = process.communicate(timeout=15)
+        except subprocess.TimeoutExpired:
+            say(f"  {name}: {time.monotonic() - begun:.0f} s ...")
+        else:
+            return output
+
+
+def _link_flags() -> str:
+    major, minor, _ = KUBERNETES_VERSION.removeprefix("v").split(".")
+    package = "k8s.io/component-base/version"
+    return f"-s -w -X {package}.gitVersion={KUBERNETES_VERSION} -X {package}.gitMajor={major} -X {package}.gitMinor={minor}"
+
+
+def _go(say: Callable[[str], None]) -> str:
+    """Go on PATH, if new enough, else the toolchain that the PyPI wheel ships (installed by `make` with pinned hashes)."""
+    needed = next(
+        line.split()[1]
+        for line in (_MODULES / "kubernetes" / "go.mod").read_text().splitlines()
+        if line.startswith("go ")
+    )
+    bundled = Path(sysconfig.get_path("scripts")) / "go"
+    for candidate in filter(None, (shutil.which("go"), str(bundled) if bundled.is_file() else None)):
+        environment = {**os.environ, "GOTOOLCHAIN": "local"}
+        found = subprocess.run(
+            [candidate, "env", "GOVERSION"], capture_output=True, text=True, check=False, env=environment
+        ).stdout.strip()
+        if _version(found) >= _version(needed):
+            return candidate
+        say(f"{candidate} is {found or 'unusable'}; {needed} is needed")
+    requirements = Path(__file__).parents[2] / "requirements" / "go.txt"
+    raise BuildError(
+        f"no Go {needed} found; install it, or run: {sys.executable} -m pip install --require-hashes -r {requirements}"
+    )
+
+
+def _version(text: str) -> tuple[int, ...]:
+    digits = text.removeprefix("go").split("-")[0].split(".")
+    return tuple(int(part) for part in digits if part.isdigit())
+
+
+def _key() -> str:
+    content = b"".join(path.read_bytes() for path in sorted((_MODULES / "kubernetes").glob("go.*")))
+    return f"kubernetes-{KUBERNETES_VERSION}-{hashlib.sha256(content).hexdigest()[:12]}"
+
+
+def _cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cloudai" / "bin"

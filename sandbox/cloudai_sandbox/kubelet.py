@@ -1,0 +1,332 @@
+"""Simulated kubelets: they admit or reject pods as real ones do, run them for their true time, and report.
+
+All kubelets of a fleet share one process and one watch. Faults are asked for on the Node object, as annotation
+`sandbox.cloudai.dev/fault`: `reject` (refuses every pod), `slow=3` (three times as slow), `vanish` (the machine is gone).
+"""
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from cloudai_kube import timestamp
+from cloudai_kube.errors import KubeError, NotFoundError
+from cloudai_kube.objects import Named, Node, Pod
+from cloudai_kube.reflector import Reflector
+from cloudai_kube.transport import STRATEGIC_PATCH, Transport
+from cloudai_rts import contract
+from cloudai_rts.fleet import CPU, MEMORY, PODS, STORAGE
+from cloudai_rts.traces import FleetNode, Speeds
+from cloudai_sandbox.machine import Machine, Work
+from cloudai_scheduler.cluster.demand import Amounts, requests_of
+
+ANNOTATION_RUNTIME: Final = "sandbox.cloudai.dev/runtime-seconds"
+ANNOTATION_EXIT_CODES: Final = "sandbox.cloudai.dev/exit-codes"
+"""Exit codes of the attempts, comma-separated, the last one repeated; on a pod or the Task that owns it."""
+ANNOTATION_FAULT: Final = "sandbox.cloudai.dev/fault"
+START_SECONDS: Final = 0.05
+_TERMINAL: Final = frozenset({"Succeeded", "Failed"})
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Seat:
+    """A pod that one of our kubelets has taken on."""
+
+    pod: Pod
+    amounts: Amounts
+    started: float = 0.0
+    ending: bool = False
+
+
+@dataclass(slots=True)
+class Kubelets:
+    """All simulated kubelets. `run` ends only by cancellation."""
+
+    transport: Transport
+    fleet: list[FleetNode]
+    speeds: Speeds
+    _machines: dict[str, Machine] = field(default_factory=dict)
+    _allocatable: dict[str, Amounts] = field(default_factory=dict)
+    _seats: dict[str, dict[str, _Seat]] = field(default_factory=dict)
+    _timers: dict[str, asyncio.TimerHandle] = field(default_factory=dict)
+    _rejecting: set[str] = field(default_factory=set)
+    _jobs: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        for node in self.fleet:
+            self._machines[node.node] = Machine(node, self.speeds, _at=time.monotonic())
+            self._seats[node.node] = {}
+            self._allocatable[node.node] = {
+                CPU: round(node.cpu * 1000),
+                MEMORY: node.memory_bytes,
+                STORAGE: node.storage_bytes,
+                PODS: node.pods,
+                contract.DEFAULT_GPU_RESOURCE: node.gpu,
+            }
+
+    async def run(self) -> None:
+        """Follow pods and nodes for ever."""
+        pods = Reflector(self.transport, "/api/v1/pods", Pod, _PodStore(self))
+        nodes = Reflector(self.transport, "/api/v1/nodes", Node, _NodeStore(self))
+        async with asyncio.TaskGroup() as group:
+            group.create_task(nodes.run())
+            group.create_task(pods.run())
+
+    def see_node(self, event: str, node: Node) -> None:
+        """Take note of faults, and of a machine that is gone."""
+        name = node.metadata.name
+        machine = self._machines.get(name)
+        if machine is None:
+            return
+        fault = node.metadata.annotations.get(ANNOTATION_FAULT, "")
+        if event == "DELETED" or fault == "vanish":
+            self._vanish(name, delete=event != "DELETED")
+            return
+        factor = 1.0
+        if fault.startswith("slow="):
+            try:
+                factor = max(0.01, float(fault.removeprefix("slow=")))
+            except ValueError:
+                _log.warning("node %s: fault %r is not slow=NUMBER", name, fault)
+        self._finish(name, machine.advance(time.monotonic()))
+        machine.fault_factor = factor
+        self._rejecting.discard(name)
+        if fault == "reject":
+            self._rejecting.add(name)
+        self._set_timer(name)
+
+    def see_pod(self, event: str, pod: Pod) -> None:
+        """Take a change of a pod that is bound to one of our nodes."""
+        seats = self._seats.get(pod.spec.nodeName)
+        if seats is None:
+            return
+        uid = pod.metadata.uid
+        seat = seats.get(uid)
+        if event == "DELETED" or pod.status.phase in _TERMINAL:
+            self._leave(pod.spec.nodeName, uid)
+            if event != "DELETED" and pod.metadata.deletionTimestamp:
+                self._do(self._delete(pod))
+        elif pod.metadata.deletionTimestamp:
+            self._leave(pod.spec.nodeName, uid)
+            self._do(self._delete(pod))
+        elif seat is None:
+            self._admit(pod, seats)
+
+    def see_all_pods(self, pods: list[Pod]) -> None:
+        """After a list: pods that are not there are gone."""
+        listed = {pod.metadata.uid for pod in pods}
+        for name, seats in self._seats.items():
+            for uid in [uid for uid in seats if uid not in listed]:
+                self._leave(name, uid)
+        for pod in pods:
+            self.see_pod("ADDED", pod)
+
+    def _admit(self, pod: Pod, seats: dict[str, _Seat]) -> None:
+        name = pod.spec.nodeName
+        amounts = requests_of(pod)
+        reason = "UnexpectedAdmissionError" if name in self._rejecting else self._shortage(name, amounts)
+        if reason is not None:
+            self._do(self._reject(pod, reason))
+            return
+        seats[pod.metadata.uid] = _Seat(pod, amounts)
+        self._do(self._start(pod, amounts))
+
+    def _shortage(self, name: str, amounts: Amounts) -> str | None:
+        """What a kubelet checks again before it starts a pod, and the reason it gives."""
+        for resource, amount in amounts.items():
+            used = sum(seat.amounts.get(resource, 0) for seat in self._seats[name].values())
+            if used + amount > self._allocatable[name].get(resource, 0):
+                return f"OutOf{resource}"
+        return None
+
+    async def _start(self, pod: Pod, amounts: Amounts) -> None:
+        await asyncio.sleep(START_SECONDS)
+        name, uid = pod.spec.nodeName, pod.metadata.uid
+        seat = self._seats.get(name, {}).get(uid)
+        if seat is None:
+            return
+        notes = await self._notes(pod)
+        seat.started = time.time()
+        now = timestamp.whole_seconds(seat.started)
+        status = {
+            "phase": "Running",
+            "startTime": now,
+            "conditions": [_condition("Ready", "True"), _condition("ContainersReady", "True")],
+            "containerStatuses": [_container(pod, {"running": {"startedAt": now}}, ready=True)],
+        }
+        await self._patch(pod, status)
+        runtime = _positive(notes.get(ANNOTATION_RUNTIME))
+        task_type = pod.metadata.labels.get(contract.LABEL_TASK_TYPE) or notes.get(contract.ANNOTATION_TASK_TYPE, "")
+        work = Work(uid, task_type, amounts.get(CPU, 0) / 1000, runtime)
+        machine = self._machines.get(name)
+        if machine is not None and uid in self._seats.get(name, {}):
+            self._finish(name, machine.start(work, time.monotonic()))
+            self._set_timer(name)
+
+    def _finish(self, name: str, uids: list[str]) -> None:
+        for uid in uids:
+            seat = self._seats.get(name, {}).get(uid)
+            if seat is not None and not seat.ending:
+                seat.ending = True
+                self._do(self._complete(seat))
+
+    async def _complete(self, seat: _Seat) -> None:
+        pod = seat.pod
+        code = _exit_code(await self._notes(pod), pod.metadata.labels.get(contract.LABEL_ATTEMPT, "1"))
+        ended = {
+            "terminated": {
+                "exitCode": code,
+                "reason": "Completed" if code == 0 else "Error",
+                "startedAt": timestamp.whole_seconds(seat.started),
+                "finishedAt": timestamp.whole_seconds(time.time()),
+            }
+        }
+        status = {
+            "phase": "Succeeded" if code == 0 else "Failed",
+            "conditions": [_condition("Ready", "False"), _condition("ContainersReady", "False")],
+            "containerStatuses": [_container(pod, ended, ready=False)],
+        }
+        await self._patch(pod, status)
+
+    async def _reject(self, pod: Pod, reason: str) -> None:
+        message = f"Pod was rejected: {reason} (simulated kubelet)"
+        now = timestamp.whole_seconds(time.time())
+        await self._patch(pod, {"phase": "Failed", "reason": reason, "message": message, "startTime": now})
+
+    async def _delete(self, pod: Pod) -> None:
+        path = f"/api/v1/namespaces/{pod.metadata.namespace}/pods/{pod.metadata.name}"
+        body = {"gracePeriodSeconds": 0, "preconditions": {"uid": pod.metadata.uid}}
+        await self.transport.request("DELETE", path, body)
+
+    async def _notes(self, pod: Pod) -> dict[str, str]:
+        """Annotations of the Task that owns the pod, overridden by the pod's own."""
+        owner = next(
+            (ref for ref in pod.metadata.ownerReferences if ref.kind == contract.KIND and ref.controller), None
+        )
+        if owner is None:
+            return pod.metadata.annotations
+        path = f"/apis/{contract.API_VERSION}/namespaces/{pod.metadata.namespace}/{contract.PLURAL}/{owner.name}"
+        try:
+            task = await self.transport.get(path, Named)
+        except NotFoundError:
+            return pod.metadata.annotations
+        return {**task.metadata.annotations, **pod.metadata.annotations}
+
+    async def _patch(self, pod: Pod, status: dict[str, Any]) -> None:
+        path = f"/api/v1/namespaces/{pod.metadata.namespace}/pods/{pod.metadata.name}/status"
+        body = {"metadata": {"uid": pod.metadata.uid}, "status": status}
+        for pause_seconds in (0.2, 0.5, 1.0, 2.0, 5.0, 5.0, 10.0, 0.0):
+            try:
+                await self.transport.request("PATCH", path, body, content_type=STRATEGIC_PATCH)
+            except NotFoundError:
+                return
+            except KubeError as error:
+                _log.info("status of %s: %s", pod.metadata.name, error)
+                await asyncio.sleep(pause_seconds)
+            else:
+                return
+
+    def _leave(self, name: str, uid: str) -> None:
+        if self._seats.get(name, {}).pop(uid, None) is not None and name in self._machines:
+            self._finish(name, self._machines[name].stop(uid, time.monotonic()))
+            self._set_timer(name)
+
+    def _vanish(self, name: str, delete: bool) -> None:
+        del self._machines[name]
+        del self._seats[name]
+        timer = self._timers.pop(name, None)
+        if timer is not None:
+            timer.cancel()
+        if delete:
+            self._do(self._delete_node(name))
+
+    async def _delete_node(self, name: str) -> None:
+        await self.transport.request("DELETE", f"/api/v1/nodes/{name}")
+
+    def _set_timer(self, name: str) -> None:
+        old = self._timers.pop(name, None)
+        if old is not None:
+            old.cancel()
+        end = self._machines[name].next_end()
+        if end is not None and math.isfinite(end):
+            delay = max(0.0, end - time.monotonic())
+            self._timers[name] = asyncio.get_running_loop().call_later(delay, self._ring, name)
+
+    def _ring(self, name: str) -> None:
+        self._timers.pop(name, None)
+        machine = self._machines.get(name)
+        if machine is not None:
+            self._finish(name, machine.advance(time.monotonic()))
+            self._set_timer(name)
+
+    def _do(self, job: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(_logged(job))
+        self._jobs.add(task)
+        task.add_done_callback(self._jobs.discard)
+
+
+async def _logged(job: Coroutine[Any, Any, None]) -> None:
+    try:
+        await job
+    except NotFoundError:
+        return
+    except KubeError as error:
+        _log.warning("%s", error)
+
+
+@dataclass(slots=True)
+class _PodStore:
+    kubelets: Kubelets
+
+    def replace(self, objects: list[Pod]) -> None:
+        self.kubelets.see_all_pods(objects)
+
+    def apply(self, event: str, item: Pod) -> None:
+        self.kubelets.see_pod(event, item)
+
+
+@dataclass(slots=True)
+class _NodeStore:
+    kubelets: Kubelets
+
+    def replace(self, objects: list[Node]) -> None:
+        for node in objects:
+            self.kubelets.see_node("ADDED", node)
+
+    def apply(self, event: str, item: Node) -> None:
+        self.kubelets.see_node(event, item)
+
+
+def _condition(kind: str, status: str) -> dict[str, str]:
+    return {"type": kind, "status": status, "lastTransitionTime": timestamp.whole_seconds(time.time())}
+
+
+def _container(pod: Pod, state: dict[str, Any], ready: bool) -> dict[str, Any]:
+    name = pod.spec.containers[0].name
+    return {
+        "name": name,
+        "image": "simulated",
+        "imageID": "simulated",
+        "ready": ready,
+        "restartCount": 0,
+        "state": state,
+    }
+
+
+def _positive(text: str | None) -> float:
+    """Seconds of work; a pod without (or with an unreadable) value runs until it is deleted."""
+    try:
+        seconds = float(text) if text else math.inf
+    except ValueError:
+        return math.inf
+    return seconds if seconds >= 0 else math.inf
+
+
+def _exit_code(notes: dict[str, str], attempt: str) -> int:
+    codes = [part for part in notes.get(ANNOTATION_EXIT_CODES, "0").split(",") if part.strip().isdigit()] or ["0"]
+    position = int(attempt) - 1 if attempt.isdigit() else 0
+    return int(codes[min(max(position, 0), len(codes) - 1)])

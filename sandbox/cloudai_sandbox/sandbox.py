@@ -1,0 +1,141 @@
+"""A whole sandbox: control plane, simulated fleet, and our operator and scheduler under their own service accounts."""
+
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from cloudai_rts import contract
+from cloudai_sandbox import binaries
+from cloudai_sandbox.control_plane import ControlPlane, log_nothing
+from cloudai_sandbox.errors import StartError
+from cloudai_sandbox.processes import Child, Children, free_ports
+
+OURS: Final = (contract.OPERATOR_NAME, contract.SCHEDULER_NAME)
+_MODULES: Final = {contract.OPERATOR_NAME: "cloudai_operator", contract.SCHEDULER_NAME: "cloudai_scheduler"}
+QUICK_LEASE: Final = {"LEASE_DURATION_SECONDS": "4", "LEASE_RENEW_DEADLINE_SECONDS": "3", "LEASE_RETRY_SECONDS": "0.5"}
+"""Leases that end soon: a sandbox is there to be broken, and nobody wants to wait 15 s for a successor each time."""
+RESTART_SECONDS: Final = 0.5
+
+
+@dataclass(slots=True)
+class Sandbox:
+    """Starts and stops everything; a context manager. `fleet` and `speeds` are files in the trace formats."""
+
+    folder: Path
+    fleet: Path | None = None
+    speeds: Path | None = None
+    nodes: int = 4
+    gpus: int = 0
+    run: tuple[str, ...] = OURS
+    settings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    arguments: tuple[str, ...] = ()
+    namespaces: tuple[str, ...] = ("default",)
+    say: Callable[[str], None] = log_nothing
+    kubelets: bool = True
+    plane: ControlPlane = field(init=False)
+    children: Children = field(init=False)
+    ports: dict[str, int] = field(default_factory=dict)
+    _kubeconfigs: dict[str, Path] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.children = Children(self.folder / "logs")
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.children.stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start everything and wait until it is ready. Raises `SandboxError`."""
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        found = binaries.ensure(say=self.say)
+        self.plane = ControlPlane(self.folder, found, self.children, self.arguments)
+        begun = time.monotonic()
+        self.plane.start()
+        self.plane.install(self.namespaces)
+        self.say(f"control plane ready after {time.monotonic() - begun:.1f} s at {self.plane.server}")
+        if self.kubelets:
+            self._start_fleet()
+        for name in self.run:
+            self._kubeconfigs[name] = self.plane.service_account_kubeconfig(name)
+            self.start_process(name)
+        for name in self.run:
+            self.wait_ready(name)
+
+    def stop(self) -> None:
+        """Stop everything, last started first."""
+        self.children.stop()
+
+    def start_process(self, name: str) -> Child:
+        """Start operator or scheduler with its own credentials."""
+        self.ports[name] = self.ports.get(name) or free_ports(1)[0]
+        prefix = name.upper().replace("-", "_") + "_"
+        values = {**QUICK_LEASE, "HEALTH_PORT": str(self.ports[name]), **self.settings.get(name, {})}
+        environ = {prefix + key: value for key, value in values.items()}
+        environ["KUBECONFIG"] = str(self._kubeconfigs[name])
+        return self.children.start(name, [sys.executable, "-m", _MODULES[name]], environ)
+
+    def process(self, name: str) -> Child:
+        """The newest process of that name."""
+        return next(child for child in reversed(self.children.running) if child.name == name)
+
+    def revive(self) -> list[str]:
+        """Start operator and scheduler again where they have ended, as a Deployment would. Returns their names."""
+        revived = []
+        for name in self.run:
+            child = self.process(name)
+            if not child.alive():
+                self.children.running.remove(child)
+                self.start_process(name)
+                revived.append(name)
+        return revived
+
+    def wait_ready(self, name: str, timeout_seconds: float = 60.0) -> None:
+        """Wait until a process of ours says that it is ready. Raises `StartError`."""
+        import urllib.error
+        import urllib.request
+
+        url = f"http://127.0.0.1:{self.ports[name]}/readyz"
+        end = time.monotonic() + timeout_seconds
+        answer = "no answer"
+        while time.monotonic() < end:
+            self.process(name).check()
+            try:
+                with urllib.request.urlopen(url, timeout=2):
+                    return
+            except urllib.error.HTTPError as error:
+                answer = error.read().decode(errors="replace")
+            except OSError as error:
+                answer = str(error)
+            time.sleep(0.1)
+        raise StartError(f"{name} is not ready after {timeout_seconds:.0f} s: {answer}; see {self.process(name).log}")
+
+    def _start_fleet(self) -> None:
+        command = [sys.executable, "-m", "cloudai_sandbox", "fleet", "--kubeconfig", str(self.plane.kubeconfig)]
+        if self.fleet is not None:
+            command += ["--fleet", str(self.fleet)]
+        else:
+            command += ["--nodes", str(self.nodes), "--gpus", str(self.gpus)]
+        if self.speeds is not None:
+            command += ["--speeds", str(self.speeds)]
+        ready = self.folder / "fleet.ready"
+        ready.unlink(missing_ok=True)
+        child = self.children.start("fleet", [*command, "--ready-file", str(ready)])
+        end = time.monotonic() + 60
+        while not ready.exists():
+            child.check()
+            if time.monotonic() > end:
+                raise StartError(f"the fleet is not ready after 60 s; see {child.log}")
+            time.sleep(0.05)
