@@ -23,6 +23,9 @@ class Connection:
 
     server: str
     ssl_context: ssl.SSLContext | None
+    authority_file: str | None
+    certificate_file: str | None
+    key_file: str | None
     _token: Callable[[], str | None]
     _cached: str | None = None
     _read_at: float = field(default=-1e9)
@@ -51,7 +54,14 @@ def load(kubeconfig: str = "", context: str = "") -> Connection:
     except (config.ConfigException, OSError, ValueError) as error:
         where = kubeconfig or "$KUBECONFIG, ~/.kube/config or the pod's service account"
         raise ConfigurationError(f"no usable cluster configuration in {where}: {error}; set KUBECONFIG") from error
-    return Connection(loaded.host, _ssl_context(loaded), lambda: loaded.get_api_key_with_prefix("BearerToken", "authorization"))
+    return Connection(
+        server=loaded.host,
+        ssl_context=_ssl_context(loaded),
+        authority_file=loaded.ssl_ca_cert,
+        certificate_file=loaded.cert_file,
+        key_file=loaded.key_file,
+        _token=lambda: loaded.get_api_key_with_prefix("BearerToken", "authorization"),
+    )
 
 
 def _ssl_context(loaded: Any) -> ssl.SSLContext | None:  # noqa: ANN401  the package ships no types

@@ -29,6 +29,7 @@ class TauStore:
 
     def __init__(self, known: Mapping[str, float] | None = None, smoothing: float = DEFAULT_LAMBDA) -> None:
         self._seconds = {**COLD_TAU_SECONDS, **(known or {})}
+        self._learned = set(known or ())
         self._lambda = smoothing
 
     def get(self, task_type: str) -> float:
@@ -38,6 +39,11 @@ class TauStore:
     def seed(self, known: Mapping[str, float]) -> None:
         """Replace what is known by a newly published document's `Tau`; types it does not name keep their value."""
         self._seconds.update(known)
+        self._learned.update(known)
+
+    def has_learned(self, task_type: str) -> bool:
+        """Whether tau of the type rests on observations rather than on a built-in value."""
+        return task_type in self._learned
 
     def update(self, task_type: str, actual_seconds: float, node_factor: float = 1.0, model: str = HINGE) -> float:
         """tau' = lambda x + (1 - lambda) tau with x = actual / node_factor (EDD 4.2). Returns the new value.
@@ -53,5 +59,6 @@ class TauStore:
             new = self._lambda * observed + (1.0 - self._lambda) * old
         else:
             new = math.exp(self._lambda * math.log(observed) + (1.0 - self._lambda) * math.log(old))
+        self._learned.add(task_type)
         self._seconds[task_type] = min(MAX_TAU_SECONDS, max(MIN_TAU_SECONDS, new))
         return self._seconds[task_type]

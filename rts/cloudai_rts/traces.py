@@ -48,20 +48,20 @@ Speeds = dict[tuple[str, str], float]
 
 def read_fleet(text: str) -> list[FleetNode]:
     """Parse a fleet. Raises `TraceError`."""
-    nodes = []
-    for row in _rows(text, ("node", "cpu", "memory_bytes", "gpu", "gpu_product", "storage_bytes", "pods")):
-        nodes.append(
-            FleetNode(
-                node=row.text("node"),
-                cpu=row.number("cpu"),
-                memory_bytes=int(row.number("memory_bytes")),
-                gpu=int(row.number("gpu")),
-                gpu_product=row.values.get("gpu_product", ""),
-                storage_bytes=int(row.number("storage_bytes")),
-                pods=int(row.number("pods")),
-                speed=row.optional("speed") or 1.0,
-            )
+    required = ("node", "cpu", "memory_bytes", "gpu", "gpu_product", "storage_bytes", "pods")
+    nodes = [
+        FleetNode(
+            node=row.text("node"),
+            cpu=row.number("cpu"),
+            memory_bytes=int(row.number("memory_bytes")),
+            gpu=int(row.number("gpu")),
+            gpu_product=row.values.get("gpu_product", ""),
+            storage_bytes=int(row.number("storage_bytes")),
+            pods=int(row.number("pods")),
+            speed=row.optional("speed") or 1.0,
         )
+        for row in _rows(text, required)
+    ]
     if not nodes:
         raise TraceError("the fleet has no nodes; write at least one line below the header")
     return nodes

@@ -1,0 +1,185 @@
+"""Wiring of the operator."""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+import uuid
+from typing import Any
+
+import uvloop
+from prometheus_client import CollectorRegistry
+
+from cloudai_kube import connection
+from cloudai_kube.errors import ConfigurationError, KubeError
+from cloudai_kube.events import Recorder
+from cloudai_kube.lease import Election, LeaseTiming
+from cloudai_kube.objects import ConfigMap, Named, Pod
+from cloudai_kube.reflector import Reflector
+from cloudai_kube.serving import HealthServer
+from cloudai_kube.settings import parse_command_line
+from cloudai_kube.transport import Transport
+from cloudai_operator import task_watch
+from cloudai_operator.cache import NodeStore, PodStore
+from cloudai_operator.executor import Executor
+from cloudai_operator.metrics import OperatorMetrics
+from cloudai_operator.parameter_feed import ParameterFeed
+from cloudai_operator.reconcile import Rules
+from cloudai_operator.settings import Settings
+from cloudai_operator.workers import Workers
+from cloudai_rts import contract
+
+_log = logging.getLogger("cloudai_operator")
+DRAIN_SECONDS = 3.0
+
+
+def main() -> None:
+    """Run the operator until SIGTERM (exit 0) or until the lease is lost (exit 1)."""
+    settings = parse_command_line(
+        Settings,
+        "cloudai-operator",
+        "Turns Tasks into pods and reports what becomes of them.",
+        "cloudai-operator --kubeconfig ~/.kube/config --health-port 10362",
+        aliases={"KUBECONFIG": "kubeconfig", "SCHED_SLA_MULTIPLIER": "sla_multiplier"},
+    )
+    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    try:
+        found = connection.load(settings.kubeconfig)
+    except ConfigurationError as error:
+        sys.stderr.write(f"cloudai-operator: {error}\n")
+        raise SystemExit(2) from error
+    uvloop.run(Process(settings, found).run())
+
+
+class Process:
+    """All parts of one operator and the order in which they start and stop."""
+
+    def __init__(self, settings: Settings, found: connection.Connection) -> None:
+        self._settings = settings
+        self._connection = found
+        self._stop = asyncio.Event()
+        self._synced = asyncio.Event()
+
+    async def run(self) -> None:
+        """Start everything, lead, work, stop in order."""
+        settings = self._settings
+        async with Transport(self._connection, "cloudai-operator", settings.workers + 16) as transport:
+            metrics = OperatorMetrics(CollectorRegistry())
+            recorder = Recorder(transport, contract.OPERATOR_NAME)
+            rules = Rules(
+                settings.scheduler_name,
+                settings.sla_multiplier,
+                settings.retry_first_seconds,
+                settings.retry_longest_seconds,
+            )
+            workers = Workers(Executor(transport, recorder, metrics), rules, metrics, count=settings.workers)
+            workers.cache.node_gone_seconds = settings.node_gone_seconds
+            await self._serve(transport, workers, recorder, metrics)
+
+    async def _serve(
+        self, transport: Transport, workers: Workers, recorder: Recorder, metrics: OperatorMetrics
+    ) -> None:
+        settings = self._settings
+        timing = LeaseTiming(
+            settings.lease_duration_seconds, settings.lease_renew_deadline_seconds, settings.lease_retry_seconds
+        )
+        election = Election(
+            transport, settings.namespace, contract.OPERATOR_NAME, f"{socket.gethostname()}_{uuid.uuid4()}", timing
+        )
+        health = HealthServer(
+            metrics.registry,
+            live={"loop": lambda: None},
+            ready={
+                "sync": lambda: None if self._synced.is_set() else "not yet listed",
+                "stopping": lambda: "stopping" if self._stop.is_set() else None,
+            },
+        )
+        await health.start(settings.health_host, settings.health_port)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(recorder.run())]
+            tasks.append(group.create_task(self._work(transport, workers, election, metrics)))
+            await self._stop.wait()
+            for task in tasks[1:]:
+                task.cancel()
+            await recorder.flush(DRAIN_SECONDS)
+            await election.release()
+            tasks[0].cancel()
+        await health.close()
+
+    async def _work(self, transport: Transport, workers: Workers, election: Election, metrics: OperatorMetrics) -> None:
+        """Follow the cluster, wait for the lease, then act."""
+        silence = self._settings.watch_silence_seconds
+        pods = Reflector(
+            transport, "/api/v1/pods", Pod, PodStore(workers.cache), {"labelSelector": contract.LABEL_TASK}, silence
+        )
+        nodes = Reflector(transport, "/api/v1/nodes", Named, NodeStore(workers.cache), silence_seconds=silence)
+        maps = f"/api/v1/namespaces/{self._settings.namespace}/configmaps"
+        only = {"fieldSelector": f"metadata.name={contract.PARAMETERS_CONFIG_MAP}"}
+        feed = ParameterFeed(workers.use)
+        parameters = Reflector(transport, maps, ConfigMap, feed, only, silence)
+        watch = task_watch.TaskWatch(
+            self._connection, asyncio.get_running_loop(), lambda event, raw: _see(workers, event, raw), _watch_ended
+        )
+        async with asyncio.TaskGroup() as group:
+            for reflector in (pods, nodes, parameters):
+                group.create_task(reflector.run())
+            for reflector in (pods, nodes, parameters):
+                await reflector.synced.wait()
+            await _list_until_done(transport, workers)
+            self._synced.set()
+            if self._settings.leader_elect:
+                await election.acquire()
+                workers.may_act = election.leads
+                group.create_task(_hold(election))
+                await _list_until_done(transport, workers)  # what the last leader wrote meanwhile
+            metrics.leader.set(1)
+            watch.start()
+            group.create_task(task_watch.relist_for_ever(transport, workers.cache, self._settings.relist_seconds))
+            for uid in workers.cache.owners() - workers.cache.tasks.keys():
+                workers.enqueue(uid)
+            _log.info("leading; %d Tasks", len(workers.cache.tasks))
+            try:
+                await workers.run()
+            finally:
+                watch.stop()
+
+
+def _see(workers: Workers, event: str, raw: dict[str, Any]) -> None:
+    task = task_watch.read(raw)
+    if task is None:
+        return
+    if event == "DELETED":
+        workers.cache.remove_task(task.metadata.uid)
+    else:
+        workers.cache.put_task(task)
+
+
+async def _list_until_done(transport: Transport, workers: Workers) -> None:
+    while True:
+        try:
+            await task_watch.list_tasks(transport, workers.cache)
+        except KubeError as error:
+            _log.info("listing Tasks: %s", error)
+            await asyncio.sleep(1.0)
+        else:
+            return
+
+
+async def _hold(election: Election) -> None:
+    await election.hold()
+    _log.critical("the lease is lost: exiting at once")
+    os._exit(1)
+
+
+def _watch_ended() -> None:
+    _log.critical("the Task watch has ended: exiting, so that a fresh process takes over")
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

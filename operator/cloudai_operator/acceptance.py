@@ -1,0 +1,80 @@
+"""Accepting a Task: what is frozen at first sight, so that nobody moves the goal posts later."""
+
+from dataclasses import dataclass
+
+from cloudai_kube import duration, quantity, timestamp
+from cloudai_operator.task import Task
+from cloudai_rts import prediction
+from cloudai_rts.parameters import Document
+from cloudai_rts.task import deadline_of, infer_type
+from cloudai_rts.tau import TauStore
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """By when (seconds since the epoch), and who said so."""
+
+    at: float
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What is frozen at acceptance: type, run time on the reference class (seconds, log-sd) and deadline."""
+
+    task_type: str
+    reference_runtime: float
+    log_sd: float
+    deadline: Deadline
+
+
+def requests(task: Task) -> dict[str, int]:
+    """Requests in millicores, bytes and devices: limits count where no request stands, and `gpus` is added."""
+    amounts = {**task.spec.resources.limits, **task.spec.resources.requests}
+    known = {name: quantity.resource(name, str(value)) for name, value in amounts.items()}
+    if task.spec.gpus:
+        known[task.spec.gpuResourceName] = task.spec.gpus
+    return known
+
+
+def type_of(task: Task) -> str:
+    """Return the user's own word, or what the requests look like."""
+    if task.spec.type:
+        return task.spec.type
+    amounts = requests(task)
+    gpu = amounts.get(task.spec.gpuResourceName, 0)
+    return infer_type(amounts.get("cpu", 0) / 1000, amounts.get("memory", 0), gpu)
+
+
+def terms(task: Task, arrival: float, tau: TauStore, document: Document, sla_multiplier: float) -> Terms:
+    """Everything that acceptance freezes. `arrival` in seconds since the epoch."""
+    task_type = type_of(task)
+    history = prediction.Estimate(tau.get(task_type), prediction.type_log_sd(task_type, document.Runtime))
+    declared = None
+    if task.spec.sla.expectedRuntime:
+        seconds = duration.parse(task.spec.sla.expectedRuntime)
+        declared = prediction.declared_estimate(seconds, task.spec.user, document.Runtime)
+    estimate = prediction.combine(declared, history, 0.0)
+    deadline = deadline_for(task, arrival, history.seconds, tau.has_learned(task_type), sla_multiplier)
+    return Terms(task_type, estimate.seconds, estimate.log_sd, deadline)
+
+
+def deadline_for(task: Task, arrival: float, tau: float, learned: bool, sla_multiplier: float) -> Deadline:
+    """D_i: the user's own word first; else multiplier x the declared, else x the type's run time (EDD 3.4)."""
+    sla = task.spec.sla
+    if sla.finishBy:
+        return Deadline(timestamp.parse(sla.finishBy), "FinishBy")
+    if sla.finishWithin:
+        return Deadline(arrival + duration.parse(sla.finishWithin), "FinishWithin")
+    multiplier = sla_multiplier if sla.multiplier is None else float(sla.multiplier)
+    if sla.expectedRuntime:
+        return Deadline(deadline_of(arrival, multiplier, duration.parse(sla.expectedRuntime)), "Expected")
+    return Deadline(deadline_of(arrival, multiplier, tau), "Learned" if learned else "Default")
+
+
+def changed_deadline(task: Task, arrival: float) -> Deadline | None:
+    """Return the deadline that the spec states now by finishBy or finishWithin, None if it states none."""
+    sla = task.spec.sla
+    if not (sla.finishBy or sla.finishWithin):
+        return None
+    return deadline_for(task, arrival, 0.0, learned=False, sla_multiplier=1.0)

@@ -1,0 +1,130 @@
+"""Carrying out a plan, in an order that a crash at any point leaves repairable: status, deletions, creation."""
+
+from dataclasses import dataclass
+
+import msgspec
+
+from cloudai_kube.errors import ApiError, ConflictError, NotFoundError, RefusedError
+from cloudai_kube.events import Recorder, Subject
+from cloudai_kube.objects import Pod
+from cloudai_kube.transport import MERGE_PATCH, Transport
+from cloudai_operator.errors import CreationRefusedError
+from cloudai_operator.metrics import OperatorMetrics
+from cloudai_operator.plan import Plan, PodDeletion
+from cloudai_operator.task import Json, Task, TaskStatus, status_patch
+from cloudai_rts import contract
+from cloudai_rts.parameters import Document
+from cloudai_rts.tau import TauStore
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What the API server made of a plan: the Task after the status patch, the pod that was created."""
+
+    task: Task | None
+    pod: Pod | None
+
+
+@dataclass(slots=True)
+class Executor:
+    """Acts on the API server in the operator's name."""
+
+    transport: Transport
+    recorder: Recorder
+    metrics: OperatorMetrics
+
+    async def execute(self, task: Task, plan: Plan, tau: TauStore, document: Document) -> Done:
+        """Carry out a plan. Raises `CreationRefusedError` if the pod may not be created, `KubeError` if unsure."""
+        newer = await self.write_status(task, plan.status)
+        if newer is None:
+            return Done(None, None)  # the Task is gone
+        self._tell(task, plan)
+        for observation in plan.observations:
+            tau.update(observation.task_type, observation.seconds, observation.node_factor, document.model)
+        for deletion in plan.deletions:
+            await self.delete_pod(deletion)
+        for meta, values in plan.annotations:
+            await self._annotate(meta.namespace, meta.name, meta.uid, values)
+        created = await self._create(task, plan.creation) if plan.creation is not None else None
+        if plan.delete_task:
+            await self._delete_task(task)
+        return Done(newer, created)
+
+    async def write_status(self, task: Task, status: TaskStatus) -> Task | None:
+        """Patch what differs; nothing is sent if nothing does. None if the Task is gone."""
+        patch = status_patch(task.status, status)
+        if not patch:
+            return task
+        body = {"metadata": {"uid": task.metadata.uid}, "status": patch}
+        try:
+            answer = await self.transport.request("PATCH", f"{_path(task)}/status", body, content_type=MERGE_PATCH)
+        except NotFoundError:
+            return None
+        except ConflictError:  # the UID differs: its namesake
+            return None
+        return msgspec.json.decode(answer, type=Task)
+
+    async def delete_pod(self, deletion: PodDeletion) -> None:
+        """Delete a pod, and only that one: its UID is a precondition."""
+        meta = deletion.pod
+        body: Json = {"preconditions": {"uid": meta.uid}}
+        if deletion.force:
+            body["gracePeriodSeconds"] = 0
+        try:
+            await self.transport.request("DELETE", f"/api/v1/namespaces/{meta.namespace}/pods/{meta.name}", body)
+        except (NotFoundError, ConflictError):
+            return
+
+    def _tell(self, task: Task, plan: Plan) -> None:
+        subject = Subject.of(contract.API_VERSION, contract.KIND, task.metadata)
+        for notice in plan.notices:
+            self.recorder.record(subject, notice.kind, notice.reason, notice.message)
+        for result in plan.ended:
+            self.metrics.attempts.labels(result).inc()
+        if plan.status.finished() and not task.status.finished():
+            self.metrics.finished.labels("complete" if plan.status.is_true("Complete") else "failed").inc()
+            self.metrics.deadlines.labels(str(plan.status.is_true("DeadlineMet")).lower()).inc()
+
+    async def _annotate(self, namespace: str, name: str, uid: str, values: dict[str, str]) -> None:
+        body = {"metadata": {"uid": uid, "annotations": values}}
+        path = f"/api/v1/namespaces/{namespace}/pods/{name}"
+        try:
+            await self.transport.request("PATCH", path, body, content_type=MERGE_PATCH)
+        except (NotFoundError, ConflictError):
+            return
+
+    async def _create(self, task: Task, manifest: Json) -> Pod:
+        namespace = task.metadata.namespace
+        path = f"/api/v1/namespaces/{namespace}/pods"
+        try:
+            answer = await self.transport.request("POST", path, manifest)
+        except ConflictError as error:
+            return await self._existing(task, manifest, error)
+        except (RefusedError, NotFoundError) as error:
+            self.metrics.refusals.inc()
+            raise CreationRefusedError(_refusal(error), error.message) from error
+        return msgspec.json.decode(answer, type=Pod)
+
+    async def _existing(self, task: Task, manifest: Json, error: ConflictError) -> Pod:
+        """AlreadyExists is success if the pod is this Task's; a stranger of the same name is a refusal."""
+        name = manifest["metadata"]["name"]
+        found = await self.transport.get(f"/api/v1/namespaces/{task.metadata.namespace}/pods/{name}", Pod)
+        if any(owner.uid == task.metadata.uid for owner in found.metadata.ownerReferences):
+            return found
+        raise CreationRefusedError("PodNameTaken", f"a pod named {name} exists and is not this Task's: {error.message}")
+
+    async def _delete_task(self, task: Task) -> None:
+        body = {"preconditions": {"uid": task.metadata.uid}, "propagationPolicy": "Background"}
+        try:
+            await self.transport.request("DELETE", _path(task), body)
+        except (NotFoundError, ConflictError):
+            return
+
+
+def _path(task: Task) -> str:
+    meta = task.metadata
+    return f"/apis/{contract.API_VERSION}/namespaces/{meta.namespace}/{contract.PLURAL}/{meta.name}"
+
+
+def _refusal(error: ApiError) -> str:
+    return "QuotaExceeded" if "exceeded quota" in error.message else "PodRefused"

@@ -1,0 +1,44 @@
+"""The parameters that acceptance rests on: tau by type, and how users' estimates err.
+
+The scheduler reports refused documents to people; here a bad one is simply not taken.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from cloudai_kube.objects import ConfigMap
+from cloudai_rts import contract, parameters
+from cloudai_rts.errors import ParameterError
+from cloudai_rts.parameters import Document
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class ParameterFeed:
+    """Store of the reflector on `cloudai-parameters`."""
+
+    use: Callable[[Document], None]
+    current: Document = field(default_factory=parameters.defaults)
+
+    def replace(self, objects: list[ConfigMap]) -> None:
+        """Take what a list shows."""
+        for item in objects:
+            self.apply("MODIFIED", item)
+
+    def apply(self, event: str, item: ConfigMap) -> None:
+        """Take one change of the ConfigMap."""
+        if item.metadata.name != contract.PARAMETERS_CONFIG_MAP:
+            return
+        try:
+            deleted = event == "DELETED"
+            text = item.data.get(contract.PARAMETERS_KEY, "")
+            document = parameters.defaults() if deleted else parameters.parse(text)
+            if not deleted:
+                parameters.check_successor(self.current, document)
+        except ParameterError as error:
+            _log.info("parameters not taken: %s", error)
+            return
+        self.current = document
+        self.use(document)

@@ -1,0 +1,131 @@
+"""The pod of one attempt: only the allow-listed fields of the Task reach it, everything else is a constant.
+
+The constants satisfy the restricted Pod Security Standard. A Task that asks for user 0 gets what it asks for, and the
+namespace's own level decides whether that is admitted.
+"""
+
+import copy
+import hashlib
+from typing import Any
+
+from cloudai_kube import timestamp
+from cloudai_operator.task import Json, Task
+from cloudai_rts import contract
+
+
+def name_of(task: Task, attempt: int) -> str:
+    """Name = f(Task, attempt): a pod cannot be created twice, and a namesake's pods are never mistaken for ours."""
+    digest = hashlib.sha256(task.metadata.uid.encode()).hexdigest()[:5]
+    return f"{task.metadata.name}-{digest}-{attempt}"
+
+
+def build(task: Task, attempt: int, scheduler_name: str) -> Json:
+    """The pod manifest of an accepted Task's attempt."""
+    spec: Json = {
+        "schedulerName": scheduler_name,
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "securityContext": _pod_security(task),
+        "containers": [_container(task)],
+        **_given(task),
+    }
+    affinity = _affinity(task)
+    if affinity:
+        spec["affinity"] = affinity
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": name_of(task, attempt),
+            "namespace": task.metadata.namespace,
+            "labels": {
+                **task.spec.podLabels,
+                contract.LABEL_TASK: task.metadata.name,
+                contract.LABEL_TASK_TYPE: task.status.type,
+                contract.LABEL_ATTEMPT: str(attempt),
+            },
+            "annotations": {**task.spec.podAnnotations, **annotations(task)},
+            "ownerReferences": [
+                {
+                    "apiVersion": contract.API_VERSION,
+                    "kind": contract.KIND,
+                    "name": task.metadata.name,
+                    "uid": task.metadata.uid,
+                    "controller": True,
+                    "blockOwnerDeletion": False,
+                }
+            ],
+        },
+        "spec": spec,
+    }
+
+
+def annotations(task: Task) -> dict[str, str]:
+    """The frozen values: all that the scheduler needs to know about the Task."""
+    status = task.status
+    return {
+        contract.ANNOTATION_ARRIVAL: timestamp.millis(timestamp.parse(status.arrivalTime)),
+        contract.ANNOTATION_DEADLINE: timestamp.millis(timestamp.parse(status.deadline)),
+        contract.ANNOTATION_DEADLINE_SOURCE: status.deadlineSource,
+        contract.ANNOTATION_REFERENCE_RUNTIME: f"{status.referenceRuntimeSeconds:.6g}",
+        contract.ANNOTATION_RUNTIME_LOG_SD: f"{status.runtimeLogSd:.6g}",
+    }
+
+
+def _given(task: Task) -> Json:
+    """The user's fields of the pod spec that are set at all."""
+    spec = task.spec
+    fields: Json = {
+        "volumes": spec.volumes,
+        "imagePullSecrets": spec.imagePullSecrets,
+        "terminationGracePeriodSeconds": spec.terminationGracePeriodSeconds,
+        "nodeSelector": spec.nodeSelector,
+        "tolerations": spec.tolerations,
+        "topologySpreadConstraints": spec.topologySpreadConstraints,
+        "priorityClassName": spec.priorityClassName,
+    }
+    return {name: value for name, value in fields.items() if value not in (None, [], {}, "")}
+
+
+def _container(task: Task) -> Json:
+    spec = task.spec
+    resources: Json = {"limits": dict(spec.resources.limits), "requests": dict(spec.resources.requests)}
+    if spec.gpus:
+        resources["limits"][spec.gpuResourceName] = str(spec.gpus)
+    fields: Json = {
+        "command": spec.command,
+        "args": spec.args,
+        "workingDir": spec.workingDir,
+        "env": spec.env,
+        "volumeMounts": spec.volumeMounts,
+        "resources": {name: amounts for name, amounts in resources.items() if amounts},
+    }
+    return {
+        "name": "task",
+        "image": spec.image,
+        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+        **{name: value for name, value in fields.items() if value},
+    }
+
+
+def _pod_security(task: Task) -> Json:
+    context: Json = {"seccompProfile": {"type": "RuntimeDefault"}, **task.spec.securityContext}
+    if task.spec.securityContext.get("runAsUser") != 0:
+        context["runAsNonRoot"] = True
+    return context
+
+
+def _affinity(task: Task) -> Json:
+    """The user's affinity; `targetNode` narrows every term of it to the one node."""
+    affinity: Json = copy.deepcopy(task.spec.affinity)
+    if not task.spec.targetNode:
+        return affinity
+    only = {"key": "metadata.name", "operator": "In", "values": [task.spec.targetNode]}
+    node_affinity: Json = affinity.setdefault("nodeAffinity", {})
+    key = "requiredDuringSchedulingIgnoredDuringExecution"
+    terms: list[dict[str, Any]] = node_affinity.get(key, {}).get("nodeSelectorTerms") or [{}]
+    node_affinity[key] = {
+        "nodeSelectorTerms": [{**term, "matchFields": [*term.get("matchFields", []), only]} for term in terms]
+    }
+    return affinity

@@ -1,0 +1,357 @@
+"""The operator's decision: Task and pods in, plan out. Pure and level-triggered.
+
+Whatever was written before a crash, the next call sees what is and plans what is missing: status first, then pods, each
+step idempotent because pod names follow from the Task and every end is booked once.
+"""
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from cloudai_kube import duration, timestamp
+from cloudai_kube.objects import Pod
+from cloudai_operator import acceptance, attempts, conditions, outcome, pod
+from cloudai_operator.plan import Plan, PodDeletion
+from cloudai_operator.task import Task, TaskStatus
+from cloudai_rts.parameters import Document
+from cloudai_rts.tau import TauStore
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Settings that decisions rest on; durations in seconds."""
+
+    scheduler_name: str
+    sla_multiplier: float = 2.0
+    retry_first_seconds: float = 10.0
+    retry_longest_seconds: float = 360.0
+
+
+@dataclass(frozen=True, slots=True)
+class Knowledge:
+    """What is known besides the Task: nodes that are gone (and from when on they count as gone), run times."""
+
+    gone_nodes: Mapping[str, float] = field(default_factory=dict)
+    tau: TauStore = field(default_factory=TauStore)
+    document: Document = field(default_factory=Document)
+
+
+def reconcile(task: Task, pods: Sequence[Pod], knowledge: Knowledge, rules: Rules, now: float) -> Plan:
+    """Plan everything that this Task needs now. `now` in seconds since the epoch; `pods` are those it owns."""
+    status = copy.deepcopy(task.status)
+    status.observedGeneration = task.metadata.generation
+    plan = Plan(status)
+    task = Task(task.metadata, task.spec, status)  # what follows reads what was just decided
+    conditions.put_missing(status, task.metadata.generation, now)
+    if status.finished():
+        _after_the_end(plan, task, pods, now)
+        return plan
+    if not status.arrivalTime and not _accept(plan, task, knowledge, rules, now):
+        return plan
+    _heed_changed_deadline(plan, task, pods)
+    attempts.record(plan, task, pods, knowledge.gone_nodes, now)
+    _wake_for_gone_nodes(plan, pods, knowledge, now)
+    _judge_deadline(plan, task, now)
+    if _verdict(plan, task, pods, now):
+        return plan
+    if task.spec.suspend:
+        _suspend(plan, task, pods, now)
+        return plan
+    _resume(plan, task, now)
+    live = _live(pods, status)
+    if live is not None:
+        _show_progress(plan, task, live, now)
+    else:
+        _make_next(plan, task, pods, rules, now)
+    return plan
+
+
+def refused(task: Task, reason: str, message: str, rules: Rules, now: float) -> TaskStatus:
+    """The status after the API server refused to create the pod: its words, and nothing counted as an attempt."""
+    status = copy.deepcopy(task.status)
+    status.refusals += 1
+    pause = min(rules.retry_longest_seconds, rules.retry_first_seconds * 2.0 ** min(status.refusals - 1, 30))
+    status.retryTime = timestamp.millis(now + pause)
+    conditions.put(status, "Scheduled", "False", reason, message, task.metadata.generation, now)
+    return status
+
+
+def _accept(plan: Plan, task: Task, knowledge: Knowledge, rules: Rules, now: float) -> bool:
+    """Freeze what a Task is judged by. A Task created suspended arrives when it is first resumed."""
+    status, generation = plan.status, task.metadata.generation
+    status.type = acceptance.type_of(task)
+    if task.spec.suspend:
+        status.state = "Suspended"
+        _set(plan, task, "Suspended", "True", "SuspendedByUser", "created suspended; it arrives when resumed", now)
+        return False
+    was_suspended = status.is_true("Suspended")
+    arrival = now if was_suspended else timestamp.parse(task.metadata.creationTimestamp)
+    terms = acceptance.terms(task, arrival, knowledge.tau, knowledge.document, rules.sla_multiplier)
+    status.arrivalTime = timestamp.millis(arrival)
+    status.referenceRuntimeSeconds = round(terms.reference_runtime, 3)
+    status.runtimeLogSd = round(terms.log_sd, 4)
+    status.deadline = status.originalDeadline = timestamp.millis(terms.deadline.at)
+    status.deadlineSource = terms.deadline.source
+    status.activeSince = timestamp.millis(now)
+    status.state = "Pending"
+    left = duration.human(terms.deadline.at - arrival)
+    text = (
+        f"type {status.type}, expected to run {duration.human(terms.reference_runtime)}, "
+        f"to be finished within {left} ({terms.deadline.source})"
+    )
+    conditions.put(status, "Accepted", "True", "Accepted", text, generation, now)
+    plan.say("Accepted", text)
+    return True
+
+
+def _heed_changed_deadline(plan: Plan, task: Task, pods: Sequence[Pod]) -> None:
+    """finishBy and finishWithin may be changed; the deadline first promised stays on record."""
+    status = plan.status
+    stated = acceptance.changed_deadline(task, timestamp.parse(status.arrivalTime))
+    if stated is not None and timestamp.millis(stated.at) != status.deadline:
+        before, status.deadline = status.deadline, timestamp.millis(stated.at)
+        status.deadlineSource = stated.source
+        plan.say("DeadlineChanged", f"to be finished by {status.deadline} instead of {before}")
+    wanted = pod.annotations(task)
+    for one in pods:
+        if not outcome.of(one) and any(one.metadata.annotations.get(key) != value for key, value in wanted.items()):
+            plan.annotations.append((one.metadata, wanted))
+
+
+def _wake_for_gone_nodes(plan: Plan, pods: Sequence[Pod], knowledge: Knowledge, now: float) -> None:
+    booked = {attempt.podUID: attempt.outcome for attempt in plan.status.attempts}
+    for one in pods:
+        gone_at = knowledge.gone_nodes.get(one.spec.nodeName)
+        if gone_at is None or outcome.of(one):
+            continue
+        if booked.get(one.metadata.uid) == outcome.DISRUPTED:
+            plan.deletions.append(PodDeletion(one.metadata, force=True))
+        elif gone_at > now:
+            plan.wake(gone_at)
+
+
+def _judge_deadline(plan: Plan, task: Task, now: float) -> None:
+    """DeadlineMet becomes False when the deadline passes, not at the end: that is when people want to know."""
+    status = plan.status
+    deadline = timestamp.parse(status.deadline)
+    done_at = _success_time(status)
+    if done_at is not None:
+        met = done_at <= deadline
+        margin = duration.human(abs(deadline - done_at))
+        text = f"finished {margin} {'before' if met else 'after'} its deadline"
+        _set(plan, task, "DeadlineMet", str(met), "Met" if met else "Missed", text, now)
+    elif now >= deadline:
+        if _set(plan, task, "DeadlineMet", "False", "Passed", f"its deadline {status.deadline} has passed", now):
+            plan.say("DeadlineMissed", f"not finished by {status.deadline} ({status.deadlineSource})", "Warning")
+    else:
+        _set(plan, task, "DeadlineMet", "Unknown", "Pending", "", now)
+        plan.wake(deadline)
+
+
+def _verdict(plan: Plan, task: Task, pods: Sequence[Pod], now: float) -> bool:
+    """End the Task if it has succeeded or must not go on."""
+    status = plan.status
+    if _success_time(status) is not None:
+        _complete(plan, task, now)
+        return True
+    limit = attempts.limit_reached(status, task.spec.backoffLimit)
+    if limit is None and not task.spec.suspend:
+        limit = _out_of_time(plan, task, now)
+    if limit is None:
+        return False
+    _fail(plan, task, pods, *limit, now)
+    return True
+
+
+def _out_of_time(plan: Plan, task: Task, now: float) -> tuple[str, str] | None:
+    allowed = task.spec.activeDeadlineSeconds
+    status = plan.status
+    if allowed is None or not status.activeSince:
+        return None
+    ends = timestamp.parse(status.activeSince) + allowed - status.activeSeconds
+    if now < ends:
+        plan.wake(ends)
+        return None
+    return "DeadlineExceeded", f"was active longer than activeDeadlineSeconds = {allowed}"
+
+
+def _complete(plan: Plan, task: Task, now: float) -> None:
+    status = plan.status
+    attempt = next(one for one in reversed(status.attempts) if one.outcome == outcome.SUCCEEDED)
+    status.state = "Complete"
+    status.completionTime = attempt.completionTime
+    status.startTime = attempt.startTime or status.startTime
+    if attempt.startTime:
+        seconds = timestamp.parse(attempt.completionTime) - timestamp.parse(attempt.startTime)
+        status.runtimeSeconds = round(max(0.0, seconds), 3)
+    _clear_prospects(status)
+    met = status.condition("DeadlineMet")
+    text = f"ran {duration.human(status.runtimeSeconds or 0.0)} on {attempt.node}; {met.message if met else ''}"
+    _set(plan, task, "Running", "False", "Finished", "", now)
+    _set(plan, task, "Complete", "True", "Succeeded", text, now)
+    plan.say("Completed", text)
+    _schedule_removal(plan, task, now)
+
+
+def _fail(plan: Plan, task: Task, pods: Sequence[Pod], reason: str, message: str, now: float) -> None:
+    status = plan.status
+    attempts.abandon(plan, now)
+    status.state = "Failed"
+    status.completionTime = timestamp.millis(now)
+    _clear_prospects(status)
+    _set(plan, task, "Running", "False", "Finished", "", now)
+    _set(plan, task, "Failed", "True", reason, message, now)
+    _set(plan, task, "DeadlineMet", "False", "Failed", "it failed", now)
+    plan.say(reason, message, "Warning")
+    _delete_live(plan, pods)
+    _schedule_removal(plan, task, now)
+
+
+def _after_the_end(plan: Plan, task: Task, pods: Sequence[Pod], now: float) -> None:
+    _delete_live(plan, pods)
+    _schedule_removal(plan, task, now)
+
+
+def _schedule_removal(plan: Plan, task: Task, now: float) -> None:
+    ttl = task.spec.ttlSecondsAfterFinished
+    if ttl is None:
+        return
+    at = timestamp.parse(plan.status.completionTime) + ttl
+    if now >= at:
+        plan.delete_task = True
+    else:
+        plan.wake(at)
+
+
+def _suspend(plan: Plan, task: Task, pods: Sequence[Pod], now: float) -> None:
+    """Stop what runs and stop the clock of activeDeadlineSeconds; the deadline stands."""
+    status = plan.status
+    if status.activeSince:
+        status.activeSeconds = round(status.activeSeconds + now - timestamp.parse(status.activeSince), 3)
+        status.activeSince = ""
+    attempts.abandon(plan, now)
+    status.state = "Suspended"
+    status.retryTime = ""
+    _clear_prospects(status)
+    _delete_live(plan, pods)
+    _set(plan, task, "Scheduled", "False", "Suspended", "", now)
+    _set(plan, task, "Running", "False", "Suspended", "", now)
+    if _set(plan, task, "Suspended", "True", "SuspendedByUser", "spec.suspend is true; the deadline stands", now):
+        plan.say("Suspended", "its pod is stopped; the deadline stands")
+
+
+def _resume(plan: Plan, task: Task, now: float) -> None:
+    status = plan.status
+    was = status.is_true("Suspended")
+    _set(plan, task, "Suspended", "False", "NotSuspended", "", now)
+    if not status.activeSince:
+        status.activeSince = timestamp.millis(now)
+    if was:
+        status.state = "Pending"
+        plan.say("Resumed", f"it goes on; to be finished by {status.deadline}")
+
+
+def _make_next(plan: Plan, task: Task, pods: Sequence[Pod], rules: Rules, now: float) -> None:
+    status = plan.status
+    status.podName = ""
+    status.active = 0
+    _clear_prospects(status)
+    _set(plan, task, "Running", "False" if status.attemptCount else "Unknown", "Pending", "", now)
+    status.state = "Retrying" if status.attemptCount else "Pending"
+    if any(not outcome.of(one) for one in pods):
+        return  # one that we deleted is still terminating: its event brings us back
+    at = attempts.next_attempt_at(status, rules.retry_first_seconds, rules.retry_longest_seconds)
+    if status.refusals and status.retryTime:
+        at = max(at, timestamp.parse(status.retryTime))
+    if now < at:
+        status.retryTime = timestamp.millis(at)
+        plan.wake(at)
+        return
+    status.retryTime = ""
+    plan.creation = pod.build(task, status.attemptCount + 1, rules.scheduler_name)
+
+
+def _show_progress(plan: Plan, task: Task, live: Pod, now: float) -> None:
+    status = plan.status
+    status.podName = live.metadata.name
+    status.retryTime = ""
+    status.refusals = 0
+    if not live.spec.nodeName:
+        _show_waiting(plan, task, live, now)
+        return
+    _show_prospects(plan, task, live, now)
+    started = outcome.started(live)
+    if live.status.phase == "Running" and started:
+        status.startTime = status.startTime or started
+        status.state = "Running"
+        _set(plan, task, "Running", "True", "Started", f"runs on {live.spec.nodeName}", now)
+    else:
+        status.state = "Scheduled"
+        _set(plan, task, "Running", "False", "Starting", f"{live.spec.nodeName} is starting the pod", now)
+
+
+def _show_waiting(plan: Plan, task: Task, live: Pod, now: float) -> None:
+    status = plan.status
+    told = next((c for c in live.status.conditions if c.type == "PodScheduled" and c.status == "False"), None)
+    reason, message = (told.reason, told.message) if told is not None else ("Queued", "waits for the scheduler")
+    status.state = "Deferred" if reason == "Deferred" else "Retrying" if status.attemptCount > 1 else "Pending"
+    _clear_prospects(status)
+    _set(plan, task, "Scheduled", "False", reason or "Queued", message, now)
+    _set(plan, task, "Running", "False", "Waiting", "", now)
+
+
+def _show_prospects(plan: Plan, task: Task, live: Pod, now: float) -> None:
+    status = plan.status
+    decision = attempts.decision_of(live)
+    status.predictedCompletionTime = str(decision.get("predictedCompletionTime") or "")
+    late = decision.get("lateProbability")
+    status.latePercent = round(100 * min(1.0, max(0.0, late))) if isinstance(late, int | float) else None
+    version = decision.get("parametersVersion")
+    status.parametersVersion = version if isinstance(version, int) else None
+    text = _why(live.spec.nodeName, decision, status)
+    if _set(plan, task, "Scheduled", "True", "Bound", text, now):
+        plan.say("Scheduled", text)
+
+
+def _why(node: str, decision: Mapping[str, object], status: TaskStatus) -> str:
+    """Why this node, in one sentence."""
+    if not decision:
+        return f"bound to {node} (not by the CloudAI scheduler)"
+    parts = [f"bound to {node} by {decision.get('policy')}"]
+    runtime = decision.get("predictedRuntimeSeconds")
+    if isinstance(runtime, int | float):
+        parts.append(f"predicted to run {duration.human(runtime)}")
+    if status.latePercent is not None:
+        parts.append(f"late with {status.latePercent} %")
+    if decision.get("fallbackReason"):
+        parts.append(str(decision["fallbackReason"]))
+    return ", ".join(parts) + f" (parameters version {decision.get('parametersVersion')})"
+
+
+def _live(pods: Sequence[Pod], status: TaskStatus) -> Pod | None:
+    """The pod of an attempt that has not ended."""
+    open_attempts = {attempt.podUID for attempt in status.attempts if not attempt.outcome}
+    return next((one for one in pods if one.metadata.uid in open_attempts), None)
+
+
+def _delete_live(plan: Plan, pods: Sequence[Pod]) -> None:
+    for one in pods:
+        if not outcome.of(one) and one.metadata.deletionTimestamp is None:
+            plan.deletions.append(PodDeletion(one.metadata))
+
+
+def _success_time(status: TaskStatus) -> float | None:
+    for attempt in reversed(status.attempts):
+        if attempt.outcome == outcome.SUCCEEDED:
+            return timestamp.parse(attempt.completionTime)
+    return None
+
+
+def _clear_prospects(status: TaskStatus) -> None:
+    if status.state not in {"Complete", "Failed"}:
+        status.predictedCompletionTime = ""
+        status.latePercent = None
+
+
+def _set(plan: Plan, task: Task, kind: str, value: str, reason: str, message: str, now: float) -> bool:
+    return conditions.put(plan.status, kind, value, reason, message, task.metadata.generation, now)

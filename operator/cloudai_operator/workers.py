@@ -1,0 +1,159 @@
+"""One reconciliation at a time for each Task, many Tasks at once; errors are retried with a growing pause."""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from cloudai_kube.errors import FormatError, KubeError
+from cloudai_operator.cache import Cache
+from cloudai_operator.errors import CreationRefusedError
+from cloudai_operator.executor import Executor
+from cloudai_operator.metrics import OperatorMetrics
+from cloudai_operator.plan import PodDeletion
+from cloudai_operator.reconcile import Knowledge, Rules, reconcile, refused
+from cloudai_operator.task import Task
+from cloudai_rts.parameters import Document
+from cloudai_rts.tau import TauStore
+
+FIRST_RETRY_SECONDS: Final = 0.5
+LONGEST_RETRY_SECONDS: Final = 60.0
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Workers:
+    """The queue of Tasks to look at and the workers that do it. `run` ends only by cancellation."""
+
+    executor: Executor
+    rules: Rules
+    metrics: OperatorMetrics
+    clock: Callable[[], float] = time.time
+    count: int = 16
+    may_act: Callable[[], bool] = lambda: True
+    tau: TauStore = field(default_factory=TauStore)
+    document: Document = field(default_factory=Document)
+    cache: Cache = field(init=False)
+    _queue: deque[str] = field(default_factory=deque)
+    _queued: set[str] = field(default_factory=set)
+    _running: set[str] = field(default_factory=set)
+    _again: set[str] = field(default_factory=set)
+    _timers: dict[str, asyncio.TimerHandle] = field(default_factory=dict)
+    _failures: dict[str, int] = field(default_factory=dict)
+    _wake: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.cache = Cache(self.enqueue, self.clock)
+
+    def enqueue(self, uid: str) -> None:
+        """Look at a Task soon; once is enough however often it is asked for."""
+        if uid in self._running:
+            self._again.add(uid)
+        elif uid not in self._queued:
+            self._queued.add(uid)
+            self._queue.append(uid)
+            self._wake.set()
+
+    def use(self, document: Document) -> None:
+        """Take new parameters into use: they hold for Tasks accepted from now on."""
+        self.document = document
+        self.tau.seed(document.Tau)
+
+    async def run(self) -> None:
+        """Work for ever."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(self.count):
+                group.create_task(self._work())
+
+    async def _work(self) -> None:
+        while True:
+            if not self._queue or not self.may_act():
+                self._wake.clear()
+                await (self._wake.wait() if not self._queue else asyncio.sleep(0.1))
+                continue
+            uid = self._queue.popleft()
+            self._queued.discard(uid)
+            self._running.add(uid)
+            self._again.discard(uid)
+            try:
+                with self.metrics.reconcile_seconds.time():
+                    await self._reconcile(uid)
+                self._failures.pop(uid, None)
+            except (KubeError, FormatError) as error:
+                self._retry(uid, error)
+            finally:
+                self._running.discard(uid)
+            if uid in self._again:
+                self._again.discard(uid)
+                self.enqueue(uid)
+            self.metrics.queue.set(len(self._queue))
+
+    async def _reconcile(self, uid: str) -> None:
+        task = self.cache.tasks.get(uid)
+        self.metrics.tasks.set(len(self.cache.tasks))
+        if task is None or task.metadata.deletionTimestamp is not None:
+            await self._clean_up(uid)
+            return
+        now = self.clock()
+        knowledge = Knowledge(self.cache.gone_nodes(), self.tau, self.document)
+        plan = reconcile(task, self.cache.pods_of(uid), knowledge, self.rules, now)
+        self._set_timer(uid, plan.wake_at, now)
+        try:
+            done = await self.executor.execute(task, plan, self.tau, self.document)
+        except CreationRefusedError as error:
+            await self._note_refusal(task, error)
+            return
+        if done.task is None:
+            self.cache.remove_task(uid)
+            return
+        if done.task is not task:
+            self.cache.put_task(done.task)
+            self._again.discard(uid)  # the answer to our own patch is no news
+        if done.pod is not None:
+            self.cache.put_pod(done.pod)
+        if plan.deletions or done.pod is not None:
+            self._again.add(uid)
+
+    async def _note_refusal(self, task: Task, error: CreationRefusedError) -> None:
+        uid = task.metadata.uid
+        current = self.cache.tasks.get(uid, task)
+        now = self.clock()
+        status = refused(current, error.reason, str(error), self.rules, now)
+        newer = await self.executor.write_status(current, status)
+        if newer is not None:
+            self.cache.put_task(newer)
+        self._again.add(uid)
+
+    async def _clean_up(self, uid: str) -> None:
+        """Delete the pods of a deleted Task: not every cluster runs a garbage collector."""
+        self._set_timer(uid, None, 0.0)
+        for pod in self.cache.pods_of(uid):
+            if pod.metadata.deletionTimestamp is None:
+                finished = pod.status.phase in {"Succeeded", "Failed"}
+                gone = pod.spec.nodeName in self.cache.gone_nodes()
+                unbound = not pod.spec.nodeName
+                await self.executor.delete_pod(PodDeletion(pod.metadata, force=finished or gone or unbound))
+
+    def _retry(self, uid: str, error: Exception) -> None:
+        self.metrics.errors.inc()
+        failures = self._failures[uid] = self._failures.get(uid, 0) + 1
+        pause = min(LONGEST_RETRY_SECONDS, FIRST_RETRY_SECONDS * 2.0 ** min(failures - 1, 20))
+        after = getattr(error, "retry_after_seconds", None) or 0.0
+        _log.info("Task %s: %s; again in %.1f s", uid, error, max(pause, after))
+        now = self.clock()
+        self._set_timer(uid, now + max(pause, after), now)
+
+    def _set_timer(self, uid: str, at: float | None, now: float) -> None:
+        old = self._timers.pop(uid, None)
+        if old is not None:
+            old.cancel()
+        if at is not None:
+            delay = min(86_400.0, max(0.0, at - now))
+            self._timers[uid] = asyncio.get_running_loop().call_later(delay, self._ring, uid)
+
+    def _ring(self, uid: str) -> None:
+        self._timers.pop(uid, None)
+        self.enqueue(uid)
