@@ -1,0 +1,1 @@
+"""The optimizer: publishes the parameters that the scheduler uses."""

@@ -1,0 +1,48 @@
+"""Making the next parameter document: what is in force, with some keys replaced. Pure."""
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from cloudai_rts import parameters
+from cloudai_rts.parameters import Document
+from cloudai_rts.traces import Speeds
+
+_OURS = ("schemaVersion", "version", "createdAt", "checksum")
+
+
+def successor(current: Document, changes: Mapping[str, Any], speeds: Speeds | None, created_at: str) -> str:
+    """Text of the document that follows `current`: `changes` replace whole top-level keys, groups key by key.
+
+    `speeds` becomes Runtime.U: u = ln(run-time factor). Raises `ParameterError` for anything out of bounds.
+    """
+    raw: dict[str, Any] = {key: value for key, value in msgspec.to_builtins(current).items() if value is not None}
+    for key, value in changes.items():
+        if key in _OURS:
+            continue  # these are given by publishing
+        merge = (
+            isinstance(value, dict)
+            and isinstance(raw.get(key), dict)
+            and key in {"Theta", "Risk", "Lateness", "Runtime"}
+        )
+        raw[key] = {**raw[key], **value} if merge else value
+    if speeds is not None:
+        raw["Runtime"] = {**raw["Runtime"], "U": factors(speeds)}
+    raw.update(schemaVersion=1, version=current.version + 1, createdAt=created_at)
+    raw.pop("checksum", None)
+    raw["checksum"] = parameters.checksum_of(raw)
+    text = json.dumps(raw, indent=1, sort_keys=True, ensure_ascii=False)
+    parameters.check_successor(current, parameters.parse(text))
+    return text
+
+
+def factors(speeds: Speeds) -> dict[str, dict[str, float]]:
+    """u by type and node class from relative run times; classes without a product are the reference."""
+    table: dict[str, dict[str, float]] = {}
+    for (task_type, product), factor in sorted(speeds.items()):
+        if product and factor > 0:
+            table.setdefault(task_type, {})[product] = round(math.log(factor), 4)
+    return table

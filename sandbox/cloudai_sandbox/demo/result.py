@@ -1,0 +1,109 @@
+"""What became of the demo's Tasks under one policy. Pure: from the objects of the API server to figures."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cloudai_kube import timestamp
+from cloudai_rts import contract
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One attempt as a bar of the picture; times in seconds after the first arrival."""
+
+    task: str
+    task_type: str
+    node: str
+    start: float
+    end: float
+    outcome: str
+    late: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Figures of one phase."""
+
+    policy: str
+    tasks: int
+    complete: int
+    met: int
+    pods: int
+    bound_by_us: int
+    by_rts: int
+    deferred: int
+    rejections: int
+    nodes: dict[str, int]
+    met_by_type: dict[str, tuple[int, int]]
+    runs: tuple[Run, ...]
+    problems: tuple[str, ...]
+
+
+def evaluate(policy: str, tasks: Sequence[dict[str, Any]], pods: Sequence[dict[str, Any]], deferred: int) -> Result:
+    """Compute the figures of one phase from its Tasks and pods."""
+    begun = min(timestamp.parse(task["metadata"]["creationTimestamp"]) for task in tasks)
+    runs = [run for task in tasks for run in _runs(task, begun)]
+    met_by_type: dict[str, tuple[int, int]] = {}
+    for task in tasks:
+        kind = task["spec"]["type"]
+        met, count = met_by_type.get(kind, (0, 0))
+        met_by_type[kind] = (met + is_true(task, "DeadlineMet"), count + 1)
+    incomplete = [task["metadata"]["name"] for task in tasks if not is_true(task, "Complete")]
+    strangers = [name_of(pod) for pod in pods if not _bound_by_us(pod)]
+    problems = []
+    if incomplete:
+        problems.append(f"not complete: {', '.join(incomplete[:8])}")
+    if strangers:
+        problems.append(f"pods not bound by us: {', '.join(strangers[:8])}")
+    return Result(
+        policy=policy,
+        tasks=len(tasks),
+        complete=len(tasks) - len(incomplete),
+        met=sum(met for met, _ in met_by_type.values()),
+        pods=len(pods),
+        bound_by_us=len(pods) - len(strangers),
+        by_rts=sum(decision(pod).get("policy") == "rts" for pod in pods),
+        deferred=deferred,
+        rejections=sum(run.outcome == "Rejected" for run in runs),
+        nodes=dict(Counter(run.node for run in runs if run.outcome != "Rejected")),
+        met_by_type=met_by_type,
+        runs=tuple(runs),
+        problems=tuple(problems),
+    )
+
+
+def is_true(task: dict[str, Any], kind: str) -> bool:
+    """Whether a condition of a Task is True."""
+    conditions = task.get("status", {}).get("conditions", [])
+    return any(condition["type"] == kind and condition["status"] == "True" for condition in conditions)
+
+
+def decision(pod: dict[str, Any]) -> dict[str, Any]:
+    """The decision annotation of a pod; empty without one."""
+    text = pod["metadata"].get("annotations", {}).get(contract.ANNOTATION_DECISION)
+    return json.loads(text) if text else {}
+
+
+def name_of(item: dict[str, Any]) -> str:
+    """Name of any object."""
+    return str(item["metadata"]["name"])
+
+
+def _bound_by_us(pod: dict[str, Any]) -> bool:
+    return pod["metadata"].get("labels", {}).get(contract.LABEL_BOUND_BY) == contract.SCHEDULER_NAME
+
+
+def _runs(task: dict[str, Any], begun: float) -> list[Run]:
+    runs = []
+    for attempt in task.get("status", {}).get("attempts", []):
+        if not attempt.get("completionTime") or not attempt.get("node"):
+            continue
+        end = timestamp.parse(attempt["completionTime"]) - begun
+        start = timestamp.parse(attempt["startTime"]) - begun if attempt.get("startTime") else end
+        late = not is_true(task, "DeadlineMet")
+        outcome = attempt.get("outcome", "")
+        runs.append(Run(name_of(task), task["spec"]["type"], attempt["node"], start, end, outcome, late))
+    return runs
