@@ -1,8 +1,8 @@
 """Pods per second and CPU per pod: our scheduler and kube-scheduler in turn on fresh control planes.
 
-A backlog of unbound pods is made, then the scheduler is started. Binds are counted by the API server's own metric; CPU is
-taken from the first bind until the last event is written, so that start-up (shown apart) does not count as scheduling.
-The ceiling sends Bindings only: what the API server allows at all.
+A backlog of unbound pods is made, then the scheduler is started. Binds are counted by the API server's own metric; CPU
+is taken from the first bind until the last event is written, so that start-up (shown apart) does not count as
+scheduling. The ceiling sends Bindings only: what the API server allows at all.
 """
 
 import argparse
@@ -90,7 +90,7 @@ def main() -> None:
     if arguments.bind_only:
         uvloop.run(bind_only(arguments.bind_only))
         return
-    console = Console(stderr=True)
+    console = Console(stderr=True, width=140, log_path=False)
     found = binaries.ensure((*binaries.CONTROL_PLANE, binaries.PEER), say=console.log)
     results = []
     for number in range(arguments.rounds):
@@ -100,7 +100,7 @@ def main() -> None:
                     result = Bench(Path(folder), found, who, workload, arguments.nodes, arguments.pods).run()
                 results.append(result)
                 console.log(
-                    f"round {number + 1}/{arguments.rounds} {workload:6} {who:15} {result.pods_per_second:6.0f} pods/s  "
+                    f"round {number + 1}/{arguments.rounds} {workload:6} {who:15} {result.pods_per_second:6.0f} pods/s, "
                     f"CPU ms/pod {result.scheduler_cpu_ms:.2f} / {result.apiserver_cpu_ms:.2f} / "
                     f"{result.etcd_cpu_ms:.2f}  {result.peak_mib:.0f} MiB  {result.events} events"
                 )

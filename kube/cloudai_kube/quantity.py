@@ -51,7 +51,7 @@ def _decimal(digits: str, text: str) -> Decimal:
         number = Decimal(digits)
     except InvalidOperation as error:
         raise FormatError(f"{text[:40]!r} is no quantity; write for example 500m, 4 or 16Gi") from error
-    if not number.is_finite() or "_" in digits:
+    if not number.is_finite() or "_" in digits or digits != digits.strip():
         raise FormatError(f"{text[:40]!r} is no quantity; write for example 500m, 4 or 16Gi")
     return number
 

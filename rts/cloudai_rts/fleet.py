@@ -135,22 +135,25 @@ class Fleet:
     def request(self, slot: int, amounts: Resources, sign: int = 1) -> None:
         """Count a pod's requests on a node (`sign=-1`: give them back)."""
         for resource, amount in amounts.items():
-            self._requested[self.column(resource), slot] += sign * amount
+            column = self.column(resource)  # before the matrix is looked up: a new resource replaces it
+            self._requested[column, slot] += sign * amount
 
     def set_use(self, slot: int, measured: Resources) -> None:
         """Take a fresh sample of what is really used; resources not named fall back to their requests."""
+        columns = {self.column(resource): amount for resource, amount in measured.items()}
         self._unrequested_use[:, slot] = 0
-        for resource, amount in measured.items():
-            column = self.column(resource)
+        for column, amount in columns.items():
             self._unrequested_use[column, slot] = amount - self._requested[column, slot]
 
     def allocatable(self, resource: str) -> IntArray:
         """Capacity of all nodes for pods, `[slots]`."""
-        return self._allocatable[self.column(resource), : len(self.names)]
+        column = self.column(resource)
+        return self._allocatable[column, : len(self.names)]
 
     def requested(self, resource: str) -> IntArray:
         """Requests of every bound and assumed pod on all nodes, `[slots]`."""
-        return self._requested[self.column(resource), : len(self.names)]
+        column = self.column(resource)
+        return self._requested[column, : len(self.names)]
 
     def available(self, resource: str) -> IntArray:
         """C_j^avail and its like: allocatable minus requested, `[slots]`; negative on an over-committed node."""

@@ -1,12 +1,15 @@
 """The scoring rule of the source document, `hinge`: EDD 3.5 to 3.8, over all candidate nodes at once."""
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
 from cloudai_rts.arrays import FloatArray
 from cloudai_rts.parameters import Document, ThetaTerms
 from cloudai_rts.task import Task
+
+NOTHING_AVAILABLE: Final = 1e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,12 @@ def score(task: Task, nodes: HingeNodes, document: Document, now: float) -> Hing
 
 
 def _ratio(requested: float, available: FloatArray) -> FloatArray:
-    """Request over what is available; a request of 0 weighs nothing, whatever is available."""
+    """Request over what is available; a request of 0 weighs nothing, whatever is available.
+
+    Nothing available where something is asked for counts as a billion times too little rather than as infinity, so that
+    a weight of 0 times it stays 0 and not NaN.
+    """
     if requested <= 0:
         return np.zeros_like(available)
-    return np.divide(requested, available, out=np.full_like(available, np.inf), where=available > 0)
+    limit = np.full_like(available, NOTHING_AVAILABLE)
+    return np.divide(requested, available, out=limit, where=available * NOTHING_AVAILABLE > requested)

@@ -17,7 +17,6 @@ from cloudai_rts.task import Task
 
 MIN_REMAINING_SHARE: Final = 0.15
 """A task that has outlived its prediction still has this share of it to go: it will not end this instant."""
-MIN_SLACK_SECONDS: Final = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +62,7 @@ def late_probability(log_runtime: FloatArray, slack: float, log_sd: float) -> Fl
     """P_ij = Phi((ln E_ij - ln(D_i - now)) / sigma_i); 1 once the deadline is past   (2)."""
     if slack == np.inf:
         return np.zeros_like(log_runtime)
-    if slack <= MIN_SLACK_SECONDS:
+    if slack <= 0:
         return np.ones_like(log_runtime)
     return phi_cdf((log_runtime - np.log(slack)) / log_sd)
 
@@ -75,7 +74,7 @@ def harm(running: RunningTasks, load: FloatArray, runtime: RuntimeModel, load_sc
     made later: such tasks weigh nothing. `load` is by node; returns one number a node.
     """
     remaining = np.maximum(running.predicted - running.elapsed, MIN_REMAINING_SHARE * running.predicted)
-    alive = running.slack > MIN_SLACK_SECONDS
+    alive = running.slack > 0
     z = (np.log(remaining[alive]) - np.log(running.slack[alive])) / running.log_sd[alive]
     weight = phi_pdf(z) / running.log_sd[alive]
     total = np.bincount(running.node[alive], weights=weight, minlength=len(load)).astype(np.float64)

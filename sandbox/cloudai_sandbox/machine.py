@@ -49,7 +49,7 @@ class Machine:
         return own * (1.0 + phi * load * load + OVERLOAD_SLOPE * max(0.0, load - 1.0))
 
     def advance(self, now: float) -> list[str]:
-        """Let time pass until `now` (seconds, monotonic). Returns the UIDs of pods whose work is done, and forgets them."""
+        """Let time pass until `now` (seconds, monotonic). Returns the UIDs whose work is done, and forgets them."""
         elapsed = max(0.0, now - self._at)
         self._at = now
         for work in self.work.values():

@@ -182,9 +182,10 @@ class Scheduler:
         self.queue.defer(entry, deferred.until, now)
         if begins:
             best = self.state.fleet.names[deferred.best_slot]
+            late, elsewhere = f"{deferred.late_probability:.0%}", f"{deferred.promised:.0%}"
             message = (
-                f"waiting at most {max(1, round(deferred.until - now))} s for a better node: on {best}, the best one free "
-                f"now, it would be late with {deferred.late_probability:.0%}, elsewhere with {deferred.promised:.0%}"
+                f"waiting at most {max(1, round(deferred.until - now))} s for a better node: "
+                f"on {best}, the best one free now, it would be late with {late}, elsewhere with {elsewhere}"
             )
             entry.message = ""
             self.recorder.normal(_subject(entry), "Deferred", message)

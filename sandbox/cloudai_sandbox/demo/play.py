@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from cloudai_kube import connection
+from cloudai_kube import connection, timestamp
 from cloudai_kube.transport import Transport
 from cloudai_rts import contract, traces
 from cloudai_sandbox.control_plane import ROOT
@@ -36,11 +36,11 @@ MIN_RTS_SHARE: Final = 0.9
 
 def run(seed: int, count: int, output: Path) -> int:
     """Play both phases. 0 only if all that the demo promises has come true."""
-    console = Console()
+    console = Console(log_path=False)
     nodes = [node.node for node in traces.read_fleet(FLEET.read_text(encoding="utf-8"))]
     arrivals = workload.arrivals(seed, count, SPAN_SECONDS)
     with tempfile.TemporaryDirectory(prefix="cloudai-demo-") as folder:
-        settings = {contract.OPERATOR_NAME: {"RETRY_FIRST_SECONDS": "1.5"}}
+        settings: dict[str, dict[str, str]] = {contract.OPERATOR_NAME: {"RETRY_FIRST_SECONDS": "1.5"}}
         sandbox = Sandbox(Path(folder), fleet=FLEET, speeds=SPEEDS, settings=settings, say=console.log)
         with sandbox:
             stage = Stage(sandbox, console, Path(folder))
@@ -153,8 +153,6 @@ class Stage:
         for pod in await _list(transport, "/api/v1/pods"):
             told = decision(pod)
             if told.get("parametersVersion") == 2:
-                from cloudai_kube import timestamp
-
                 self.reload_seconds = max(0.0, timestamp.parse(told["decidedAt"]) - self._published)
                 self.console.log(f"first pod placed by version 2, {self.reload_seconds:.1f} s after publishing")
                 return

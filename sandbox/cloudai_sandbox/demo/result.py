@@ -77,14 +77,15 @@ def evaluate(policy: str, tasks: Sequence[dict[str, Any]], pods: Sequence[dict[s
 
 def is_true(task: dict[str, Any], kind: str) -> bool:
     """Whether a condition of a Task is True."""
-    conditions = task.get("status", {}).get("conditions", [])
+    conditions: list[dict[str, Any]] = task.get("status", {}).get("conditions", [])
     return any(condition["type"] == kind and condition["status"] == "True" for condition in conditions)
 
 
 def decision(pod: dict[str, Any]) -> dict[str, Any]:
     """The decision annotation of a pod; empty without one."""
     text = pod["metadata"].get("annotations", {}).get(contract.ANNOTATION_DECISION)
-    return json.loads(text) if text else {}
+    told: dict[str, Any] = json.loads(text) if text else {}
+    return told
 
 
 def name_of(item: dict[str, Any]) -> str:
@@ -93,7 +94,7 @@ def name_of(item: dict[str, Any]) -> str:
 
 
 def _bound_by_us(pod: dict[str, Any]) -> bool:
-    return pod["metadata"].get("labels", {}).get(contract.LABEL_BOUND_BY) == contract.SCHEDULER_NAME
+    return bool(pod["metadata"].get("labels", {}).get(contract.LABEL_BOUND_BY) == contract.SCHEDULER_NAME)
 
 
 def _runs(task: dict[str, Any], begun: float) -> list[Run]:

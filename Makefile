@@ -1,0 +1,54 @@
+# Every target does its own set-up: Python packages into .venv, control-plane binaries into the user's cache.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+SHELL  := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help setup binaries demo test check unit e2e bench format clean
+
+help: ## show what there is
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+$(READY): requirements/dev.txt requirements/go.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; set PYTHON=..."; exit 1; }
+	@echo "setting up $(VENV) (about a minute the first time) ..."
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --no-input -q --require-hashes -r requirements/dev.txt
+	@command -v go >/dev/null || { echo "no Go on PATH: installing its toolchain into $(VENV) ..."; \
+	  $(BIN)/python -m pip install --disable-pip-version-check --no-input -q --require-hashes -r requirements/go.txt; }
+	@$(BIN)/python -m pip install --disable-pip-version-check --no-input -q --no-deps --no-build-isolation -e .
+	@touch $@
+
+setup: $(READY) ## install the Python packages
+
+binaries: setup ## build etcd, kube-apiserver and kubectl once (minutes when cold), or use KUBEBUILDER_ASSETS
+	@$(BIN)/cloudai-sandbox path >/dev/null
+
+demo: binaries ## 120 Tasks on the 17-node reference cluster: RTS against round-robin (about 3 minutes)
+	@$(BIN)/cloudai-sandbox demo
+
+test: check unit e2e ## everything: static checks, unit tests, end-to-end tests on a real control plane
+
+check: setup ## ruff, mypy --strict, import-linter
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+unit: setup ## tests that need no control plane
+	$(BIN)/python -m pytest -q --ignore=tests/e2e
+
+e2e: binaries ## tests on a real kube-apiserver
+	$(BIN)/python -m pytest -q tests/e2e
+
+bench: binaries ## pods/s and CPU per pod beside kube-scheduler on the same API server (about 5 minutes)
+	@$(BIN)/python benchmarks/throughput.py --rounds 3
+
+format: setup ## bring the code into its form
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+clean: ## remove what make made here (binaries in the user's cache stay)
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

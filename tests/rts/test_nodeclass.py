@@ -1,0 +1,28 @@
+"""Classes of nodes."""
+
+import pytest
+
+from cloudai_rts.nodeclass import class_for, node_class
+
+PRODUCT, SHARING = "nvidia.com/gpu.product", "nvidia.com/gpu.sharing-strategy"
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        ({PRODUCT: "NVIDIA-V100"}, "NVIDIA-V100"),
+        ({PRODUCT: "NVIDIA-V100", SHARING: "none"}, "NVIDIA-V100"),
+        ({PRODUCT: "NVIDIA-V100", SHARING: "time-slicing"}, "NVIDIA-V100/time-slicing"),
+        ({"node.kubernetes.io/instance-type": "m5.large"}, "m5.large"),
+        ({}, "8c-32g"),
+    ],
+)
+def test_node_class(labels: dict[str, str], expected: str) -> None:
+    """GPU product with its sharing, else instance type, else size."""
+    assert node_class(labels, 8000, 32 << 30) == expected
+
+
+def test_a_slice_is_another_machine() -> None:
+    """The class depends on the resource that is asked for."""
+    assert class_for("A100", "nvidia.com/gpu") == "A100"
+    assert class_for("A100", "nvidia.com/mig-1g.5gb") == "A100/mig-1g.5gb"

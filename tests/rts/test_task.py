@@ -1,0 +1,32 @@
+"""Types of tasks and their deadlines."""
+
+import pytest
+
+from cloudai_rts.task import STANDARD_TYPES, deadline_of, infer_type
+
+GIB = 1 << 30
+
+
+@pytest.mark.parametrize(
+    ("cpu", "memory_gib", "gpu", "expected"),
+    [
+        (1, 2, 0, "cpu-light"),
+        (8, 16, 0, "cpu-heavy"),
+        (4, 48, 0, "memory-heavy"),
+        (0.1, 8, 0, "memory-heavy"),
+        (2, 8, 1, "gpu-inference"),
+        (6, 24, 1, "gpu-training"),
+        (4, 16, 2, "gpu-training"),
+        (16, 16, 1, "mixed"),
+        (0, 0, 0, "cpu-light"),
+    ],
+)
+def test_inference(cpu: float, memory_gib: float, gpu: float, expected: str) -> None:
+    """What the requests look like, one of the six standard types."""
+    assert infer_type(cpu, memory_gib * GIB, gpu) == expected
+    assert expected in STANDARD_TYPES
+
+
+def test_deadline() -> None:
+    """EDD 3.4: D = A + k tau."""
+    assert deadline_of(1000.0, 1.5, 200.0) == 1300.0

@@ -1,0 +1,47 @@
+"""Traces as CSV."""
+
+from pathlib import Path
+
+import pytest
+
+from cloudai_rts import traces
+from cloudai_rts.errors import TraceError
+
+CONFIG = Path(__file__).parents[2] / "config"
+TASKS = "arrival_s,name,type,cpu,memory_bytes,gpu,reference_runtime_s,sla_multiplier,deadline_s\n"
+
+
+def test_the_reference_cluster() -> None:
+    """17 nodes with 40 GPUs of three models; training is fastest on a V100, inference on a P100."""
+    nodes = traces.read_fleet((CONFIG / "reference-fleet.csv").read_text())
+    assert len(nodes) == 17
+    assert sum(node.gpu for node in nodes) == 40
+    speeds = traces.read_speeds((CONFIG / "reference-speeds.csv").read_text())
+    assert min(speeds, key=lambda key: speeds[key] if key[0] == "gpu-training" else 9) == (
+        "gpu-training",
+        "NVIDIA-V100",
+    )
+    assert min(speeds, key=lambda key: speeds[key] if key[0] == "gpu-inference" else 9)[1] == "NVIDIA-P100"
+
+
+def test_tasks_come_in_order_of_arrival() -> None:
+    """Whatever the order of the lines."""
+    found = traces.read_tasks(TASKS + "5,b,t,1,1,0,10,2,\n1,a,t,1,1,0,10,2,40\n")
+    assert [task.name for task in found] == ["a", "b"]
+    assert (found[0].deadline_s, found[1].deadline_s) == (40.0, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("node,cpu\nn,1\n", "header lacks"),
+        ("node,cpu,memory_bytes,gpu,gpu_product,storage_bytes,pods\n", "no nodes"),
+        ("node,cpu,memory_bytes,gpu,gpu_product,storage_bytes,pods\nn,many,1,0,,1,10\n", "line 2: cpu = 'many'"),
+        ("node,cpu,memory_bytes,gpu,gpu_product,storage_bytes,pods\nn,-1,1,0,,1,10\n", "line 2: cpu = '-1'"),
+        ("node,cpu,memory_bytes,gpu,gpu_product,storage_bytes,pods\n,1,1,0,,1,10\n", "line 2: column node is empty"),
+    ],
+)
+def test_bad_fleets(text: str, message: str) -> None:
+    """The message names line, column and value."""
+    with pytest.raises(TraceError, match=message):
+        traces.read_fleet(text)
