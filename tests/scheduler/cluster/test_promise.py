@@ -1,0 +1,81 @@
+"""What annotations promise."""
+
+from typing import Any
+
+import pytest
+
+from cloudai_kube import timestamp
+from cloudai_rts.parameters import Document
+from cloudai_rts.tau import TauStore
+from cloudai_scheduler.cluster.promise import Arrivals, Promise, gpu_resource_of, read
+
+Maker = Any
+CREATED = timestamp.parse("2026-01-01T00:00:00Z")
+
+
+def promise(pod: Any, arrivals: Arrivals | None = None) -> Promise:  # noqa: ANN401  a pod of conftest's builders
+    """Read a pod that asks for one core."""
+    return read(pod, {"cpu": 1000, "memory": 1 << 30, "pods": 1}, arrivals or Arrivals(), Document(), TauStore())
+
+
+def test_frozen_values_of_a_task(make: Maker) -> None:
+    """The operator's annotations are taken as they are."""
+    notes = {
+        "cloudai.dev/arrival": "2026-01-01T00:00:10.500Z",
+        "cloudai.dev/deadline": "2026-01-01T01:00:00.000Z",
+        "cloudai.dev/reference-runtime-seconds": "123.5",
+        "cloudai.dev/runtime-log-sd": "0.7",
+    }
+    found = promise(make.pod(metadata={"annotations": notes, "labels": {"cloudai.dev/task-type": "mixed"}})).task
+    assert (found.type, found.arrival, found.deadline) == ("mixed", CREATED + 10.5, CREATED + 3600)
+    assert (found.reference_runtime, found.log_sd) == (123.5, 0.7)
+
+
+def test_any_pod_may_have_a_deadline(make: Maker) -> None:
+    """finish-within counts from the creation; an expected run time is combined with what is known of the type."""
+    notes = {"cloudai.dev/finish-within": "30m", "cloudai.dev/expected-runtime": "1h"}
+    found = promise(make.pod(metadata={"annotations": notes})).task
+    assert found.deadline == CREATED + 1800
+    assert 120.0 < found.reference_runtime < 3600.0
+
+
+def test_a_retry_does_not_reset_the_clock(make: Maker) -> None:
+    """Arrival is the creation of the oldest pod seen of the same controller."""
+    arrivals = Arrivals()
+    owner = {"ownerReferences": [{"kind": "Job", "name": "j", "uid": "job-1", "controller": True}]}
+    notes = {"annotations": {"cloudai.dev/finish-within": "30m"}}
+    promise(make.pod(metadata={**owner, **notes}), arrivals)
+    later = {**owner, **notes, "creationTimestamp": "2026-01-01T00:10:00Z"}
+    assert promise(make.pod(metadata=later), arrivals).task.deadline == CREATED + 1800
+
+
+@pytest.mark.parametrize(
+    "note",
+    [
+        {"cloudai.dev/deadline": "soon"},
+        {"cloudai.dev/finish-within": "5 minutes"},
+        {"cloudai.dev/reference-runtime-seconds": "NaN"},
+        {"cloudai.dev/runtime-log-sd": "-1"},
+        {"cloudai.dev/expected-runtime": "1y"},
+    ],
+)
+def test_unreadable_values_count_as_absent(make: Maker, note: dict[str, str]) -> None:
+    """And the message names the annotation."""
+    found = promise(make.pod(metadata={"annotations": note}))
+    assert len(found.problems) == 1
+    assert next(iter(note)) in found.problems[0]
+    assert found.task.deadline is None
+
+
+def test_nothing_promised(make: Maker) -> None:
+    """No annotation: no deadline, the type inferred, its cold run time."""
+    found = promise(make.pod()).task
+    assert (found.deadline, found.type, found.reference_runtime) == (None, "cpu-light", 120.0)
+
+
+def test_gpu_resources() -> None:
+    """The full GPU before slices, other vendors too, and no GPU at all."""
+    assert gpu_resource_of({"cpu": 1, "nvidia.com/gpu": 1, "nvidia.com/mig-1g.5gb": 1}) == "nvidia.com/gpu"
+    assert gpu_resource_of({"nvidia.com/mig-1g.5gb": 1}) == "nvidia.com/mig-1g.5gb"
+    assert gpu_resource_of({"amd.com/gpu": 2}) == "amd.com/gpu"
+    assert gpu_resource_of({"cpu": 1, "example.com/fpga": 1}) == ""

@@ -1,0 +1,142 @@
+"""Static predicates with upstream's semantics and reasons."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from cloudai_kube.objects import Pod, Taint
+from cloudai_scheduler import filters
+from cloudai_scheduler.cluster.state import NodeInfo
+from cloudai_scheduler.filters import node_affinity, taints
+
+AFFINITY = "node(s) didn't match Pod's node affinity/selector"
+NARROWED = "node(s) didn't satisfy plugin(s) [NodeAffinity]"
+TAINT = "node(s) had untolerated taint(s)"
+CORDON = "node(s) were unschedulable"
+
+
+def node(**fields: Any) -> NodeInfo:  # noqa: ANN401  any field
+    """Node `n1` in zone a with 4 disks."""
+    values = {"labels": {"zone": "a", "disks": "4"}, "taints": (), "unschedulable": False, **fields}
+    return NodeInfo(name="n1", slot=0, node_class="c", **values)
+
+
+def pod(**spec: Any) -> Pod:  # noqa: ANN401
+    """A pod with this spec."""
+    return msgspec.convert({"metadata": {"name": "p"}, "spec": spec}, Pod)
+
+
+def affinity(*terms: dict[str, Any]) -> dict[str, Any]:
+    """Required node affinity with these terms."""
+    return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": list(terms)}}}
+
+
+def expression(key: str, operator: str, *values: str) -> dict[str, Any]:
+    """One requirement."""
+    return {"key": key, "operator": operator, "values": list(values)}
+
+
+def test_a_free_node_is_possible() -> None:
+    """Nothing asked, nothing against it."""
+    assert filters.first_reason(pod(), node()) is None
+
+
+@pytest.mark.parametrize(
+    ("requirement", "matches"),
+    [
+        (expression("zone", "In", "a", "b"), True),
+        (expression("zone", "In", "b"), False),
+        (expression("none", "In", "b"), False),
+        (expression("zone", "NotIn", "b"), True),
+        (expression("none", "NotIn", "b"), True),
+        (expression("zone", "NotIn", "a"), False),
+        (expression("zone", "Exists"), True),
+        (expression("none", "Exists"), False),
+        (expression("none", "DoesNotExist"), True),
+        (expression("zone", "DoesNotExist"), False),
+        (expression("disks", "Gt", "3"), True),
+        (expression("disks", "Gt", "4"), False),
+        (expression("disks", "Lt", "5"), True),
+        (expression("zone", "Gt", "1"), False),
+        (expression("none", "Lt", "1"), False),
+        (expression("disks", "Gt", "3", "4"), False),
+        (expression("zone", "Like", "a"), False),
+    ],
+)
+def test_operators(requirement: dict[str, Any], matches: bool) -> None:
+    """Every operator, with absent labels and labels that are no numbers."""
+    found = filters.first_reason(pod(affinity=affinity({"matchExpressions": [requirement]})), node())
+    assert found == (None if matches else AFFINITY)
+
+
+def test_terms_are_ored_and_requirements_anded() -> None:
+    """One term that holds is enough; in a term all must hold; an empty term matches nothing."""
+    yes, no = expression("zone", "In", "a"), expression("zone", "In", "b")
+    assert (
+        filters.first_reason(pod(affinity=affinity({"matchExpressions": [no]}, {"matchExpressions": [yes]})), node())
+        is None
+    )
+    assert filters.first_reason(pod(affinity=affinity({"matchExpressions": [yes, no]})), node()) == AFFINITY
+    assert filters.first_reason(pod(affinity=affinity({})), node()) == AFFINITY
+
+
+def test_selector_and_affinity_must_both_hold() -> None:
+    """nodeSelector AND affinity."""
+    yes = affinity({"matchExpressions": [expression("zone", "In", "a")]})
+    assert filters.first_reason(pod(nodeSelector={"zone": "b"}, affinity=yes), node()) == AFFINITY
+    assert filters.first_reason(pod(nodeSelector={"zone": "a"}, affinity=yes), node()) is None
+
+
+def test_names_narrow_only_if_every_term_has_them() -> None:
+    """`matchFields metadata.name In` in all terms narrows the node set before anything else is looked at."""
+    here, there = expression("metadata.name", "In", "n1"), expression("metadata.name", "In", "n2")
+    assert filters.first_reason(pod(affinity=affinity({"matchFields": [here]})), node()) is None
+    assert filters.first_reason(pod(affinity=affinity({"matchFields": [there]})), node(unschedulable=True)) == NARROWED
+    open_term = {"matchExpressions": [expression("zone", "In", "b")]}
+    assert filters.first_reason(pod(affinity=affinity({"matchFields": [there]}, open_term)), node()) == AFFINITY
+    assert node_affinity.named_nodes(pod(affinity=affinity({"matchFields": [here, there]}))) == set()
+
+
+@pytest.mark.parametrize(
+    ("toleration", "tolerated"),
+    [
+        ({"key": "k", "operator": "Equal", "value": "v", "effect": "NoSchedule"}, True),
+        ({"key": "k", "value": "v"}, True),
+        ({"key": "k", "value": "w"}, False),
+        ({"key": "k", "operator": "Exists"}, True),
+        ({"key": "k", "operator": "Exists", "effect": "NoExecute"}, False),
+        ({"operator": "Exists"}, True),
+        ({"key": "j", "operator": "Exists"}, False),
+        ({"key": "k", "operator": "", "value": "v"}, True),
+        ({"key": "k", "operator": "Lt", "value": "9"}, False),
+    ],
+)
+def test_tolerations(toleration: dict[str, Any], tolerated: bool) -> None:
+    """Empty key and effect are wildcards, an empty operator is Equal, Exists ignores the value."""
+    tainted = node(taints=(Taint("k", "v", "NoSchedule"),))
+    assert filters.first_reason(pod(tolerations=[toleration]), tainted) == (None if tolerated else TAINT)
+
+
+@pytest.mark.parametrize(
+    ("effect", "excluded"), [("NoSchedule", True), ("NoExecute", True), ("PreferNoSchedule", False)]
+)
+def test_effects(effect: str, excluded: bool) -> None:
+    """Hard taints exclude; PreferNoSchedule is only disliked."""
+    tainted = node(taints=(Taint("k", "v", effect),))
+    assert filters.first_reason(pod(), tainted) == (TAINT if excluded else None)
+    assert taints.disliked(pod(), tainted) == (not excluded)
+
+
+def test_cordon() -> None:
+    """A cordoned node is excluded before its taint is looked at, unless the cordon is tolerated."""
+    cordon = Taint("node.kubernetes.io/unschedulable", "", "NoSchedule")
+    assert filters.first_reason(pod(), node(unschedulable=True, taints=(cordon,))) == CORDON
+    tolerant = pod(tolerations=[{"key": "node.kubernetes.io/unschedulable", "operator": "Exists"}])
+    assert filters.first_reason(tolerant, node(unschedulable=True, taints=(cordon,))) is None
+
+
+def test_node_name() -> None:
+    """spec.nodeName names one node."""
+    assert filters.first_reason(pod(nodeName="n1"), node()) is None
+    assert filters.first_reason(pod(nodeName="n2"), node()) == "node(s) didn't match the requested node name"

@@ -1,0 +1,143 @@
+"""One scheduling cycle, and the message when no node can take the pod."""
+
+from typing import Any
+
+from cloudai_rts.ordering import Standing
+from cloudai_rts.parameters import Document
+from cloudai_rts.placement import Placed, Policy
+from cloudai_rts.task import Task
+from cloudai_scheduler.cluster.load_history import LoadHistory
+from cloudai_scheduler.cluster.rejections import Rejections
+from cloudai_scheduler.cluster.state import ClusterState, PlacedPod
+from cloudai_scheduler.cycle import Surroundings, Unschedulable, could_take, decide
+from cloudai_scheduler.podclass import ClassTable
+from cloudai_scheduler.queue import QueuedPod
+
+Maker = Any
+
+
+class Rig:
+    """A cluster and what a cycle looks at."""
+
+    def __init__(self) -> None:
+        self.state = ClusterState()
+        self.rejections = Rejections()
+        self.classes = ClassTable()
+        self.around = Surroundings(self.state, self.rejections, LoadHistory(), Policy(self.state.fleet, Document()))
+
+    def entry(self, pod: Any, owner: str = "") -> QueuedPod:  # noqa: ANN401  a pod of conftest's builders
+        """A queued pod without a deadline."""
+        pod_class = self.classes.of(pod)
+        task = Task("t", 1.0, 1.0)
+        return QueuedPod(pod, pod_class, task, Standing(0, None, 0.0, 0.0), 0, 0.0, owner)
+
+    def decide(self, pod: Any, now: float = 0.0, owner: str = "") -> Any:  # noqa: ANN401
+        """Outcome for a pod."""
+        return decide(self.around, self.entry(pod, owner), now)
+
+    def occupy(self, name: str, node: str, cpu: int, **ports: Any) -> None:  # noqa: ANN401
+        """A pod that runs already."""
+        ask = {"cpu": cpu, "pods": 1}
+        self.state.assume(PlacedPod(name, "ns", name, node, ask, frozenset(ports.get("ports", ()))))
+
+
+def test_reasons_in_upstreams_form(make: Maker) -> None:
+    """Counted by the first filter that excludes a node, sorted as text; several shortages count each."""
+    rig = Rig()
+    rig.state.put_node(make.node("small-0", cpu="500m"))
+    rig.state.put_node(make.node("small-1", cpu="500m"))
+    rig.state.put_node(make.node("cordoned", spec={"unschedulable": True}))
+    rig.state.put_node(make.node("tainted", spec={"taints": [{"key": "a", "effect": "NoSchedule"}]}))
+    rig.state.put_node(make.node("labelled", labels={"zone": "b"}))
+    spec = {"nodeSelector": {"zone": "a"}}
+    for name in ("small-0", "small-1"):
+        node = make.node(name, cpu="500m", labels={"zone": "a"})
+        rig.state.put_node(node)
+    outcome = rig.decide(make.pod(spec=spec))
+    assert outcome == Unschedulable(
+        "0/5 nodes are available: 1 node(s) didn't match Pod's node affinity/selector, 1 node(s) had untolerated "
+        "taint(s), 1 node(s) were unschedulable, 2 Insufficient cpu."
+    )
+
+
+def test_no_nodes_at_all(make: Maker) -> None:
+    """As upstream says it."""
+    assert Rig().decide(make.pod()) == Unschedulable("0/0 nodes are available.")
+
+
+def test_too_many_pods(make: Maker) -> None:
+    """The pod slots are a resource with words of its own."""
+    rig = Rig()
+    rig.state.put_node(make.node("n", allocatable={"pods": "1"}))
+    rig.occupy("other", "n", 100)
+    assert rig.decide(make.pod()) == Unschedulable("0/1 nodes are available: 1 Too many pods.")
+
+
+def test_host_ports(make: Maker) -> None:
+    """A taken port excludes the node; another node takes the pod."""
+    rig = Rig()
+    rig.state.put_node(make.node("a"))
+    rig.occupy("other", "a", 100, ports=[("TCP", "0.0.0.0", 80)])
+    container = {"name": "c", "ports": [{"hostPort": 80}]}
+    pod = make.pod(spec={"containers": [container]})
+    assert "didn't have free ports" in rig.decide(pod).message
+    rig.state.put_node(make.node("b"))
+    placed = rig.decide(pod)
+    assert isinstance(placed, Placed)
+    assert rig.state.fleet.names[placed.slot] == "b"
+
+
+def test_closed_nodes(make: Maker) -> None:
+    """A node that rejected three pods takes none that asks for the resource, with a reason of its own."""
+    rig = Rig()
+    rig.state.put_node(make.node("hole"))
+    for number in range(3):
+        rig.rejections.record("hole", "cpu", f"o{number}", 0.0)
+    assert rig.decide(make.pod(), 1.0) == Unschedulable("0/1 nodes are available: 1 node(s) rejected pods recently.")
+    assert isinstance(rig.decide(make.pod(), 601.0), Placed)
+
+
+def test_one_owners_refusal_does_not_hold_for_others(make: Maker) -> None:
+    """Pods of one class but of different owners are told apart."""
+    rig = Rig()
+    rig.state.put_node(make.node("n"))
+    rig.rejections.record("n", "cpu", "mine", 0.0)
+    assert isinstance(rig.decide(make.pod("a"), 1.0, owner="mine"), Unschedulable)
+    assert isinstance(rig.decide(make.pod("b"), 1.0, owner="other"), Placed)
+
+
+def test_verdicts_follow_the_nodes(make: Maker) -> None:
+    """Cordon, uncordon, remove and add: kept verdicts are repaired."""
+    rig = Rig()
+    pod = make.pod()
+    for cordoned, placeable in ((False, True), (True, False), (False, True)):
+        rig.state.put_node(make.node("n", spec={"unschedulable": cordoned}))
+        assert isinstance(rig.decide(pod), Placed) is placeable
+    rig.state.remove_node("n")
+    assert isinstance(rig.decide(pod), Unschedulable)
+    rig.state.put_node(make.node("m"))
+    assert isinstance(rig.decide(pod), Placed)
+
+
+def test_preferences_break_ties(make: Maker) -> None:
+    """Of equal nodes the preferred one is taken, and one with a PreferNoSchedule taint is avoided."""
+    rig = Rig()
+    rig.state.put_node(make.node("a"))
+    rig.state.put_node(make.node("b", labels={"disk": "ssd"}))
+    rig.state.put_node(make.node("c", spec={"taints": [{"key": "x", "effect": "PreferNoSchedule"}]}))
+    term = {"weight": 1, "preference": {"matchExpressions": [{"key": "disk", "operator": "In", "values": ["ssd"]}]}}
+    affinity = {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [term]}}
+    chosen = {rig.state.fleet.names[rig.decide(make.pod(f"p{i}", spec={"affinity": affinity})).slot] for i in range(4)}
+    assert chosen == {"b"}
+    plain = {rig.state.fleet.names[rig.decide(make.pod(f"q{i}")).slot] for i in range(4)}
+    assert plain == {"a", "b"}
+
+
+def test_wake_up_hints(make: Maker) -> None:
+    """A node helps a waiting pod only if it passes the static filters and has room."""
+    rig = Rig()
+    rig.state.put_node(make.node("n", labels={"zone": "a"}))
+    wanted = rig.classes.of(make.pod(spec={"nodeSelector": {"zone": "a"}}))
+    other = rig.classes.of(make.pod(spec={"nodeSelector": {"zone": "b"}}))
+    large = rig.classes.of(make.pod(cpu="9"))
+    assert [could_take(rig.state, one, 0) for one in (wanted, other, large)] == [True, False, False]

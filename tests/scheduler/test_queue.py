@@ -1,0 +1,191 @@
+"""The queue: order, backoff, parking, waking; and that no pod is ever lost."""
+
+from typing import Any
+
+import msgspec
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cloudai_kube.objects import Pod
+from cloudai_rts.ordering import Standing
+from cloudai_rts.task import Task
+from cloudai_scheduler.podclass import PodClass
+from cloudai_scheduler.queue import Place, QueuedPod, SchedulingQueue, backoff_seconds
+
+
+def entry(
+    name: str, deadline: float | None = None, now: float = 0.0, key: bytes = b"k", best: float = 0.0
+) -> QueuedPod:
+    """A queued pod of class `key`."""
+    pod = msgspec.convert({"metadata": {"name": name, "uid": name}}, Pod)
+    pod_class = PodClass(key, pod, {"cpu": 1}, frozenset())
+    return QueuedPod(pod, pod_class, Task("t", 1, 1, deadline=deadline), Standing(0, deadline, now, best), 0, now)
+
+
+def names(queue: SchedulingQueue, now: float) -> list[str]:
+    """Everything that is active now, in order; taken out."""
+    found = []
+    while (one := queue.pop(now)) is not None:
+        found.append(one.uid)
+    return found
+
+
+def test_deadlines_order_the_queue() -> None:
+    """Not the order of arrival."""
+    queue = SchedulingQueue()
+    for name, deadline in (("late", 900.0), ("soon", 100.0), ("none", None)):
+        queue.add(entry(name, deadline), 0.0)
+    assert names(queue, 0.0) == ["soon", "none", "late"]
+
+
+def test_who_becomes_hopeless_in_the_queue_goes_last() -> None:
+    """The key is judged when the pod is popped, not when it was added."""
+    queue = SchedulingQueue()
+    queue.add(entry("lost", 100.0, best=50.0), 0.0)
+    queue.add(entry("fine", 500.0, best=50.0), 0.0)
+    assert names(queue, 60.0) == ["fine", "lost"]
+
+
+def test_backoff() -> None:
+    """1, 2, 4, 8 and then 10 s; never earlier."""
+    assert [backoff_seconds(n) for n in range(1, 7)] == [1, 2, 4, 8, 10, 10]
+    queue = SchedulingQueue()
+    one = entry("p")
+    queue.add(one, 0.0)
+    queue.pop(0.0)
+    queue.back_off(one, 0.0)
+    queue.tick(0.9)
+    assert names(queue, 0.9) == []
+    assert queue.next_wake() == 1.0
+    queue.tick(1.0)
+    assert names(queue, 1.0) == ["p"]
+
+
+def test_parked_until_a_node_could_take_it() -> None:
+    """A hint that does not fit moves nothing; one that fits moves it, after its backoff."""
+    queue = SchedulingQueue()
+    one = entry("p")
+    queue.add(one, 0.0)
+    queue.pop(0.0)
+    queue.park(one, 0.0)
+    queue.capacity(lambda _: False, 5.0)
+    assert names(queue, 5.0) == []
+    queue.capacity(lambda _: True, 0.5)
+    assert one.place is Place.BACKOFF
+    queue.tick(1.0)
+    assert names(queue, 1.0) == ["p"]
+
+
+def test_nobody_is_parked_for_ever() -> None:
+    """Hints are never perfect: after five minutes it is tried again anyway."""
+    queue = SchedulingQueue()
+    one = entry("p")
+    queue.add(one, 0.0)
+    queue.pop(0.0)
+    queue.park(one, 0.0)
+    queue.tick(299.0)
+    assert names(queue, 299.0) == []
+    queue.tick(300.0)
+    assert names(queue, 300.0) == ["p"]
+
+
+def test_deferred_pods_are_looked_at_every_30_s_and_at_the_end() -> None:
+    """A deferral never sleeps without a wake-up."""
+    queue = SchedulingQueue()
+    one = entry("p", 1000.0)
+    queue.add(one, 0.0)
+    queue.pop(0.0)
+    queue.defer(one, 40.0, 0.0)
+    assert queue.next_wake() == 30.0
+    queue.tick(30.0)
+    assert queue.pop(30.0) is one
+    queue.defer(one, 40.0, 30.0)
+    assert queue.next_wake() == 40.0
+
+
+def test_one_event_wakes_at_most_128_of_a_class_the_most_urgent_first() -> None:
+    """A freed node takes no more, and trying thousands would only burn CPU."""
+    queue = SchedulingQueue()
+    for number in range(300):
+        one = entry(f"p{number:03d}", 1000.0 - number)
+        queue.add(one, 0.0)
+        queue.pop(0.0)
+        queue.park(one, 0.0)
+    queue.capacity(lambda _: True, 20.0)
+    woken = names(queue, 20.0)
+    assert len(woken) == 128
+    assert woken[0] == "p299"
+
+
+def test_the_wake_up_of_an_older_wait_is_void() -> None:
+    """A pod that was woken and parked again sleeps its new time."""
+    queue = SchedulingQueue()
+    one = entry("p")
+    queue.add(one, 0.0)
+    queue.pop(0.0)
+    queue.back_off(one, 0.0)  # until 1.0
+    queue.wake_all(0.5)
+    queue.tick(1.0)
+    assert queue.pop(1.0) is one
+    queue.park(one, 1.0)
+    queue.tick(2.0)
+    assert queue.pop(2.0) is None
+
+
+ACTIONS = st.lists(
+    st.tuples(
+        st.sampled_from(["add", "remove", "pop", "back_off", "park", "defer", "capacity", "tick", "wake_all", "pass"]),
+        st.integers(0, 7),
+    ),
+    max_size=100,
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(ACTIONS)
+def test_no_pod_is_lost_whatever_happens(actions: list[tuple[str, int]]) -> None:
+    """After any sequence of events every pod that was added and not removed is served within 330 s."""
+    queue, flying, alive, now = SchedulingQueue(), dict[str, QueuedPod](), set[str](), 0.0
+    for what, number in actions:
+        now = _play(queue, flying, alive, what, f"p{number}", now)
+        assert set(queue.entries) == alive
+    for one in flying.values():
+        queue.park(one, now)
+    served: set[str] = set()
+    for _ in range(33):
+        now += 10.0
+        queue.tick(now)
+        served.update(names(queue, now))
+    assert served == alive
+
+
+def _play(
+    queue: SchedulingQueue, flying: dict[str, QueuedPod], alive: set[str], what: str, name: str, now: float
+) -> float:
+    simple: dict[str, Any] = {
+        "capacity": lambda: queue.capacity(lambda _: True, now),
+        "tick": lambda: queue.tick(now),
+        "wake_all": lambda: queue.wake_all(now),
+    }
+    if what in simple:
+        simple[what]()
+    elif what == "add":
+        queue.add(entry(name, 50.0, now, key=name[-1:].encode()), now)
+        flying.pop(name, None)
+        alive.add(name)
+    elif what == "remove":
+        queue.remove(name)
+        flying.pop(name, None)
+        alive.discard(name)
+    elif what == "pop":
+        one = queue.pop(now)
+        if one is not None:
+            flying[one.uid] = one
+    elif what == "pass":
+        return now + 3.0
+    elif name in flying:
+        one = flying.pop(name)
+        {"back_off": lambda: queue.back_off(one, now), "park": lambda: queue.park(one, now)}.get(
+            what, lambda: queue.defer(one, now + 45.0, now)
+        )()
+    return now
