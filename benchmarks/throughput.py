@@ -100,7 +100,7 @@ def main() -> None:
                     result = Bench(Path(folder), found, who, workload, arguments.nodes, arguments.pods).run()
                 results.append(result)
                 console.log(
-                    f"round {number + 1}/{arguments.rounds} {workload:6} {who:15} {result.pods_per_second:6.0f} pods/s, "
+                    f"round {number + 1}/{arguments.rounds} {workload} {who}: {result.pods_per_second:.0f} pods/s, "
                     f"CPU ms/pod {result.scheduler_cpu_ms:.2f} / {result.apiserver_cpu_ms:.2f} / "
                     f"{result.etcd_cpu_ms:.2f}  {result.peak_mib:.0f} MiB  {result.events} events"
                 )

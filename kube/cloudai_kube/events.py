@@ -97,7 +97,9 @@ class Recorder:
         if len(self._queue) >= QUEUE_LENGTH or not self._allow(subject.uid or subject.name):
             self.dropped += 1
             return
-        self._queue.append(_Event(subject, kind, reason, message[:MAX_MESSAGE], time.time()))
+        self._queue.append(
+            _Event(subject, kind, reason, message[:MAX_MESSAGE].encode(errors="replace").decode(), time.time())
+        )
         self._idle.clear()
         self._wake.set()
 
@@ -141,6 +143,9 @@ class Recorder:
                 if not (isinstance(error, ApiError) and error.status in {403, 404}):
                     _log.info("event %s of %s: %s", event.reason, event.subject.name, error)
                 await asyncio.sleep(0.1)
+            except Exception:  # noqa: BLE001  an event is never worth the process
+                self.dropped += 1
+                _log.exception("event %s of %s", event.reason, event.subject.name)
             finally:
                 self._pending -= 1
                 if not self._queue and not self._pending:
@@ -159,7 +164,7 @@ class Recorder:
                 await self.transport.request("PATCH", f"{path}/{series.name}", body, content_type=MERGE_PATCH)
                 return
             except NotFoundError:  # it has expired: begin a new one
-                del self._series[key]
+                self._series.pop(key, None)
         self._serial += 1
         name = f"{event.subject.name[:200]}.{int(event.at * 1e6):x}{self._serial % 4096:03x}"
         self._series[key] = _Series(name, 1, event.at, event.at)

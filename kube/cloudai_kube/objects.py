@@ -117,12 +117,12 @@ class Terminated(Record):
     exitCode: int = 0
     reason: str = ""
     message: str = ""
-    startedAt: str = ""
-    finishedAt: str = ""
+    startedAt: str | None = None
+    finishedAt: str | None = None
 
 
 class Running(Record):
-    startedAt: str = ""
+    startedAt: str | None = None
 
 
 class Waiting(Record):

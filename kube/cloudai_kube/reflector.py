@@ -128,7 +128,7 @@ class Reflector(Generic[_T]):
                 await self._watch(decoder)
             except ExpiredError:
                 self._version = ""
-                await asyncio.sleep(backoff.next(self._now()) if self._was_short() else 0.0)
+                await asyncio.sleep(backoff.next(self._now()))
             except KubeError as error:
                 # Refused connections, 429 and broken streams: the version is still good, so watch again, never list.
                 self._report(error)
@@ -141,7 +141,10 @@ class Reflector(Generic[_T]):
         params = {**self.selectors, "limit": PAGE}
         raw_decoder = msgspec.json.Decoder(_RawList)
         while True:
-            page = raw_decoder.decode(await self.transport.request("GET", self.path, params=params))
+            try:
+                page = raw_decoder.decode(await self.transport.request("GET", self.path, params=params))
+            except msgspec.DecodeError as error:  # a proxy's page instead of a list
+                raise OutcomeUnknownError(f"list {self.path}: {error}") from error
             for raw in page.items:
                 self._collect(decoder, raw, objects)
             if not page.metadata.continue_:
@@ -201,9 +204,6 @@ class Reflector(Generic[_T]):
         _log.info("%s: %s", self.path, error)
         if self.on_error is not None:
             self.on_error(self.path, error)
-
-    def _was_short(self) -> bool:
-        return self._now() - self.last_contact < SHORT_WATCH_SECONDS
 
     @staticmethod
     def _now() -> float:

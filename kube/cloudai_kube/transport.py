@@ -93,7 +93,10 @@ class Transport:
 
     async def get(self, path: str, kind: type[_Kind], params: Mapping[str, str] | None = None) -> _Kind:
         """GET an object as `kind`."""
-        return msgspec.json.decode(await self.request("GET", path, params=params), type=kind)
+        try:
+            return msgspec.json.decode(await self.request("GET", path, params=params), type=kind)
+        except msgspec.DecodeError as error:  # a proxy's page instead of an object
+            raise OutcomeUnknownError(f"GET {path}: {error}") from error
 
     async def lines(
         self, path: str, params: Mapping[str, str], silence_seconds: float

@@ -32,7 +32,7 @@ def decision_of(pod: Pod) -> dict[str, Any]:
         return {}
     try:
         decision = msgspec.json.decode(text)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return {}
     return decision if isinstance(decision, dict) else {}
 
@@ -161,5 +161,7 @@ def _observation(status: TaskStatus, attempt: Attempt) -> Observation | None:
     except FormatError:
         return None
     predicted = attempt.decision.get("predictedRuntimeSeconds")
-    factor = predicted / status.referenceRuntimeSeconds if isinstance(predicted, int | float) and predicted > 0 else 1.0
+    factor = 1.0
+    if isinstance(predicted, int | float) and 0 < predicted < 1e9 and status.referenceRuntimeSeconds > 0:
+        factor = predicted / status.referenceRuntimeSeconds
     return Observation(status.type, seconds, factor)

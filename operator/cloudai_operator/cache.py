@@ -1,5 +1,6 @@
 """What the operator knows of the cluster: Tasks, the pods they own, nodes. Whoever changes is enqueued."""
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -24,6 +25,7 @@ class Cache:
     tasks: dict[str, Task] = field(default_factory=dict)
     _pods: dict[str, dict[str, Pod]] = field(default_factory=dict)
     _owners: dict[str, str] = field(default_factory=dict)
+    _removed: deque[str] = field(default_factory=lambda: deque(maxlen=512))
     _nodes: set[str] = field(default_factory=set)
     _gone: dict[str, float] = field(default_factory=dict)
     _nodes_known: bool = False
@@ -63,8 +65,14 @@ class Cache:
         self._miss(pod.spec.nodeName)
         self.changed(uid)
 
+    def put_created(self, pod: Pod) -> None:
+        """Take the answer to a creation, unless the watch was faster: what it said is newer."""
+        if pod.metadata.uid not in self._owners and pod.metadata.uid not in self._removed:
+            self.put_pod(pod)
+
     def remove_pod(self, pod_uid: str) -> None:
         """A pod is gone."""
+        self._removed.append(pod_uid)
         uid = self._owners.pop(pod_uid, None)
         if uid is None:
             return

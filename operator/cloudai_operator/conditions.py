@@ -6,11 +6,13 @@ from cloudai_kube import timestamp
 from cloudai_kube.objects import Condition
 from cloudai_operator.task import TaskStatus
 
+MAX_MESSAGE: Final = 4000
 TYPES: Final = ("Accepted", "Suspended", "Scheduled", "Running", "Complete", "Failed", "DeadlineMet")
 
 
 def put(status: TaskStatus, kind: str, value: str, reason: str, message: str, generation: int, now: float) -> bool:
     """Set one condition. True if its status (True, False, Unknown) changed."""
+    message = message[:MAX_MESSAGE]
     old = status.condition(kind)
     changed = old is None or old.status != value
     since = timestamp.whole_seconds(now) if changed or old is None else old.lastTransitionTime

@@ -1,5 +1,6 @@
 """Carrying out a plan, in an order that a crash at any point leaves repairable: status, deletions, creation."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import msgspec
@@ -33,11 +34,15 @@ class Executor:
     recorder: Recorder
     metrics: OperatorMetrics
 
-    async def execute(self, task: Task, plan: Plan, tau: TauStore, document: Document) -> Done:
+    async def execute(
+        self, task: Task, plan: Plan, tau: TauStore, document: Document, patched: Callable[[Task], None]
+    ) -> Done:
         """Carry out a plan. Raises `CreationRefusedError` if the pod may not be created, `KubeError` if unsure."""
         newer = await self.write_status(task, plan.status)
         if newer is None:
             return Done(None, None)  # the Task is gone
+        if newer is not task:
+            patched(newer)
         self._tell(task, plan)
         for observation in plan.observations:
             tau.update(observation.task_type, observation.seconds, observation.node_factor, document.model)
@@ -59,8 +64,6 @@ class Executor:
         try:
             answer = await self.transport.request("PATCH", f"{_path(task)}/status", body, content_type=MERGE_PATCH)
         except NotFoundError:
-            return None
-        except ConflictError:  # the UID differs: its namesake
             return None
         return msgspec.json.decode(answer, type=Task)
 

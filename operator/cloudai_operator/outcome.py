@@ -52,7 +52,7 @@ def started(pod: Pod) -> str:
     """When the container began to run, empty if it never did."""
     for container in pod.status.containerStatuses:
         if container.state.running is not None:
-            return container.state.running.startedAt
+            return container.state.running.startedAt or ""
         if container.state.terminated is not None:
-            return container.state.terminated.startedAt
+            return container.state.terminated.startedAt or ""
     return ""

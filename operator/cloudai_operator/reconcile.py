@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cloudai_kube import duration, timestamp
+from cloudai_kube.errors import FormatError
 from cloudai_kube.objects import Pod
 from cloudai_operator import acceptance, attempts, conditions, outcome, pod
 from cloudai_operator.plan import Plan, PodDeletion
@@ -124,7 +125,7 @@ def _wake_for_gone_nodes(plan: Plan, pods: Sequence[Pod], knowledge: Knowledge, 
         gone_at = knowledge.gone_nodes.get(one.spec.nodeName)
         if gone_at is None or outcome.of(one):
             continue
-        if booked.get(one.metadata.uid) == outcome.DISRUPTED:
+        if booked.get(one.metadata.uid) and gone_at <= now:
             plan.deletions.append(PodDeletion(one.metadata, force=True))
         elif gone_at > now:
             plan.wake(gone_at)
@@ -227,7 +228,7 @@ def _suspend(plan: Plan, task: Task, pods: Sequence[Pod], now: float) -> None:
     """Stop what runs and stop the clock of activeDeadlineSeconds; the deadline stands."""
     status = plan.status
     if status.activeSince:
-        status.activeSeconds = round(status.activeSeconds + now - timestamp.parse(status.activeSince), 3)
+        status.activeSeconds = round(max(0.0, status.activeSeconds + now - timestamp.parse(status.activeSince)), 3)
         status.activeSince = ""
     attempts.abandon(plan, now)
     status.state = "Suspended"
@@ -259,7 +260,8 @@ def _make_next(plan: Plan, task: Task, pods: Sequence[Pod], rules: Rules, now: f
     _set(plan, task, "Running", "False" if status.attemptCount else "Unknown", "Pending", "", now)
     status.state = "Retrying" if status.attemptCount else "Pending"
     if any(not outcome.of(one) for one in pods):
-        return  # one that we deleted is still terminating: its event brings us back
+        _delete_live(plan, pods)  # said before, but perhaps not done: a crash may have come between
+        return
     at = attempts.next_attempt_at(status, rules.retry_first_seconds, rules.retry_longest_seconds)
     if status.refusals and status.retryTime:
         at = max(at, timestamp.parse(status.retryTime))
@@ -303,7 +305,7 @@ def _show_waiting(plan: Plan, task: Task, live: Pod, now: float) -> None:
 def _show_prospects(plan: Plan, task: Task, live: Pod, now: float) -> None:
     status = plan.status
     decision = attempts.decision_of(live)
-    status.predictedCompletionTime = str(decision.get("predictedCompletionTime") or "")
+    status.predictedCompletionTime = _readable_time(decision.get("predictedCompletionTime"))
     late = decision.get("lateProbability")
     status.latePercent = round(100 * min(1.0, max(0.0, late))) if isinstance(late, int | float) else None
     version = decision.get("parametersVersion")
@@ -326,6 +328,14 @@ def _why(node: str, decision: Mapping[str, object], status: TaskStatus) -> str:
     if decision.get("fallbackReason"):
         parts.append(str(decision["fallbackReason"]))
     return ", ".join(parts) + f" (parameters version {decision.get('parametersVersion')})"
+
+
+def _readable_time(told: object) -> str:
+    """A time as the schema wants it, empty where a pod's annotation holds something else."""
+    try:
+        return timestamp.millis(timestamp.parse(str(told)))
+    except FormatError:
+        return ""
 
 
 def _live(pods: Sequence[Pod], status: TaskStatus) -> Pod | None:

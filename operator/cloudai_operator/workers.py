@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from cloudai_rts.tau import TauStore
 
 FIRST_RETRY_SECONDS: Final = 0.5
 LONGEST_RETRY_SECONDS: Final = 60.0
+DELETION_RECHECK_SECONDS: Final = 5.0
 _log = logging.getLogger(__name__)
 
 
@@ -84,6 +86,9 @@ class Workers:
                 self._failures.pop(uid, None)
             except (KubeError, FormatError) as error:
                 self._retry(uid, error)
+            except Exception as error:  # noqa: BLE001  one Task must never stop the others
+                _log.exception("Task %s", uid)
+                self._retry(uid, error)
             finally:
                 self._running.discard(uid)
             if uid in self._again:
@@ -102,20 +107,25 @@ class Workers:
         plan = reconcile(task, self.cache.pods_of(uid), knowledge, self.rules, now)
         self._set_timer(uid, plan.wake_at, now)
         try:
-            done = await self.executor.execute(task, plan, self.tau, self.document)
+            done = await self.executor.execute(task, plan, self.tau, self.document, self._take_patched)
         except CreationRefusedError as error:
             await self._note_refusal(task, error)
             return
         if done.task is None:
             self.cache.remove_task(uid)
             return
-        if done.task is not task:
-            self.cache.put_task(done.task)
-            self._again.discard(uid)  # the answer to our own patch is no news
         if done.pod is not None:
-            self.cache.put_pod(done.pod)
-        if plan.deletions or done.pod is not None:
-            self._again.add(uid)
+            self.cache.put_created(done.pod)
+        if plan.deletions:
+            self._set_timer(uid, min(plan.wake_at or math.inf, now + DELETION_RECHECK_SECONDS), now)
+
+    def _take_patched(self, task: Task) -> None:
+        """Know the status that we just wrote, whatever happens to the rest of the plan; our own patch is no news."""
+        uid = task.metadata.uid
+        had_news = uid in self._again
+        self.cache.put_task(task)
+        if not had_news:
+            self._again.discard(uid)
 
     async def _note_refusal(self, task: Task, error: CreationRefusedError) -> None:
         uid = task.metadata.uid

@@ -216,6 +216,10 @@ def _load(text: bytes | str) -> dict[str, Any]:
         raw = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         raise ParameterError("document", f"is not JSON: {error}") from error
+    try:
+        json.dumps(raw, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:
+        raise ParameterError("document", "holds half a character or is nested too deeply") from error
     if not isinstance(raw, dict):
         raise ParameterError("document", f"is a JSON {type(raw).__name__}; an object is expected")
     return raw
@@ -225,7 +229,7 @@ def _unique(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in pairs:
         if key in found:
-            raise ParameterError(key, "stands twice in one object; which one is meant cannot be known")
+            raise ParameterError(ascii(key)[1:-1], "stands twice in one object; which one is meant cannot be known")
         found[key] = value
     return found
 

@@ -159,9 +159,9 @@ def _serve(arguments: argparse.Namespace) -> int:
 
 
 def _demo(arguments: argparse.Namespace) -> int:
-    from cloudai_sandbox.demo import play
+    from cloudai_sandbox.demo.play import perform
 
-    return play.run(arguments.seed, arguments.tasks, arguments.output)
+    return perform(arguments.seed, arguments.tasks, arguments.output)
 
 
 def _fleet(arguments: argparse.Namespace) -> int:

@@ -93,7 +93,8 @@ def _watch(process: "subprocess.Popen[str]", name: str, begun: float, say: Calla
 def _link_flags() -> str:
     major, minor, _ = KUBERNETES_VERSION.removeprefix("v").split(".")
     package = "k8s.io/component-base/version"
-    return f"-s -w -X {package}.gitVersion={KUBERNETES_VERSION} -X {package}.gitMajor={major} -X {package}.gitMinor={minor}"
+    numbers = f"-X {package}.gitMajor={major} -X {package}.gitMinor={minor}"
+    return f"-s -w -X {package}.gitVersion={KUBERNETES_VERSION} {numbers}"
 
 
 def _go(say: Callable[[str], None]) -> str:

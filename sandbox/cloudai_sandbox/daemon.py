@@ -16,6 +16,7 @@ from cloudai_sandbox.errors import SandboxError, StartError
 from cloudai_sandbox.processes import wait_until_gone
 from cloudai_sandbox.sandbox import RESTART_SECONDS, Sandbox
 
+MARKER: Final = ".cloudai-sandbox"
 START_SECONDS: Final = 1800.0
 """Cold builds take minutes."""
 
@@ -53,8 +54,11 @@ def up(folder: Path, options: list[str], say: Say) -> State:
     if running is not None:
         say(f"already running (pid {running.pid})")
         return running
+    if folder.exists() and any(folder.iterdir()) and not (folder / MARKER).exists():
+        raise StartError(f"{folder} is not empty and not a sandbox's: give --state an empty or new folder")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True, mode=0o700)
+    (folder / MARKER).touch()
     log = folder / "progress.log"
     with log.open("ab") as output:
         process = subprocess.Popen(

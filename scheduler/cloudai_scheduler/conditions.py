@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from cloudai_kube import timestamp
-from cloudai_kube.errors import KubeError, NotFoundError
+from cloudai_kube.errors import KubeError, NotFoundError, RefusedError
 from cloudai_kube.objects import Meta
 from cloudai_kube.transport import STRATEGIC_PATCH, Transport
 
@@ -56,6 +56,8 @@ class ConditionWriter:
                 continue
             except KubeError as error:
                 _log.info("condition of pod %s/%s: %s", meta.namespace, meta.name, error)
+                if not isinstance(error, RefusedError):
+                    self._newest.setdefault(meta.uid, (meta, reason, message))
                 await asyncio.sleep(0.5)
 
     async def _send(self, meta: Meta, reason: str, message: str) -> None:

@@ -6,6 +6,7 @@ import msgspec
 
 from cloudai_kube import timestamp
 from cloudai_rts.fleet import CPU, MEMORY, STORAGE
+from cloudai_rts.nodeclass import class_for
 from cloudai_rts.placement import Placed
 from cloudai_rts.task import Task
 from cloudai_scheduler.cluster.state import ClusterState, NodeInfo
@@ -27,7 +28,7 @@ def annotation(state: ClusterState, task: Task, placed: Placed, node: NodeInfo, 
         "model": placed.model,
         "parametersVersion": version,
         "decidedAt": timestamp.millis(now),
-        "nodeClass": node.node_class[:253],
+        "nodeClass": class_for(node.node_class, task.gpu_resource)[:253],
         "risk": _short(placed.risk),
         "predictedRuntimeSeconds": _short(placed.predicted_runtime),
         "predictedCompletionTime": finish,

@@ -13,7 +13,7 @@ from cloudai_kube.objects import Node, Pod
 from cloudai_rts import contract
 from cloudai_rts.ordering import Standing
 from cloudai_rts.placement import Policy
-from cloudai_rts.tau import TauStore
+from cloudai_rts.tau import MAX_TAU_SECONDS, TauStore
 from cloudai_scheduler.cluster import promise
 from cloudai_scheduler.cluster.harm import RunningTask
 from cloudai_scheduler.cluster.rejections import Rejections, rejected_resource
@@ -164,9 +164,10 @@ class Intake:
         except (msgspec.DecodeError, FormatError):
             return None
         task = promise.read(pod, pod_class.amounts, self.arrivals, self.policy.document, self.tau).task
-        if task.deadline is None or decision.predictedRuntimeSeconds is None:
-            return None
-        return RunningTask(decision.predictedRuntimeSeconds, started, task.deadline, task.log_sd)
+        predicted = decision.predictedRuntimeSeconds
+        if task.deadline is None or predicted is None or not 0.001 <= predicted <= MAX_TAU_SECONDS:
+            return None  # also keeps out what strangers write into this annotation
+        return RunningTask(predicted, started, task.deadline, task.log_sd)
 
     def _note_rejection(self, pod: Pod) -> None:
         meta, reason = pod.metadata, pod.status.reason

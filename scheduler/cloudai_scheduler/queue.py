@@ -150,6 +150,12 @@ class SchedulingQueue:
             if could_fit(next(iter(waiting.values())).pod_class):
                 self._wake(waiting.values(), now)
 
+    def wake_next(self, key: bytes, now: float) -> None:
+        """A pod of this class found a node: perhaps two more of it do, though no single event woke them all."""
+        waiting = self._parked.get(key)
+        if waiting:
+            self._wake(list(itertools.islice(waiting.values(), 2)), now)
+
     def wake_all(self, now: float) -> None:
         """Wake everything that waits: what decisions rest on has changed."""
         for waiting in list(self._parked.values()):

@@ -11,6 +11,7 @@ from cloudai_kube.events import Recorder, Subject
 from cloudai_kube.transport import pause
 from cloudai_rts.parameters import Document
 from cloudai_rts.placement import Deferred, Placed, Policy
+from cloudai_rts.tau import TauStore
 from cloudai_scheduler import conditions, decision
 from cloudai_scheduler.binding import Binder, BindOutcome, BindResult
 from cloudai_scheduler.cluster.harm import RunningTask
@@ -72,7 +73,7 @@ class Scheduler:
     def use(self, document: Document) -> None:
         """Switch to other parameters: everything that waits is decided again."""
         self.policy.use(document)
-        self.intake.tau.seed(document.Tau)
+        self.intake.tau = TauStore(document.Tau)  # rebuilt: without a document the built-in values hold again
         self.queue.wake_all(self.clock())
         self._work.set()
 
@@ -160,6 +161,8 @@ class Scheduler:
         node = self.state.by_slot[placed.slot]
         text = decision.annotation(self.state, entry.task, placed, node, self.policy.document.version, now)
         meta = entry.pod.metadata
+        self.conditions.drop(meta.uid)
+        self.queue.wake_next(entry.pod_class.key, now)
         self.state.assume(
             PlacedPod(
                 uid=meta.uid,
@@ -180,7 +183,7 @@ class Scheduler:
         self.metrics.attempts.labels("deferred").inc()
         begins = entry.deferred_until is None
         self.queue.defer(entry, deferred.until, now)
-        if begins:
+        if begins or entry.message:
             best = self.state.fleet.names[deferred.best_slot]
             late, elsewhere = f"{deferred.late_probability:.0%}", f"{deferred.promised:.0%}"
             message = (
@@ -188,7 +191,8 @@ class Scheduler:
                 f"on {best}, the best one free now, it would be late with {late}, elsewhere with {elsewhere}"
             )
             entry.message = ""
-            self.recorder.normal(_subject(entry), "Deferred", message)
+            if begins:
+                self.recorder.normal(_subject(entry), "Deferred", message)
             self.conditions.write(entry.pod.metadata, conditions.DEFERRED, message)
 
     def _park(self, entry: QueuedPod, outcome: Unschedulable, now: float) -> None:

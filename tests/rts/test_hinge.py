@@ -24,7 +24,7 @@ def nodes(**columns: list[float]) -> HingeNodes:
 def task(deadline: float | None = 200.0, **fields: float) -> Task:
     """tau 100 s, 2 cores, 8 GiB, 1 GPU, arrived at 0."""
     values = {"cpu": 2.0, "memory": 8 * GIB, "gpu": 1.0, "reference_runtime": 100.0, **fields}
-    return Task(type="gpu-training", gpu_resource="nvidia.com/gpu", deadline=deadline, **values)  # type: ignore[arg-type]
+    return Task(type="gpu-training", gpu_resource="nvidia.com/gpu", deadline=deadline, **values)
 
 
 def test_run_time_by_hand() -> None:

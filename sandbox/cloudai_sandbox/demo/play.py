@@ -34,7 +34,7 @@ SPEEDS: Final = ROOT / "config" / "reference-speeds.csv"
 MIN_RTS_SHARE: Final = 0.9
 
 
-def run(seed: int, count: int, output: Path) -> int:
+def perform(seed: int, count: int, output: Path) -> int:
     """Play both phases. 0 only if all that the demo promises has come true."""
     console = Console(log_path=False)
     nodes = [node.node for node in traces.read_fleet(FLEET.read_text(encoding="utf-8"))]

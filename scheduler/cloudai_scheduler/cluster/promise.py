@@ -15,7 +15,7 @@ from cloudai_rts import contract, prediction
 from cloudai_rts.fleet import CPU, MEMORY, STORAGE
 from cloudai_rts.parameters import Document
 from cloudai_rts.task import Task, clip_type, infer_type
-from cloudai_rts.tau import TauStore
+from cloudai_rts.tau import MAX_TAU_SECONDS, TauStore
 from cloudai_scheduler.cluster.demand import Amounts
 
 
@@ -121,6 +121,6 @@ def positive_number(text: str) -> float:
         number = float(text)
     except ValueError as error:
         raise FormatError(f"{text[:40]!r} is no number") from error
-    if not (math.isfinite(number) and 0 < number < 1e9):
+    if not (math.isfinite(number) and 0 < number <= MAX_TAU_SECONDS):
         raise FormatError(f"{text[:40]!r} is not a number above 0")
     return number

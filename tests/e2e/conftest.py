@@ -1,0 +1,69 @@
+"""One sandbox for all end-to-end tests: a real control plane, four nodes, our operator and scheduler."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from cloudai_sandbox.sandbox import Sandbox
+
+
+@pytest.fixture(scope="session")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    """Started once, stopped at the end."""
+    settings = {"cloudai-operator": {"RETRY_FIRST_SECONDS": "0.5", "NODE_GONE_SECONDS": "1"}}
+    with Sandbox(tmp_path_factory.mktemp("sandbox"), nodes=4, gpus=4, settings=settings) as running:
+        yield running
+
+
+class Cluster:
+    """What tests do with the sandbox."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self.sandbox = sandbox
+        self.plane = sandbox.plane
+
+    def get(self, *arguments: str) -> Any:  # noqa: ANN401  any object
+        """An object or list as JSON."""
+        return json.loads(self.plane.kubectl("get", *arguments, "--output=json"))
+
+    def apply(self, *objects: dict[str, Any]) -> str:
+        """Create objects; returns what kubectl says, also if it is a refusal."""
+        file = self.sandbox.folder / "apply.json"
+        file.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)}))
+        return self.plane.kubectl("apply", f"--filename={file}", check=False)
+
+    def task(self, name: str, notes: dict[str, str] | None = None, **spec: Any) -> dict[str, Any]:  # noqa: ANN401
+        """A Task that takes half a second unless the notes say otherwise."""
+        annotations = {"sandbox.cloudai.dev/runtime-seconds": "0.5", **(notes or {})}
+        body = {"image": "work:1", "resources": {"limits": {"cpu": "1", "memory": "1Gi"}}, **spec}
+        metadata = {"name": name, "annotations": annotations}
+        return {"apiVersion": "cloudai.dev/v1alpha1", "kind": "Task", "metadata": metadata, "spec": body}
+
+    def wait(self, what: Callable[[], Any], seconds: float = 30.0) -> Any:  # noqa: ANN401
+        """Wait until `what` is true and return it."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            found = what()
+            if found:
+                return found
+            time.sleep(0.2)
+        pytest.fail(f"not within {seconds} s")
+
+    def status(self, name: str) -> dict[str, Any]:
+        """Status of a Task."""
+        found: dict[str, Any] = self.get("tasks.cloudai.dev", name).get("status", {})
+        return found
+
+    def state(self, name: str, state: str, seconds: float = 30.0) -> dict[str, Any]:
+        """Wait for a state and return the status."""
+        self.wait(lambda: self.status(name).get("state") == state, seconds)
+        return self.status(name)
+
+
+@pytest.fixture
+def cluster(sandbox: Sandbox) -> Cluster:
+    """The sandbox with its conveniences."""
+    return Cluster(sandbox)
