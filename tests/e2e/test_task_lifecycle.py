@@ -101,7 +101,7 @@ def test_killed_processes_lose_nothing(cluster: Cluster) -> None:
         ({"gpus": -1}, "spec.gpus"),
         ({"replicas": 2}, "spec.replicas"),
         ({"backoffLimit": -1}, "spec.backoffLimit"),
-        ({"surprise": 1}, 'unknown field "spec.surprise"'),
+        ({"surprise": 1}, 'unknown field "surprise"'),
         ({"type": "no spaces"}, "becomes a pod label"),
         ({"targetNode": "Not_A_Node"}, "is no node name"),
         ({"resources": {"limits": {"cpu": "many"}}}, "cannot be read as a quantity"),
