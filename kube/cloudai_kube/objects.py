@@ -31,6 +31,7 @@ class Meta(Record):
     generation: int = 0
     creationTimestamp: str = ""
     deletionTimestamp: str | None = None
+    deletionGracePeriodSeconds: int = 0
     labels: dict[str, str] = {}
     annotations: dict[str, str] = {}
     ownerReferences: list[OwnerReference] = []

@@ -13,7 +13,7 @@ import aiohttp
 import msgspec
 
 from cloudai_kube.connection import Connection
-from cloudai_kube.errors import ApiError, OutcomeUnknownError, api_error
+from cloudai_kube.errors import ApiError, OutcomeUnknownError, OverloadedError, api_error
 
 MERGE_PATCH: Final = "application/merge-patch+json"
 JSON_PATCH: Final = "application/json-patch+json"
@@ -140,6 +140,9 @@ def _error(status: int, content: bytes, retry_after: str | None) -> ApiError:
     except msgspec.DecodeError:
         parsed = Status(message=content[:200].decode(errors="replace"))
     seconds = float(retry_after) if retry_after and retry_after.isdigit() else None
+    if status == 404 and not parsed.reason:
+        # Not "this object does not exist" but "this path is not served": a server that is still starting.
+        return OverloadedError(status, "PathNotServed", parsed.message, seconds)
     return api_error(status, parsed.reason, parsed.message, seconds)
 
 

@@ -95,9 +95,11 @@ class Cache:
         self._nodes = {node.metadata.name for node in nodes}
         self._nodes_known = True
         self._gone = {name: since for name, since in self._gone.items() if name not in self._nodes}
-        for pods in list(self._pods.values()):
-            for pod in list(pods.values()):
+        for uid, pods in list(self._pods.items()):
+            for pod in pods.values():
                 self._miss(pod.spec.nodeName)
+            if any(pod.spec.nodeName in self._gone for pod in pods.values()):
+                self.changed(uid)
 
     def apply_node(self, event: str, node: Named) -> None:
         """Take one change of a node; those whose pods are on a lost one are looked at."""

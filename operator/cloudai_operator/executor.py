@@ -7,7 +7,7 @@ import msgspec
 
 from cloudai_kube.errors import ApiError, ConflictError, NotFoundError, RefusedError
 from cloudai_kube.events import Recorder, Subject
-from cloudai_kube.objects import Pod
+from cloudai_kube.objects import Meta, Pod
 from cloudai_kube.transport import MERGE_PATCH, Transport
 from cloudai_operator.errors import CreationRefusedError
 from cloudai_operator.metrics import OperatorMetrics
@@ -48,8 +48,8 @@ class Executor:
             tau.update(observation.task_type, observation.seconds, observation.node_factor, document.model)
         for deletion in plan.deletions:
             await self.delete_pod(deletion)
-        for meta, values in plan.annotations:
-            await self._annotate(meta.namespace, meta.name, meta.uid, values)
+        for meta, values in plan.corrections:
+            await self._correct(meta, values)
         created = await self._create(task, plan.creation) if plan.creation is not None else None
         if plan.delete_task:
             await self._delete_task(task)
@@ -88,9 +88,22 @@ class Executor:
             self.metrics.finished.labels("complete" if plan.status.is_true("Complete") else "failed").inc()
             self.metrics.deadlines.labels(str(plan.status.is_true("DeadlineMet")).lower()).inc()
 
-    async def _annotate(self, namespace: str, name: str, uid: str, values: dict[str, str]) -> None:
-        body = {"metadata": {"uid": uid, "annotations": values}}
-        path = f"/api/v1/namespaces/{namespace}/pods/{name}"
+    async def find_pod(self, task: Task, name: str, uid: str) -> Pod | None:
+        """Ask the API server itself for a pod that the cache does not show. None if it is really gone."""
+        try:
+            found = await self.transport.get(f"/api/v1/namespaces/{task.metadata.namespace}/pods/{name}", Pod)
+        except NotFoundError:
+            return None
+        return found if found.metadata.uid == uid else None
+
+    def note_refusal(self, task: Task, error: CreationRefusedError) -> None:
+        """Tell people why there is no pod yet."""
+        subject = Subject.of(contract.API_VERSION, contract.KIND, task.metadata)
+        self.recorder.warning(subject, error.reason, f"its pod was refused, it will be tried again: {error}")
+
+    async def _correct(self, meta: Meta, values: Json) -> None:
+        body = {"metadata": {"uid": meta.uid, **values}}
+        path = f"/api/v1/namespaces/{meta.namespace}/pods/{meta.name}"
         try:
             await self.transport.request("PATCH", path, body, content_type=MERGE_PATCH)
         except (NotFoundError, ConflictError):

@@ -2,7 +2,8 @@
 
 from typing import Final
 
-from cloudai_kube.objects import Pod, Terminated
+from cloudai_kube import timestamp
+from cloudai_kube.objects import Pod, Terminated, Waiting
 from cloudai_rts import contract
 
 SUCCEEDED: Final = "Succeeded"
@@ -11,6 +12,7 @@ REJECTED: Final = "Rejected"
 DISRUPTED: Final = "Disrupted"
 DELETED: Final = "Deleted"
 _DISRUPTION_REASONS: Final = frozenset({"Evicted", "NodeLost", "NodeShutdown", "Preempting", "Shutdown", "Terminated"})
+_STARTING: Final = frozenset({"", "ContainerCreating", "PodInitializing"})
 
 
 def of(pod: Pod) -> str:
@@ -23,9 +25,23 @@ def of(pod: Pod) -> str:
     if contract.is_kubelet_rejection(status.reason):
         return REJECTED
     targeted = any(c.type == "DisruptionTarget" and c.status == "True" for c in status.conditions)
-    if targeted or status.reason in _DISRUPTION_REASONS:
+    if targeted or status.reason in _DISRUPTION_REASONS or _ended_by_deletion(pod):
         return DISRUPTED
     return FAILED
+
+
+def _ended_by_deletion(pod: Pod) -> bool:
+    """Whether somebody deleted the pod before its container ended: then its exit code is that of a signal.
+
+    A pod's `deletionTimestamp` is the moment of the request plus the grace period, in whole seconds.
+    """
+    meta = pod.metadata
+    if meta.deletionTimestamp is None:
+        return False
+    ended = terminated(pod)
+    finished = timestamp.parse_optional(ended.finishedAt) if ended is not None else None
+    asked = (timestamp.parse_optional(meta.deletionTimestamp) or 0.0) - meta.deletionGracePeriodSeconds
+    return finished is None or finished >= asked
 
 
 def explain(pod: Pod) -> str:
@@ -45,6 +61,15 @@ def terminated(pod: Pod) -> Terminated | None:
     for container in pod.status.containerStatuses:
         if container.state.terminated is not None:
             return container.state.terminated
+    return None
+
+
+def held_up(pod: Pod) -> Waiting | None:
+    """Why the container does not start, None while it is merely on its way."""
+    for container in (*pod.status.initContainerStatuses, *pod.status.containerStatuses):
+        waiting = container.state.waiting
+        if waiting is not None and waiting.reason not in _STARTING:
+            return waiting
     return None
 
 

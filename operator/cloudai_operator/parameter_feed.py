@@ -23,9 +23,11 @@ class ParameterFeed:
     current: Document = field(default_factory=parameters.defaults)
 
     def replace(self, objects: list[ConfigMap]) -> None:
-        """Take what a list shows."""
+        """Take what a list shows; where the ConfigMap is gone, the built-in defaults hold again."""
         for item in objects:
             self.apply("MODIFIED", item)
+        if not any(item.metadata.name == contract.PARAMETERS_CONFIG_MAP for item in objects):
+            self._take(parameters.defaults())
 
     def apply(self, event: str, item: ConfigMap) -> None:
         """Take one change of the ConfigMap."""
@@ -40,5 +42,9 @@ class ParameterFeed:
         except ParameterError as error:
             _log.info("parameters not taken: %s", error)
             return
-        self.current = document
-        self.use(document)
+        self._take(document)
+
+    def _take(self, document: Document) -> None:
+        if document != self.current:
+            self.current = document
+            self.use(document)

@@ -34,14 +34,14 @@ class Observation:
 
 @dataclass(slots=True)
 class Plan:
-    """The new status, then pods to delete, annotations to bring up to date, a pod to create, the Task to delete.
+    """The new status, then pods to delete, pods' metadata to bring up to date, a pod to create, the Task to delete.
 
     `wake_at` (seconds since the epoch) is when the Task must be looked at again even if nothing happens.
     """
 
     status: TaskStatus
     deletions: list[PodDeletion] = field(default_factory=list)
-    annotations: list[tuple[Meta, dict[str, str]]] = field(default_factory=list)
+    corrections: list[tuple[Meta, Json]] = field(default_factory=list)
     creation: Json | None = None
     delete_task: bool = False
     wake_at: float | None = None

@@ -14,6 +14,7 @@ from cloudai_kube.objects import Pod
 from cloudai_operator import acceptance, attempts, conditions, outcome, pod
 from cloudai_operator.plan import Plan, PodDeletion
 from cloudai_operator.task import Task, TaskStatus
+from cloudai_rts import contract
 from cloudai_rts.parameters import Document
 from cloudai_rts.tau import TauStore
 
@@ -61,6 +62,7 @@ def reconcile(task: Task, pods: Sequence[Pod], knowledge: Knowledge, rules: Rule
     _resume(plan, task, now)
     live = _live(pods, status)
     if live is not None:
+        _delete_live(plan, [one for one in pods if one is not live])
         _show_progress(plan, task, live, now)
     else:
         _make_next(plan, task, pods, rules, now)
@@ -113,10 +115,13 @@ def _heed_changed_deadline(plan: Plan, task: Task, pods: Sequence[Pod]) -> None:
         before, status.deadline = status.deadline, timestamp.millis(stated.at)
         status.deadlineSource = stated.source
         plan.say("DeadlineChanged", f"to be finished by {status.deadline} instead of {before}")
-    wanted = pod.annotations(task)
+    notes, labels = pod.annotations(task), {contract.LABEL_TASK: task.metadata.name}
     for one in pods:
-        if not outcome.of(one) and any(one.metadata.annotations.get(key) != value for key, value in wanted.items()):
-            plan.annotations.append((one.metadata, wanted))
+        meta = one.metadata
+        if not outcome.of(one) and not (
+            notes.items() <= meta.annotations.items() and labels.items() <= meta.labels.items()
+        ):
+            plan.corrections.append((meta, {"annotations": notes, "labels": labels}))
 
 
 def _wake_for_gone_nodes(plan: Plan, pods: Sequence[Pod], knowledge: Knowledge, now: float) -> None:
@@ -259,6 +264,8 @@ def _make_next(plan: Plan, task: Task, pods: Sequence[Pod], rules: Rules, now: f
     _clear_prospects(status)
     _set(plan, task, "Running", "False" if status.attemptCount else "Unknown", "Pending", "", now)
     status.state = "Retrying" if status.attemptCount else "Pending"
+    if status.is_true("Scheduled"):
+        _set(plan, task, "Scheduled", "False", "Retrying", "waits for its next attempt", now)
     if any(not outcome.of(one) for one in pods):
         _delete_live(plan, pods)  # said before, but perhaps not done: a crash may have come between
         return
@@ -287,9 +294,16 @@ def _show_progress(plan: Plan, task: Task, live: Pod, now: float) -> None:
         status.startTime = status.startTime or started
         status.state = "Running"
         _set(plan, task, "Running", "True", "Started", f"runs on {live.spec.nodeName}", now)
-    else:
-        status.state = "Scheduled"
+        return
+    status.state = "Scheduled"
+    problem = outcome.held_up(live)
+    if problem is None:
         _set(plan, task, "Running", "False", "Starting", f"{live.spec.nodeName} is starting the pod", now)
+        return
+    known = status.condition("Running")
+    if known is None or known.reason != problem.reason:
+        plan.say(problem.reason, f"{live.spec.nodeName} cannot start the container: {problem.message}", "Warning")
+    _set(plan, task, "Running", "False", problem.reason, problem.message, now)
 
 
 def _show_waiting(plan: Plan, task: Task, live: Pod, now: float) -> None:
@@ -309,7 +323,7 @@ def _show_prospects(plan: Plan, task: Task, live: Pod, now: float) -> None:
     late = decision.get("lateProbability")
     status.latePercent = round(100 * min(1.0, max(0.0, late))) if isinstance(late, int | float) else None
     version = decision.get("parametersVersion")
-    status.parametersVersion = version if isinstance(version, int) else None
+    status.parametersVersion = version if isinstance(version, int) and 0 <= version < 1 << 53 else None
     text = _why(live.spec.nodeName, decision, status)
     if _set(plan, task, "Scheduled", "True", "Bound", text, now):
         plan.say("Scheduled", text)
@@ -326,7 +340,7 @@ def _why(node: str, decision: Mapping[str, object], status: TaskStatus) -> str:
     if status.latePercent is not None:
         parts.append(f"late with {status.latePercent} %")
     if decision.get("fallbackReason"):
-        parts.append(str(decision["fallbackReason"]))
+        parts.append(str(decision["fallbackReason"])[:200])
     return ", ".join(parts) + f" (parameters version {decision.get('parametersVersion')})"
 
 

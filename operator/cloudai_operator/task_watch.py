@@ -114,9 +114,9 @@ async def list_tasks(transport: Transport, cache: Cache) -> None:
     before = set(cache.tasks)
     found = await transport.get(path, ObjectList)
     for raw in found.items:
+        listed.add(raw.get("metadata", {}).get("uid", ""))  # also one that cannot be read exists
         task = read(raw)
         if task is not None:
-            listed.add(task.metadata.uid)
             cache.put_task(task)
     for uid in before - listed:
         cache.remove_task(uid)

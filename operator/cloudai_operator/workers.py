@@ -10,14 +10,16 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from cloudai_kube.errors import FormatError, KubeError
+from cloudai_kube.objects import Pod
 from cloudai_operator.cache import Cache
 from cloudai_operator.errors import CreationRefusedError
 from cloudai_operator.executor import Executor
 from cloudai_operator.metrics import OperatorMetrics
 from cloudai_operator.plan import PodDeletion
+from cloudai_operator.pod import name_of
 from cloudai_operator.reconcile import Knowledge, Rules, reconcile, refused
 from cloudai_operator.task import Task
-from cloudai_rts.parameters import Document
+from cloudai_rts.parameters import Document, defaults
 from cloudai_rts.tau import TauStore
 
 FIRST_RETRY_SECONDS: Final = 0.5
@@ -62,6 +64,8 @@ class Workers:
     def use(self, document: Document) -> None:
         """Take new parameters into use: they hold for Tasks accepted from now on."""
         self.document = document
+        if document == defaults():  # nothing is published any more
+            self.tau = TauStore()
         self.tau.seed(document.Tau)
 
     async def run(self) -> None:
@@ -104,7 +108,8 @@ class Workers:
             return
         now = self.clock()
         knowledge = Knowledge(self.cache.gone_nodes(), self.tau, self.document)
-        plan = reconcile(task, self.cache.pods_of(uid), knowledge, self.rules, now)
+        pods = await self._pods_of(task)
+        plan = reconcile(task, pods, knowledge, self.rules, now)
         self._set_timer(uid, plan.wake_at, now)
         try:
             done = await self.executor.execute(task, plan, self.tau, self.document, self._take_patched)
@@ -119,6 +124,21 @@ class Workers:
         if plan.deletions:
             self._set_timer(uid, min(plan.wake_at or math.inf, now + DELETION_RECHECK_SECONDS), now)
 
+    async def _pods_of(self, task: Task) -> list[Pod]:
+        """The Task's pods; one that the cache does not show is gone only if the API server says so.
+
+        A lagging watch or a removed label would else let a second pod run beside the first.
+        """
+        uid = task.metadata.uid
+        pods = self.cache.pods_of(uid)
+        shown = {pod.metadata.uid for pod in pods}
+        for attempt in task.status.attempts:
+            if not attempt.outcome and attempt.podUID not in shown:
+                found = await self.executor.find_pod(task, name_of(task, attempt.number), attempt.podUID)
+                if found is not None:
+                    pods.append(found)
+        return pods
+
     def _take_patched(self, task: Task) -> None:
         """Know the status that we just wrote, whatever happens to the rest of the plan; our own patch is no news."""
         uid = task.metadata.uid
@@ -132,6 +152,7 @@ class Workers:
         current = self.cache.tasks.get(uid, task)
         now = self.clock()
         status = refused(current, error.reason, str(error), self.rules, now)
+        self.executor.note_refusal(current, error)
         newer = await self.executor.write_status(current, status)
         if newer is not None:
             self.cache.put_task(newer)

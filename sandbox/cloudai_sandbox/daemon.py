@@ -1,5 +1,6 @@
 """The sandbox as a background process: `up`, `down`, `status`, and what they leave in the state folder."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -50,10 +51,17 @@ def read_state(folder: Path) -> State | None:
 
 def up(folder: Path, options: list[str], say: Say) -> State:
     """Start a sandbox in the background and wait until it is ready; one that runs already is used as it is."""
-    running = read_state(folder)
-    if running is not None:
-        say(f"already running (pid {running.pid})")
-        return running
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_name(f".{folder.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two at once: the second one finds what the first one started
+        running = read_state(folder)
+        if running is not None:
+            say(f"already running (pid {running.pid})")
+            return running
+        return _start(folder, options, say)
+
+
+def _start(folder: Path, options: list[str], say: Say) -> State:
     if folder.exists() and any(folder.iterdir()) and not (folder / MARKER).exists():
         raise StartError(f"{folder} is not empty and not a sandbox's: give --state an empty or new folder")
     shutil.rmtree(folder, ignore_errors=True)
@@ -68,6 +76,15 @@ def up(folder: Path, options: list[str], say: Say) -> State:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+    try:
+        return _wait(folder, process, log, say)
+    except BaseException:  # also Ctrl-C: nothing must be left running that nobody knows of
+        process.terminate()
+        process.wait()
+        raise
+
+
+def _wait(folder: Path, process: "subprocess.Popen[bytes]", log: Path, say: Say) -> State:
     shown = 0
     end = time.monotonic() + START_SECONDS
     while time.monotonic() < end:
@@ -80,7 +97,6 @@ def up(folder: Path, options: list[str], say: Say) -> State:
             _show(log, shown, say)
             raise StartError(f"the sandbox ended with code {process.returncode}; see {log}")
         time.sleep(0.1)
-    process.terminate()
     raise StartError(f"the sandbox is not ready after {START_SECONDS:.0f} s; see {log}")
 
 
@@ -123,12 +139,14 @@ def serve(sandbox: Sandbox) -> int:
             draft.rename(state_file)
             while not stopping:
                 time.sleep(RESTART_SECONDS)
+                sandbox.check()
                 for name in sandbox.revive():
                     sandbox.say(f"{name} ended and was started again")
-            state_file.unlink(missing_ok=True)
     except SandboxError as error:
         sandbox.say(f"error: {error}")
         return 1
+    finally:
+        state_file.unlink(missing_ok=True)
     return 0
 
 

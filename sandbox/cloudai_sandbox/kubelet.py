@@ -8,12 +8,12 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from cloudai_kube import timestamp
-from cloudai_kube.errors import KubeError, NotFoundError
+from cloudai_kube.errors import ConflictError, FormatError, KubeError, NotFoundError, RefusedError
 from cloudai_kube.objects import Named, Node, Pod
 from cloudai_kube.reflector import Reflector
 from cloudai_kube.transport import STRATEGIC_PATCH, Transport
@@ -28,7 +28,11 @@ ANNOTATION_EXIT_CODES: Final = "sandbox.cloudai.dev/exit-codes"
 """Exit codes of the attempts, comma-separated, the last one repeated; on a pod or the Task that owns it."""
 ANNOTATION_FAULT: Final = "sandbox.cloudai.dev/fault"
 START_SECONDS: Final = 0.05
+TERMINATED_EXIT_CODE: Final = 143
+"""128 + SIGTERM: what a container that does not catch it ends with."""
+RETRY_SECONDS: Final = (0.2, 0.5, 1.0, 2.0, 5.0, 5.0, 10.0, 10.0, 10.0, 10.0)
 _TERMINAL: Final = frozenset({"Succeeded", "Failed"})
+_Answer = TypeVar("_Answer")
 _log = logging.getLogger(__name__)
 
 
@@ -54,6 +58,7 @@ class Kubelets:
     _seats: dict[str, dict[str, _Seat]] = field(default_factory=dict)
     _timers: dict[str, asyncio.TimerHandle] = field(default_factory=dict)
     _rejecting: set[str] = field(default_factory=set)
+    _rejected: set[str] = field(default_factory=set)
     _jobs: set[asyncio.Task[None]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -112,9 +117,11 @@ class Kubelets:
                 self._do(self._delete(pod))
         elif pod.metadata.deletionTimestamp:
             self._leave(pod.spec.nodeName, uid)
-            self._do(self._delete(pod))
-        elif seat is None:
+            self._do(self._terminate(pod, seat))
+        elif seat is None and uid not in self._rejected:
             self._admit(pod, seats)
+        if event == "DELETED":
+            self._rejected.discard(uid)
 
     def see_all_pods(self, pods: list[Pod]) -> None:
         """After a list: pods that are not there are gone."""
@@ -127,9 +134,14 @@ class Kubelets:
 
     def _admit(self, pod: Pod, seats: dict[str, _Seat]) -> None:
         name = pod.spec.nodeName
-        amounts = requests_of(pod)
+        try:
+            amounts = requests_of(pod)
+        except FormatError as error:
+            _log.warning("pod %s: %s", pod.metadata.name, error)
+            amounts = {}
         reason = "UnexpectedAdmissionError" if name in self._rejecting else self._shortage(name, amounts)
         if reason is not None:
+            self._rejected.add(pod.metadata.uid)  # it stays refused, whatever the watch shows before our patch
             self._do(self._reject(pod, reason))
             return
         seats[pod.metadata.uid] = _Seat(pod, amounts)
@@ -177,20 +189,13 @@ class Kubelets:
     async def _complete(self, seat: _Seat) -> None:
         pod = seat.pod
         code = _exit_code(await self._notes(pod), pod.metadata.labels.get(contract.LABEL_ATTEMPT, "1"))
-        ended = {
-            "terminated": {
-                "exitCode": code,
-                "reason": "Completed" if code == 0 else "Error",
-                "startedAt": timestamp.whole_seconds(seat.started),
-                "finishedAt": timestamp.whole_seconds(time.time()),
-            }
-        }
-        status = {
-            "phase": "Succeeded" if code == 0 else "Failed",
-            "conditions": [_condition("Ready", "False"), _condition("ContainersReady", "False")],
-            "containerStatuses": [_container(pod, ended, ready=False)],
-        }
-        await self._patch(pod, status)
+        await self._patch(pod, _ended(pod, seat, code))
+
+    async def _terminate(self, pod: Pod, seat: _Seat | None) -> None:
+        """Stop a deleted pod as a kubelet does: its end is reported before it goes."""
+        if seat is not None:
+            await self._patch(pod, _ended(pod, seat, TERMINATED_EXIT_CODE))
+        await self._delete(pod)
 
     async def _reject(self, pod: Pod, reason: str) -> None:
         message = f"Pod was rejected: {reason} (simulated kubelet)"
@@ -200,7 +205,7 @@ class Kubelets:
     async def _delete(self, pod: Pod) -> None:
         path = f"/api/v1/namespaces/{pod.metadata.namespace}/pods/{pod.metadata.name}"
         body = {"gracePeriodSeconds": 0, "preconditions": {"uid": pod.metadata.uid}}
-        await self.transport.request("DELETE", path, body)
+        await _persist(lambda: self.transport.request("DELETE", path, body))
 
     async def _notes(self, pod: Pod) -> dict[str, str]:
         """Annotations of the Task that owns the pod, overridden by the pod's own."""
@@ -210,25 +215,13 @@ class Kubelets:
         if owner is None:
             return pod.metadata.annotations
         path = f"/apis/{contract.API_VERSION}/namespaces/{pod.metadata.namespace}/{contract.PLURAL}/{owner.name}"
-        try:
-            task = await self.transport.get(path, Named)
-        except NotFoundError:
-            return pod.metadata.annotations
-        return {**task.metadata.annotations, **pod.metadata.annotations}
+        task = await _persist(lambda: self.transport.get(path, Named))
+        return {**(task.metadata.annotations if task is not None else {}), **pod.metadata.annotations}
 
     async def _patch(self, pod: Pod, status: dict[str, Any]) -> None:
         path = f"/api/v1/namespaces/{pod.metadata.namespace}/pods/{pod.metadata.name}/status"
         body = {"metadata": {"uid": pod.metadata.uid}, "status": status}
-        for pause_seconds in (0.2, 0.5, 1.0, 2.0, 5.0, 5.0, 10.0, 0.0):
-            try:
-                await self.transport.request("PATCH", path, body, content_type=STRATEGIC_PATCH)
-            except NotFoundError:
-                return
-            except KubeError as error:
-                _log.info("status of %s: %s", pod.metadata.name, error)
-                await asyncio.sleep(pause_seconds)
-            else:
-                return
+        await _persist(lambda: self.transport.request("PATCH", path, body, content_type=STRATEGIC_PATCH))
 
     def _leave(self, name: str, uid: str) -> None:
         if self._seats.get(name, {}).pop(uid, None) is not None and name in self._machines:
@@ -245,7 +238,7 @@ class Kubelets:
             self._do(self._delete_node(name))
 
     async def _delete_node(self, name: str) -> None:
-        await self.transport.request("DELETE", f"/api/v1/nodes/{name}")
+        await _persist(lambda: self.transport.request("DELETE", f"/api/v1/nodes/{name}"))
 
     def _set_timer(self, name: str) -> None:
         old = self._timers.pop(name, None)
@@ -272,10 +265,23 @@ class Kubelets:
 async def _logged(job: Coroutine[Any, Any, None]) -> None:
     try:
         await job
-    except NotFoundError:
-        return
     except KubeError as error:
         _log.warning("%s", error)
+
+
+async def _persist(send: Callable[[], Awaitable[_Answer]]) -> _Answer | None:
+    """Repeat a request over an outage of the API server, as a kubelet does. None if the object is gone."""
+    for pause_seconds in RETRY_SECONDS:
+        try:
+            return await send()
+        except (NotFoundError, ConflictError):
+            return None
+        except RefusedError:
+            raise
+        except KubeError as error:
+            _log.info("%s; again in %.1f s", error, pause_seconds)
+            await asyncio.sleep(pause_seconds)
+    return await send()
 
 
 @dataclass(slots=True)
@@ -314,6 +320,22 @@ def _container(pod: Pod, state: dict[str, Any], ready: bool) -> dict[str, Any]:
         "ready": ready,
         "restartCount": 0,
         "state": state,
+    }
+
+
+def _ended(pod: Pod, seat: _Seat, code: int) -> dict[str, Any]:
+    """Status of a pod whose container has ended with this exit code."""
+    now = time.time()
+    terminated = {
+        "exitCode": code,
+        "reason": "Completed" if code == 0 else "Error",
+        "startedAt": timestamp.whole_seconds(seat.started or now),
+        "finishedAt": timestamp.whole_seconds(now),
+    }
+    return {
+        "phase": "Succeeded" if code == 0 else "Failed",
+        "conditions": [_condition("Ready", "False"), _condition("ContainersReady", "False")],
+        "containerStatuses": [_container(pod, {"terminated": terminated}, ready=False)],
     }
 
 

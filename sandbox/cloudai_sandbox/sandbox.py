@@ -102,6 +102,12 @@ class Sandbox:
                 revived.append(name)
         return revived
 
+    def check(self) -> None:
+        """Raise `StartError` if etcd, the API server or the fleet has ended: nothing can go on without them."""
+        for child in self.children.running:
+            if child.name not in self.run:
+                child.check()
+
     def wait_ready(self, name: str, timeout_seconds: float = 60.0) -> None:
         """Wait until a process of ours says that it is ready. Raises `StartError`."""
         import urllib.error
