@@ -23,6 +23,7 @@ REPEAT_SECONDS: Final = 600.0
 BURST: Final = 25
 REFILL_SECONDS: Final = 300.0
 MAX_MESSAGE: Final = 1000
+STANDBY_SECONDS: Final = 60.0
 
 _log = logging.getLogger(__name__)
 
@@ -72,11 +73,13 @@ class Recorder:
     """Sends events as `component`. `run` ends only by cancellation; `flush` waits until the queue is empty.
 
     `senders` requests are under way at once, but only one while `busy()` says that something better is to be sent.
+    While `may_send()` is False (a standby) events wait, and are forgotten after a minute.
     """
 
     transport: Transport
     component: str
     busy: Callable[[], bool] = lambda: False
+    may_send: Callable[[], bool] = lambda: True
     senders: int = 8
     dropped: int = 0
     sent: int = 0
@@ -94,6 +97,9 @@ class Recorder:
 
     def record(self, subject: Subject, kind: str, reason: str, message: str) -> None:
         """Queue one event; `kind` is Normal or Warning. Never blocks and never raises."""
+        if not self.may_send():
+            while self._queue and time.time() - self._queue[0].at > STANDBY_SECONDS:
+                self._queue.popleft()
         if len(self._queue) >= QUEUE_LENGTH or not self._allow(subject.uid or subject.name):
             self.dropped += 1
             return
@@ -129,6 +135,9 @@ class Recorder:
             if not self._queue:
                 self._wake.clear()
                 await self._wake.wait()
+                continue
+            if not self.may_send():
+                await asyncio.sleep(0.2)
                 continue
             if number and self.busy():
                 await asyncio.sleep(0.05)

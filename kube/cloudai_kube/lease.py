@@ -18,7 +18,7 @@ from typing import Any, Final
 import msgspec
 
 from cloudai_kube import timestamp
-from cloudai_kube.errors import ConflictError, KubeError, NotFoundError
+from cloudai_kube.errors import ConflictError, KubeError, NotFoundError, OutcomeUnknownError
 from cloudai_kube.objects import Meta, Record
 from cloudai_kube.transport import Transport
 
@@ -30,6 +30,8 @@ _log = logging.getLogger(__name__)
 class _LeaseSpec(Record):
     holderIdentity: str | None = None
     leaseTransitions: int = 0
+    leaseDurationSeconds: int = 0
+    acquireTime: str | None = None
     renewTime: str | None = None
 
 
@@ -118,18 +120,26 @@ class Election:
             _log.info("lease %s could not be released: %s", self.name, error)
 
     async def _try(self) -> bool:
+        """Acquire or renew once. A request that hangs must not eat the time for a second one."""
+        try:
+            return await asyncio.wait_for(self._try_once(), self.timing.renew_deadline_seconds / 2)
+        except TimeoutError as error:
+            raise OutcomeUnknownError("no answer in time") from error
+
+    async def _try_once(self) -> bool:
         begun = time.monotonic()
         try:
             lease = await self.transport.get(f"{self._path}/{self.name}", _Lease)
         except NotFoundError:
-            await self.transport.request("POST", self._path, self._body("", self.identity, 0))
+            await self.transport.request("POST", self._path, self._body("", self.identity, 0, None))
             self._renewed_at = begun
             return True
         holder = lease.spec.holderIdentity or ""
         record = (lease.spec.holderIdentity, lease.spec.renewTime)
         if record != self._seen:
             self._seen, self._seen_at = record, begun
-        if holder not in {"", self.identity} and begun - self._seen_at < self.timing.duration_seconds:
+        lasts = max(lease.spec.leaseDurationSeconds, self.timing.duration_seconds)  # the holder's own word counts
+        if holder not in {"", self.identity} and begun - self._seen_at < lasts:
             return False
         try:
             await self._put(lease, self.identity, lease.spec.leaseTransitions + (holder != self.identity))
@@ -147,16 +157,17 @@ class Election:
         return True
 
     async def _put(self, lease: _Lease, holder: str, transitions: int) -> None:
-        body = self._body(lease.metadata.resourceVersion, holder, transitions)
+        acquired = lease.spec.acquireTime if holder == lease.spec.holderIdentity else None
+        body = self._body(lease.metadata.resourceVersion, holder, transitions, acquired)
         await self.transport.request("PUT", f"{self._path}/{self.name}", body)
 
-    def _body(self, version: str, holder: str, transitions: int) -> dict[str, Any]:
+    def _body(self, version: str, holder: str, transitions: int, acquired: str | None) -> dict[str, Any]:
         now = timestamp.micros(time.time())
         spec = {
             "holderIdentity": holder,
             "leaseDurationSeconds": max(1, round(self.timing.duration_seconds)) if holder else 1,
             "renewTime": now,
-            "acquireTime": now,
+            "acquireTime": acquired or now,
             "leaseTransitions": transitions,
         }
         metadata = {"name": self.name, "namespace": self.namespace}

@@ -143,6 +143,11 @@ class Reflector(Generic[_T]):
         while True:
             try:
                 page = raw_decoder.decode(await self.transport.request("GET", self.path, params=params))
+            except ExpiredError:
+                if "continue" not in params:
+                    raise
+                params, objects = dict(self.selectors), []  # the list grew old between its pages: all at once
+                continue
             except msgspec.DecodeError as error:  # a proxy's page instead of a list
                 raise OutcomeUnknownError(f"list {self.path}: {error}") from error
             for raw in page.items:

@@ -264,8 +264,6 @@ def _make_next(plan: Plan, task: Task, pods: Sequence[Pod], rules: Rules, now: f
     _clear_prospects(status)
     _set(plan, task, "Running", "False" if status.attemptCount else "Unknown", "Pending", "", now)
     status.state = "Retrying" if status.attemptCount else "Pending"
-    if status.is_true("Scheduled"):
-        _set(plan, task, "Scheduled", "False", "Retrying", "waits for its next attempt", now)
     if any(not outcome.of(one) for one in pods):
         _delete_live(plan, pods)  # said before, but perhaps not done: a crash may have come between
         return
@@ -275,6 +273,8 @@ def _make_next(plan: Plan, task: Task, pods: Sequence[Pod], rules: Rules, now: f
     if now < at:
         status.retryTime = timestamp.millis(at)
         plan.wake(at)
+        if not status.refusals:
+            _set(plan, task, "Scheduled", "False", "Retrying", f"the next attempt is made at {status.retryTime}", now)
         return
     status.retryTime = ""
     plan.creation = pod.build(task, status.attemptCount + 1, rules.scheduler_name)

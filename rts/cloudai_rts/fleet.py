@@ -147,13 +147,11 @@ class Fleet:
 
     def allocatable(self, resource: str) -> IntArray:
         """Capacity of all nodes for pods, `[slots]`."""
-        column = self.column(resource)
-        return self._allocatable[column, : len(self.names)]
+        return self._row(self._allocatable, resource)
 
     def requested(self, resource: str) -> IntArray:
         """Requests of every bound and assumed pod on all nodes, `[slots]`."""
-        column = self.column(resource)
-        return self._requested[column, : len(self.names)]
+        return self._row(self._requested, resource)
 
     def available(self, resource: str) -> IntArray:
         """C_j^avail and its like: allocatable minus requested, `[slots]`; negative on an over-committed node."""
@@ -189,6 +187,12 @@ class Fleet:
     def busy(self) -> BoolArray:
         """Nodes on which anything is requested: only such a node can become better by waiting."""
         return np.asarray(self._requested[:, : len(self.names)].any(axis=0))
+
+    def _row(self, matrix: IntArray, resource: str) -> IntArray:
+        """One resource of all nodes; zeros for one that no node and no bound pod ever named."""
+        column = self._columns.get(resource)
+        width = len(self.names)
+        return np.zeros(width, np.int64) if column is None else matrix[column, :width]
 
     def _new_slot(self, name: str) -> int:
         if self._free_slots:

@@ -31,6 +31,11 @@ def is_shared(labels: Mapping[str, str]) -> bool:
     return labels.get(LABEL_GPU_SHARING, "") not in _NOT_SHARED
 
 
+def is_gpu_resource(name: str) -> bool:
+    """Whether an extended resource is a GPU or a slice of one: `nvidia.com/gpu`, `amd.com/gpu`, `nvidia.com/mig-*`."""
+    return "/" in name and ("gpu" in name or "/mig-" in name)
+
+
 def class_for(node_class_name: str, gpu_resource: str) -> str:
     """Name the class for a task: a slice (`nvidia.com/mig-1g.5gb`) of a product is another machine than the product."""
     if gpu_resource in {"", DEFAULT_GPU_RESOURCE}:

@@ -116,11 +116,13 @@ def down(folder: Path, say: Say) -> bool:
 
 def serve(sandbox: Sandbox) -> int:
     """Run a sandbox in the foreground until SIGTERM, starting operator and scheduler again where they end."""
-    stopping = False
+    stopping = serving = False
 
     def stop(_number: int, _frame: object) -> None:
         nonlocal stopping
         stopping = True
+        if not serving:
+            raise SystemExit(1)  # still starting: `with` stops what runs already
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
@@ -137,6 +139,7 @@ def serve(sandbox: Sandbox) -> int:
             draft = state_file.with_suffix(".draft")
             draft.write_text(json.dumps(state), encoding="utf-8")
             draft.rename(state_file)
+            serving = True
             while not stopping:
                 time.sleep(RESTART_SECONDS)
                 sandbox.check()

@@ -69,6 +69,7 @@ class Process:
         self._settings = settings
         self._connection = found
         self._stopping = False
+        self._leading = False
 
     async def run(self) -> None:
         """Start everything, lead, schedule, stop in order."""
@@ -85,9 +86,12 @@ class Process:
                 metrics=metrics,
                 policy_mode=settings.policy,
                 bind_connections=settings.bind_connections,
+                sla_multiplier=settings.sla_multiplier,
             )
             scheduler.state.gpu_product_label = settings.gpu_product_label
             recorder.busy = scheduler.is_busy
+            if settings.leader_elect:
+                recorder.may_send = lambda: self._leading  # a standby sees the same and says nothing
             reflectors = self._reflectors(transport, scheduler, recorder, metrics)
             await self._serve(transport, scheduler, recorder, reflectors, metrics)
 
@@ -135,7 +139,7 @@ class Process:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(work) for work in background]
             lead = group.create_task(self._lead(scheduler, election, reflectors, metrics))
-            self._on_signal(scheduler, lead, election)
+            self._on_signal(scheduler, lead)
             try:
                 await lead
             except asyncio.CancelledError:
@@ -158,10 +162,12 @@ class Process:
         for reflector in reflectors.values():
             await reflector.synced.wait()
         if not self._settings.leader_elect:
+            self._leading = True
             metrics.leader.set(1)
             await scheduler.run()
             return
         await election.acquire()
+        self._leading = True
         scheduler.may_act = election.leads
         metrics.leader.set(1)
         _log.info("leading; %d nodes, %d pods wait", len(scheduler.state.nodes), len(scheduler.queue))
@@ -173,13 +179,13 @@ class Process:
             holding.remove_done_callback(_exit_if_lost)
             holding.cancel()
 
-    def _on_signal(self, scheduler: Scheduler, lead: asyncio.Task[None], election: Election) -> None:
+    def _on_signal(self, scheduler: Scheduler, lead: asyncio.Task[None]) -> None:
         def stop() -> None:
             self._stopping = True
             scheduler.stop.set()
             scheduler.wake()
-            if not election.leads() and self._settings.leader_elect:
-                lead.cancel()  # still waiting for the lease: nothing is under way
+            if not self._leading:
+                lead.cancel()  # still waiting for lists or lease: nothing is under way
 
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):

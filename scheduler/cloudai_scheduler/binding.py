@@ -79,9 +79,12 @@ class Binder:
             return await self._find_out(path, meta.uid, node, error)
         except ApiError as error:
             return BindResult(BindOutcome.REFUSED, error.message)
+        except Exception as error:  # noqa: BLE001  whatever broke, the Binding may have arrived
+            _log.exception("bind of %s", path)
+            return await self._find_out(path, meta.uid, node, error)
         return BindResult(BindOutcome.BOUND)
 
-    async def _find_out(self, path: str, uid: str, node: str, cause: KubeError) -> BindResult:
+    async def _find_out(self, path: str, uid: str, node: str, cause: Exception) -> BindResult:
         """Read the pod until the API server says where it is: a lost answer must neither bind twice nor leak room."""
         pause = REREAD_FIRST_SECONDS
         while True:

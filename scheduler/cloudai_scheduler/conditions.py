@@ -59,6 +59,8 @@ class ConditionWriter:
                 if not isinstance(error, RefusedError):
                     self._newest.setdefault(meta.uid, (meta, reason, message))
                 await asyncio.sleep(0.5)
+            except Exception:  # noqa: BLE001  a text is never worth the process
+                _log.exception("condition of pod %s/%s", meta.namespace, meta.name)
 
     async def _send(self, meta: Meta, reason: str, message: str) -> None:
         condition = {

@@ -13,7 +13,7 @@ from cloudai_rts.placement import Candidates, Deferred, Placed, Policy, place
 from cloudai_scheduler.cluster.load_history import LoadHistory
 from cloudai_scheduler.cluster.rejections import Rejections
 from cloudai_scheduler.cluster.state import ClusterState
-from cloudai_scheduler.filters import closed, host_ports, resources
+from cloudai_scheduler.filters import closed, host_ports, node_affinity, resources
 from cloudai_scheduler.podclass import PodClass
 from cloudai_scheduler.queue import QueuedPod
 
@@ -96,6 +96,10 @@ def _why_not(around: Surroundings, entry: QueuedPod, now: float) -> str:
 
 def fit_error(nodes: int, counts: Counter[str]) -> str:
     """Write upstream's FitError text."""
+    if not nodes:
+        return "no nodes available to schedule pods"
+    if counts.get(node_affinity.CONFLICT_REASON):  # about the pod itself, so upstream counts no nodes
+        return f"0/{nodes} nodes are available: {node_affinity.CONFLICT_REASON}."
     reasons = ", ".join(sorted(f"{count} {reason}" for reason, count in counts.items() if count))
     return f"0/{nodes} nodes are available" + (f": {reasons}." if reasons else ".")
 

@@ -9,17 +9,18 @@ import msgspec
 from cloudai_kube import timestamp
 from cloudai_kube.errors import FormatError
 from cloudai_kube.events import Recorder, Subject
-from cloudai_kube.objects import Node, Pod
+from cloudai_kube.objects import Meta, Node, Pod
 from cloudai_rts import contract
 from cloudai_rts.ordering import Standing
 from cloudai_rts.placement import Policy
+from cloudai_rts.task import Task
 from cloudai_rts.tau import MAX_TAU_SECONDS, TauStore
 from cloudai_scheduler.cluster import promise
 from cloudai_scheduler.cluster.harm import RunningTask
-from cloudai_scheduler.cluster.rejections import Rejections, rejected_resource
+from cloudai_scheduler.cluster.rejections import ANY_RESOURCE, WINDOW_SECONDS, Rejections, rejected_resource
 from cloudai_scheduler.cluster.state import TERMINAL, ClusterState
 from cloudai_scheduler.metrics import SchedulerMetrics
-from cloudai_scheduler.podclass import ClassTable
+from cloudai_scheduler.podclass import ClassTable, PodClass
 from cloudai_scheduler.queue import QueuedPod, SchedulingQueue
 
 _log = logging.getLogger(__name__)
@@ -42,6 +43,7 @@ class Intake:
     metrics: SchedulerMetrics
     clock: Callable[[], float]
     wake: Callable[[], None]
+    sla_multiplier: float = 2.0
     classes: ClassTable = field(default_factory=ClassTable)
     arrivals: promise.Arrivals = field(default_factory=promise.Arrivals)
     tau: TauStore = field(default_factory=TauStore)
@@ -98,13 +100,16 @@ class Intake:
         for node in nodes:
             self.apply_node("ADDED", node)
 
-    def reread(self, entry: QueuedPod) -> None:
-        """Bring a queued pod's prediction up to date after the parameters changed."""
+    def reread(self, entry: QueuedPod) -> bool:
+        """Bring a queued pod's prediction up to date after the parameters changed. True if its standing changed."""
         version = self.policy.document.version
-        if entry.document_version != version:
-            entry.document_version = version
-            known = promise.read(entry.pod, entry.pod_class.amounts, self.arrivals, self.policy.document, self.tau)
-            entry.task = known.task
+        if entry.document_version == version:
+            return False
+        entry.document_version = version
+        before = entry.standing
+        entry.task = self._promise(entry.pod, entry.pod_class).task
+        entry.standing = self._standing(entry.pod, entry.pod_class, entry.task, entry.enqueued)
+        return entry.standing != before
 
     def _is_waiting(self, pod: Pod) -> bool:
         return (
@@ -115,10 +120,12 @@ class Intake:
         )
 
     def _enqueue(self, pod: Pod) -> None:
-        if pod.metadata.uid in self.state.pods:
-            return  # assumed: its bind is under way
         known = self.queue.entries.get(pod.metadata.uid)
-        if known is not None and known.pod.metadata.annotations == pod.metadata.annotations and _same(known.pod, pod):
+        if pod.metadata.uid in self.state.pods:  # assumed: its bind is under way
+            if known is not None:
+                known.newer = pod
+            return
+        if known is not None and _says_the_same(known.pod, pod):
             known.pod = pod
             return
         subject = Subject.of("v1", "Pod", pod.metadata)
@@ -128,29 +135,35 @@ class Intake:
             self.recorder.warning(subject, "FailedScheduling", f"requests cannot be read: {error}")
             self.queue.remove(pod.metadata.uid)
             return
-        known_promise = promise.read(pod, pod_class.amounts, self.arrivals, self.policy.document, self.tau)
+        known_promise = self._promise(pod, pod_class)
         for problem in known_promise.problems:
             self.recorder.warning(subject, "InvalidAnnotation", problem)
         now = self.clock()
         enqueued = known.enqueued if known is not None else now
-        task = known_promise.task
+        entry = QueuedPod(
+            pod=pod,
+            pod_class=pod_class,
+            task=known_promise.task,
+            standing=self._standing(pod, pod_class, known_promise.task, enqueued),
+            document_version=self.policy.document.version,
+            enqueued=enqueued,
+            owner=promise.controller_uid(pod.metadata),
+            failures=known.failures if known is not None else 0,
+        )
+        self.queue.add(entry, now)
+
+    def _promise(self, pod: Pod, pod_class: PodClass) -> promise.Promise:
+        document = self.policy.document
+        return promise.read(pod, pod_class.amounts, self.arrivals, document, self.tau, self.sla_multiplier)
+
+    def _standing(self, pod: Pod, pod_class: PodClass, task: Task, enqueued: float) -> Standing:
         pod_class.refresh(self.state)
-        standing = Standing(
+        return Standing(
             priority=pod.spec.priority,
             deadline=task.deadline,
             enqueued=enqueued,
             best_runtime=0.0 if task.deadline is None else self.policy.best_runtime(task, pod_class.allowed),
         )
-        entry = QueuedPod(
-            pod=pod,
-            pod_class=pod_class,
-            task=task,
-            standing=standing,
-            document_version=self.policy.document.version,
-            enqueued=enqueued,
-            owner=promise.controller_uid(pod.metadata),
-        )
-        self.queue.add(entry, now)
 
     def _running(self, pod: Pod) -> RunningTask | None:
         """What (2a) needs of a pod that runs already; only for pods with a deadline and a decision of ours."""
@@ -163,7 +176,7 @@ class Intake:
             started = timestamp.parse_optional(pod.status.startTime) or self.clock()
         except (msgspec.DecodeError, FormatError):
             return None
-        task = promise.read(pod, pod_class.amounts, self.arrivals, self.policy.document, self.tau).task
+        task = self._promise(pod, pod_class).task
         predicted = decision.predictedRuntimeSeconds
         if task.deadline is None or predicted is None or not 0.001 <= predicted <= MAX_TAU_SECONDS:
             return None  # also keeps out what strangers write into this annotation
@@ -174,13 +187,18 @@ class Intake:
         if pod.status.phase != "Failed" or not contract.is_kubelet_rejection(reason) or meta.uid in self._failed_seen:
             return
         self._failed_seen.add(meta.uid)
+        now = self.clock()
         try:
             gpu_resource = promise.gpu_resource_of(self.classes.of(pod).amounts)
-            at = timestamp.parse_optional(pod.status.startTime) or self.clock()
+            at = min(now, timestamp.parse_optional(pod.status.startTime) or now)
         except FormatError:
-            gpu_resource, at = "", self.clock()
+            gpu_resource, at = "", now
         resource = rejected_resource(reason, gpu_resource)
+        if resource not in self.state.fleet.resources:
+            resource = ANY_RESOURCE
         self.metrics.rejections.labels(resource).inc()
+        if now - at > WINDOW_SECONDS:
+            return  # long ago: seen again in the first list after a start
         node = pod.spec.nodeName
         if self.rejections.record(node, resource, promise.controller_uid(meta), at):
             self.metrics.closures.inc()
@@ -194,8 +212,14 @@ class Intake:
             _log.warning("node %s is closed for %s after repeated rejections", node, about)
 
 
-def _same(known: Pod, pod: Pod) -> bool:
-    return known.spec == pod.spec and known.metadata.labels == pod.metadata.labels
+def _says_the_same(known: Pod, pod: Pod) -> bool:
+    """Whether everything that a decision rests on is as it was: others' labels and annotations are no news."""
+    return known.spec == pod.spec and _ours(known.metadata) == _ours(pod.metadata)
+
+
+def _ours(meta: Meta) -> list[tuple[str, str]]:
+    texts = (*meta.annotations.items(), *meta.labels.items())
+    return [(key, text) for key, text in texts if key.startswith(f"{contract.GROUP}/")]
 
 
 @dataclass(slots=True)

@@ -49,8 +49,8 @@ class ParameterFeed:
                 raise ParameterError(contract.PARAMETERS_KEY, "is missing; the document belongs under this key")
             document = parameters.parse(text)
             parameters.check_successor(self.current, document)
-        except ParameterError as error:
-            self.metrics.refused.labels(error.key[:60]).inc()
+        except (ParameterError, ValueError, RecursionError) as error:
+            self.metrics.refused.labels(_known_key(error)).inc()
             kept = f"; version {self.current.version} stays in force"
             self.recorder.warning(subject, "ParametersRefused", f"{error}{kept}")
             _log.warning("parameters refused: %s%s", error, kept)
@@ -73,3 +73,9 @@ class ParameterFeed:
         self.metrics.reloads.inc()
         self.metrics.version.set(document.version)
         self.use(document)
+
+
+def _known_key(error: Exception) -> str:
+    """The top-level key that is at fault, `other` where it is none of ours: labels must not grow with rubbish."""
+    key = error.key.split(".")[0] if isinstance(error, ParameterError) else ""
+    return key if key in {*Document.__struct_fields__, contract.PARAMETERS_KEY} else "other"

@@ -44,17 +44,17 @@ class PodClass:
 
     def refresh(self, state: ClusterState) -> None:
         """Bring the verdicts up to date with the nodes that changed since the last call."""
-        changed = state.changed_slots
-        if self._seen == len(changed):
+        changed, forgotten = state.changed_slots, state.forgotten_changes
+        if self._seen == forgotten + len(changed):
             return
         width = len(state.fleet)
-        if self._seen < 0 or width > len(self.allowed):
+        if width > len(self.allowed):
             self.allowed = np.pad(self.allowed, (0, width - len(self.allowed)))
             self.reasons.extend([None] * (width - len(self.reasons)))
-        slots = range(width) if self._seen < 0 else set(changed[self._seen :])
+        slots = range(width) if self._seen < forgotten else set(changed[self._seen - forgotten :])
         for slot in slots:
             self._judge(slot, state.by_slot.get(slot))
-        self._seen = len(changed)
+        self._seen = forgotten + len(changed)
         self.failed_version = -1
         self.preference = _preference(self.sample, state)
 

@@ -36,7 +36,7 @@ class Place(Enum):
 
 @dataclass(slots=True, eq=False)
 class QueuedPod:
-    """A pod that waits for a node. Times in seconds since the epoch."""
+    """A pod that waits for a node. Times in seconds since the epoch; `newer` is what came while it was in flight."""
 
     pod: Pod
     pod_class: PodClass
@@ -49,6 +49,7 @@ class QueuedPod:
     not_before: float = 0.0
     deferred_until: float | None = None
     message: str = ""
+    newer: Pod | None = None
     place: Place = Place.ACTIVE
     moved: float = 0.0
     ticket: int = 0
@@ -117,6 +118,11 @@ class SchedulingQueue:
     def has_active(self) -> bool:
         """Whether `pop` may return something."""
         return bool(self._active)
+
+    def put_back(self, entry: QueuedPod, now: float) -> None:
+        """It is not its turn after all: among the active ones by its present standing."""
+        if self.entries.get(entry.uid) is entry:
+            self._activate(entry, now)
 
     def back_off(self, entry: QueuedPod, now: float) -> None:
         """Try again after a growing pause: something failed that has nothing to do with room."""

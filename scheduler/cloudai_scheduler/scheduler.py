@@ -29,6 +29,8 @@ _log = logging.getLogger(__name__)
 SLICE_SECONDS: Final = 0.004
 """Decisions made in one go before the loop looks at the wire again."""
 IDLE_SECONDS: Final = 1.0
+DRAIN_SECONDS: Final = 10.0
+"""How long the last binds may take after `stop`; whoever leads next finds out what became of them."""
 
 
 @dataclass(slots=True)
@@ -42,6 +44,7 @@ class Scheduler:
     metrics: SchedulerMetrics
     policy_mode: str = "rts"
     bind_connections: int = 32
+    sla_multiplier: float = 2.0
     clock: Callable[[], float] = time.time
     may_act: Callable[[], bool] = lambda: True
     state: ClusterState = field(default_factory=ClusterState)
@@ -68,6 +71,7 @@ class Scheduler:
             self.metrics,
             self.clock,
             self._work.set,
+            self.sla_multiplier,
         )
 
     def use(self, document: Document) -> None:
@@ -88,8 +92,8 @@ class Scheduler:
             self._upkeep()
             self._decide_for_a_while()
             await asyncio.sleep(0)
-        while self._binds:
-            await asyncio.wait(self._binds)
+        if self._binds:
+            await asyncio.wait(self._binds, timeout=DRAIN_SECONDS)
 
     async def sample_loads(self) -> None:
         """Feed the typical load of the node classes, for ever."""
@@ -145,7 +149,9 @@ class Scheduler:
     def _decide(self, entry: QueuedPod) -> None:
         now = self.clock()
         begun = time.perf_counter()
-        self.intake.reread(entry)
+        if self.intake.reread(entry):
+            self.queue.put_back(entry, now)
+            return
         outcome = decide(Surroundings(self.state, self.rejections, self.loads, self.policy), entry, now)
         self.metrics.attempt_seconds.observe(time.perf_counter() - begun)
         if isinstance(outcome, Placed):
@@ -233,6 +239,9 @@ class Scheduler:
             message = f"binding to {node} was refused: {result.message}"
             self.recorder.warning(_subject(entry), "FailedScheduling", message)
         self.queue.back_off(entry, now + result.retry_after_seconds)
+        if entry.newer is not None:
+            newer, entry.newer = entry.newer, None
+            self.intake.apply_pod("MODIFIED", newer)
 
 
 def _subject(entry: QueuedPod) -> Subject:

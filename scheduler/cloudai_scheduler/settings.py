@@ -21,6 +21,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     policy: Annotated[str, Meta(pattern="^(rts|round-robin)$", description="rts, or round-robin for comparison")] = (
         "rts"
     )
+    sla_multiplier: Annotated[
+        float, Meta(ge=1, le=100, description="deadline = arrival + this x declared run time")
+    ] = 2.0
     leader_elect: Annotated[bool, Meta(description="hold a Lease while scheduling")] = True
     lease_duration_seconds: Annotated[float, Meta(gt=0, description="how long a Lease lasts")] = 15.0
     lease_renew_deadline_seconds: Annotated[float, Meta(gt=0, description="not renewed for so long: exit")] = 10.0

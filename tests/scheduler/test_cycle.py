@@ -62,7 +62,7 @@ def test_reasons_in_upstreams_form(make: Maker) -> None:
 
 def test_no_nodes_at_all(make: Maker) -> None:
     """As upstream says it."""
-    assert Rig().decide(make.pod()) == Unschedulable("0/0 nodes are available.")
+    assert Rig().decide(make.pod()) == Unschedulable("no nodes available to schedule pods")
 
 
 def test_too_many_pods(make: Maker) -> None:

@@ -27,10 +27,11 @@ def requests_of(pod: Pod) -> Amounts:
     """All that the pod asks for, as the scheduler and the kubelet count it."""
     statuses = {status.name: status for status in pod.status.containerStatuses}
     init_statuses = {status.name: status for status in pod.status.initContainerStatuses}
+    infeasible = any(c.type == "PodResizePending" and c.reason == "Infeasible" for c in pod.status.conditions)
     total: Amounts = {}
     for container in pod.spec.containers:
-        _add(total, _container_requests(container, statuses.get(container.name)))
-    total = _with_init_containers(total, pod.spec.initContainers, init_statuses)
+        _add(total, _container_requests(container, statuses.get(container.name), infeasible))
+    total = _with_init_containers(total, pod.spec.initContainers, init_statuses, infeasible)
     if pod.spec.resources is not None:
         for name, amount in amounts_of(pod.spec.resources.requests).items():
             if name in _POD_LEVEL or name.startswith("hugepages-"):
@@ -66,8 +67,16 @@ def ports_conflict(wanted: Iterable[HostPort], used: Iterable[HostPort]) -> bool
     return False
 
 
-def _container_requests(container: Container, status: ContainerStatus | None) -> Amounts:
-    """Spec, or more where a resize is under way: the largest of spec, allocated and actual resources counts."""
+def _container_requests(container: Container, status: ContainerStatus | None, infeasible: bool) -> Amounts:
+    """Spec, or more where a resize is under way: the largest of spec, allocated and actual resources counts.
+
+    A resize that the kubelet calls infeasible will not happen: then what was asked for does not count.
+    """
+    if infeasible and status is not None and status.allocatedResources:
+        requests = amounts_of(status.allocatedResources)
+        if status.resources is not None:
+            _raise(requests, amounts_of(status.resources.requests))
+        return requests
     requests = amounts_of(container.resources.requests)
     for name, amount in amounts_of(container.resources.limits).items():
         requests.setdefault(name, amount)
@@ -79,13 +88,13 @@ def _container_requests(container: Container, status: ContainerStatus | None) ->
 
 
 def _with_init_containers(
-    total: Amounts, init_containers: list[Container], statuses: dict[str, ContainerStatus]
+    total: Amounts, init_containers: list[Container], statuses: dict[str, ContainerStatus], infeasible: bool
 ) -> Amounts:
     """Sidecars run beside everything after them; a plain init container runs beside the sidecars before it."""
     sidecars: Amounts = {}
     peak: Amounts = {}
     for container in init_containers:
-        requests = _container_requests(container, statuses.get(container.name))
+        requests = _container_requests(container, statuses.get(container.name), infeasible)
         if container.restartPolicy == "Always":
             _add(sidecars, requests)
             _raise(peak, sidecars)

@@ -7,16 +7,20 @@ A value that cannot be read counts as absent, and the pod's owner is told.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Final
 
 from cloudai_kube import duration, timestamp
 from cloudai_kube.errors import FormatError
 from cloudai_kube.objects import Meta, Pod
-from cloudai_rts import contract, prediction
+from cloudai_rts import contract, nodeclass, prediction
 from cloudai_rts.fleet import CPU, MEMORY, STORAGE
 from cloudai_rts.parameters import Document
-from cloudai_rts.task import Task, clip_type, infer_type
+from cloudai_rts.task import Task, clip_type, deadline_of, infer_type
 from cloudai_rts.tau import MAX_TAU_SECONDS, TauStore
 from cloudai_scheduler.cluster.demand import Amounts
+
+REMEMBERED: Final = 100_000
+"""Controllers whose first pod's creation is kept, the ones seen last."""
 
 
 @dataclass(slots=True)
@@ -31,8 +35,10 @@ class Arrivals:
         owner = controller_uid(meta)
         if not owner:
             return created
-        oldest = min(created, self._first.get(owner, created))
+        oldest = min(created, self._first.pop(owner, created))
         self._first[owner] = oldest
+        if len(self._first) > REMEMBERED:
+            del self._first[next(iter(self._first))]
         return oldest
 
     def keep(self, owners: set[str]) -> None:
@@ -57,11 +63,12 @@ def gpu_resource_of(amounts: Amounts) -> str:
     """The GPU resource that is asked for: nvidia.com/gpu before its slices, before other vendors' GPUs; else empty."""
     if amounts.get(contract.DEFAULT_GPU_RESOURCE):
         return contract.DEFAULT_GPU_RESOURCE
-    candidates = [name for name in amounts if "/" in name and ("gpu" in name or "/mig-" in name)]
-    return min(candidates, default="")
+    return min(filter(nodeclass.is_gpu_resource, amounts), default="")
 
 
-def read(pod: Pod, amounts: Amounts, arrivals: Arrivals, document: Document, tau: TauStore) -> Promise:
+def read(
+    pod: Pod, amounts: Amounts, arrivals: Arrivals, document: Document, tau: TauStore, sla_multiplier: float
+) -> Promise:
     """Everything the model knows about this pod's task."""
     problems: list[str] = []
     texts = pod.metadata.annotations
@@ -100,18 +107,21 @@ def read(pod: Pod, amounts: Amounts, arrivals: Arrivals, document: Document, tau
         arrival=arrival,
         reference_runtime=runtime,
         log_sd=prediction.clip_log_sd(log_sd or prediction.type_log_sd(task_type, document.Runtime)),
-        deadline=_deadline(arrival, take),
+        deadline=_deadline(arrival, take, None if expected is None else deadline_of(arrival, sla_multiplier, expected)),
     )
     return Promise(task, tuple(problems))
 
 
-def _deadline(arrival: float, take: Callable[[str, Callable[[str], float]], float | None]) -> float | None:
+def _deadline(
+    arrival: float, take: Callable[[str, Callable[[str], float]], float | None], by_declaration: float | None
+) -> float | None:
+    """The most definite word first; a declared run time alone promises k times itself, as in a Task."""
     deadline = take(contract.ANNOTATION_DEADLINE, timestamp.parse)
     if deadline is None:
         deadline = take(contract.ANNOTATION_FINISH_BY, timestamp.parse)
     if deadline is None:
         within = take(contract.ANNOTATION_FINISH_WITHIN, duration.parse)
-        deadline = None if within is None else arrival + within
+        deadline = by_declaration if within is None else arrival + within
     return deadline
 
 

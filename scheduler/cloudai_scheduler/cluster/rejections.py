@@ -4,7 +4,6 @@ Three kubelet rejections on a node within ten minutes close it for that resource
 it for the pods of the same controller, so that a retried Task goes elsewhere.
 """
 
-from collections import deque
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -20,7 +19,7 @@ ANY_RESOURCE: Final = "*"
 class Rejections:
     """What kubelets refused lately. Times in seconds since the epoch."""
 
-    _recent: dict[tuple[str, str], deque[float]] = field(default_factory=dict)
+    _recent: dict[tuple[str, str], list[float]] = field(default_factory=dict)
     _closed: dict[str, dict[str, float]] = field(default_factory=dict)
     _avoided: dict[str, dict[str, float]] = field(default_factory=dict)
 
@@ -28,11 +27,11 @@ class Rejections:
         """Count one rejection. True if it closes the node for the resource now."""
         if owner:
             self._avoided.setdefault(owner, {})[node] = at + CLOSED_SECONDS
-        recent = self._recent.setdefault((node, resource), deque(maxlen=LIMIT))
-        recent.append(at)
-        if len(recent) < LIMIT or at - recent[0] > WINDOW_SECONDS:
+        recent = sorted((*self._recent.get((node, resource), ()), at))[-LIMIT:]  # lists tell them in any order
+        self._recent[node, resource] = recent
+        if len(recent) < LIMIT or recent[-1] - recent[0] > WINDOW_SECONDS:
             return False
-        recent.clear()
+        del self._recent[node, resource]
         self._closed.setdefault(node, {})[resource] = at + CLOSED_SECONDS
         return True
 

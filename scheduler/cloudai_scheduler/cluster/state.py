@@ -20,6 +20,7 @@ from cloudai_scheduler.errors import CorruptStateError
 
 _log = logging.getLogger(__name__)
 TERMINAL: Final = frozenset({"Succeeded", "Failed"})
+REMEMBERED_CHANGES: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,8 @@ class ClusterState:
     """Nodes and the pods on them.
 
     `version` grows with every change that could make a pod fit; `changed_slots` lists slots whose static properties
-    (labels, taints, cordon, existence) changed, oldest first, for those who keep filter results.
+    (labels, taints, cordon, existence) changed, oldest first, for those who keep filter results; `forgotten_changes`
+    counts those that were dropped from its beginning.
     """
 
     gpu_product_label: str = contract.LABEL_GPU_PRODUCT
@@ -62,6 +64,7 @@ class ClusterState:
     harm: HarmTable = field(default_factory=HarmTable)
     nodes: dict[str, NodeInfo] = field(default_factory=dict)
     changed_slots: list[int] = field(default_factory=list)
+    forgotten_changes: int = 0
     version: int = 0
     on_capacity: Callable[[str], None] = lambda _node: None
     by_slot: dict[int, NodeInfo] = field(default_factory=dict)
@@ -96,7 +99,7 @@ class ClusterState:
         )
         self.nodes[name] = info
         self.by_slot[slot] = info
-        self.changed_slots.append(slot)
+        self._note_changed(slot)
         if is_new:
             for pod in self._on_node.get(name, {}).values():  # they were seen before their node
                 self._occupy(info, pod)
@@ -113,7 +116,7 @@ class ClusterState:
         self.harm.clear(info.slot)
         self._ports.pop(info.slot, None)
         self.by_slot.pop(info.slot, None)
-        self.changed_slots.append(info.slot)
+        self._note_changed(info.slot)
         self.version += 1
 
     def put_pod(self, pod: Pod, running: RunningTask | None) -> None:
@@ -199,14 +202,20 @@ class ClusterState:
         if placed.running is not None:
             self.harm.add(info.slot, placed.uid, placed.running)
 
+    def _note_changed(self, slot: int) -> None:
+        self.changed_slots.append(slot)
+        if len(self.changed_slots) > REMEMBERED_CHANGES + 2 * len(self.fleet):
+            self.forgotten_changes += len(self.changed_slots)
+            self.changed_slots.clear()
+
     def _changed(self, node: str) -> None:
         self.version += 1
         self.on_capacity(node)
 
     def _spec(self, node: Node, allocatable: Amounts) -> NodeSpec:
         labels = node.metadata.labels
-        gpus = [name for name, amount in allocatable.items() if amount and "/" in name and "gpu" in name]
-        shared = contract.DEFAULT_GPU_RESOURCE if nodeclass.is_shared(labels) else ""
+        gpus = [name for name, amount in allocatable.items() if amount and nodeclass.is_gpu_resource(name)]
+        shared = min(gpus, default="") if nodeclass.is_shared(labels) else ""
         node_class = nodeclass.node_class(
             labels, allocatable.get(CPU, 0), allocatable.get(MEMORY, 0), self.gpu_product_label
         )

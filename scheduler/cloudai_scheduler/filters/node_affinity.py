@@ -6,6 +6,7 @@ from cloudai_kube.objects import NodeSelector, NodeSelectorTerm, Pod, Requiremen
 from cloudai_scheduler.cluster.state import NodeInfo
 
 REASON: Final = "node(s) didn't match Pod's node affinity/selector"
+CONFLICT_REASON: Final = "pod affinity terms conflict"
 NARROWED_REASON: Final = "node(s) didn't satisfy plugin(s) [NodeAffinity]"
 _NAME_FIELD: Final = "metadata.name"
 
@@ -13,7 +14,9 @@ _NAME_FIELD: Final = "metadata.name"
 def narrowed_by_name(pod: Pod, node: NodeInfo) -> str | None:
     """Reject nodes outside the names to which *every* term narrows the pod (upstream's PreFilter)."""
     names = named_nodes(pod)
-    return NARROWED_REASON if names is not None and node.name not in names else None
+    if names is None or node.name in names:
+        return None
+    return NARROWED_REASON if names else CONFLICT_REASON
 
 
 def named_nodes(pod: Pod) -> set[str] | None:

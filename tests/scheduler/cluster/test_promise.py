@@ -15,7 +15,7 @@ CREATED = timestamp.parse("2026-01-01T00:00:00Z")
 
 def promise(pod: Any, arrivals: Arrivals | None = None) -> Promise:  # noqa: ANN401  a pod of conftest's builders
     """Read a pod that asks for one core."""
-    return read(pod, {"cpu": 1000, "memory": 1 << 30, "pods": 1}, arrivals or Arrivals(), Document(), TauStore())
+    return read(pod, {"cpu": 1000, "memory": 1 << 30, "pods": 1}, arrivals or Arrivals(), Document(), TauStore(), 2.0)
 
 
 def test_frozen_values_of_a_task(make: Maker) -> None:
@@ -37,6 +37,14 @@ def test_any_pod_may_have_a_deadline(make: Maker) -> None:
     found = promise(make.pod(metadata={"annotations": notes})).task
     assert found.deadline == CREATED + 1800
     assert 120.0 < found.reference_runtime < 3600.0
+
+
+def test_a_declared_run_time_alone_promises_twice_itself(make: Maker) -> None:
+    """k x the declaration, as in a Task; a definite word goes before it."""
+    notes = {"cloudai.dev/expected-runtime": "10m"}
+    assert promise(make.pod(metadata={"annotations": notes})).task.deadline == CREATED + 1200
+    notes["cloudai.dev/finish-within"] = "5m"
+    assert promise(make.pod(metadata={"annotations": notes})).task.deadline == CREATED + 300
 
 
 def test_a_retry_does_not_reset_the_clock(make: Maker) -> None:

@@ -1,0 +1,69 @@
+"""The book of attempts."""
+
+from typing import Any
+
+import pytest
+
+from cloudai_operator import attempts
+from cloudai_operator.task import Attempt, TaskStatus
+
+WorldClass = Any
+
+
+@pytest.mark.parametrize(
+    ("counter", "outcome", "expected"),
+    [
+        (1, "Failed", 10.0),
+        (4, "Failed", 80.0),
+        (60, "Failed", 360.0),
+        (2, "Rejected", 20.0),
+        (1, "Disrupted", 0.0),
+        (3, "Disrupted", 20.0),
+        (1, "Deleted", 0.0),
+    ],
+)
+def test_pauses(counter: int, outcome: str, expected: float) -> None:
+    """Doubled each time up to the longest; the first disruption and our own deletions wait for nothing."""
+    ended = Attempt("u", 1, outcome=outcome, completionTime="1970-01-01T00:00:00Z")
+    status = TaskStatus(failed=counter, rejected=counter, disrupted=counter, attempts=[ended])
+    assert attempts.next_attempt_at(status, 10.0, 360.0) == expected
+
+
+@pytest.mark.parametrize(
+    ("counts", "reason"),
+    [
+        ({"failed": 7}, "BackoffLimitExceeded"),
+        ({"failed": 6}, None),
+        ({"rejected": 20}, "NodeRejections"),
+        ({"disrupted": 50}, "DisruptionLimitExceeded"),
+    ],
+)
+def test_limits(counts: dict[str, int], reason: str | None) -> None:
+    """Failures against backoffLimit; rejections and disruptions have limits of their own."""
+    found = attempts.limit_reached(TaskStatus(**counts), 6)  # type: ignore[arg-type]
+    assert (found[0] if found else None) == reason
+
+
+def test_the_book_is_bounded(world: WorldClass) -> None:
+    """The last twenty attempts are remembered, all are counted."""
+    one = world()
+    one.settle()
+    for _ in range(30):
+        one.pods.clear()
+        one.step(400)
+        one.step(400)
+        one.step()
+    assert len(one.task.status.attempts) == attempts.REMEMBERED
+    assert one.task.status.disrupted == 30
+    assert one.task.status.attemptCount == 31
+
+
+def test_a_run_time_is_observed_once(world: WorldClass) -> None:
+    """With the factor of the node it was predicted for."""
+    one = world(sla={"expectedRuntime": "10s"})
+    one.settle()
+    reference = one.task.status.referenceRuntimeSeconds
+    one.bind(decision=f'{{"predictedRuntimeSeconds":{2 * reference}}}')
+    one.report("Succeeded", 0)
+    found = [*one.step().observations, *one.step().observations]
+    assert [(seen.seconds, round(seen.node_factor, 6)) for seen in found] == [(5.0, 2.0)]
