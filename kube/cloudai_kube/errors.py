@@ -4,6 +4,7 @@ KubeError
 ├── ConfigurationError      the process cannot start like this: tell the person, exit 2
 ├── FormatError             a quantity, duration or time in an object cannot be read: count it as absent and say so
 ├── OutcomeUnknownError     a write may or may not have happened: read again before repeating it
+│   └── SilentError         a watch said nothing for too long: watch again from where it was
 └── ApiError                the server answered with an error status
     ├── NotFoundError       404: the object is gone; usually nothing is left to do
     ├── ConflictError       409: someone was faster, or it exists already: read again
@@ -27,6 +28,10 @@ class FormatError(KubeError, ValueError):
 
 class OutcomeUnknownError(KubeError):
     """The connection broke before an answer came: a write may have happened."""
+
+
+class SilentError(OutcomeUnknownError):
+    """A watch is open and says nothing: the connection is dead, or nothing has happened."""
 
 
 class ApiError(KubeError):

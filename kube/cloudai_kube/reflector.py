@@ -14,7 +14,7 @@ from typing import Final, Generic, Protocol, TypeVar
 
 import msgspec
 
-from cloudai_kube.errors import ApiError, ExpiredError, KubeError, OutcomeUnknownError, api_error
+from cloudai_kube.errors import ApiError, ExpiredError, KubeError, OutcomeUnknownError, SilentError, api_error
 from cloudai_kube.transport import Status, Transport
 
 SILENCE_SECONDS: Final = 75.0
@@ -129,6 +129,9 @@ class Reflector(Generic[_T]):
             except ExpiredError:
                 self._version = ""
                 await asyncio.sleep(backoff.next(self._now()))
+            except SilentError as error:
+                self._report(error)
+                await asyncio.sleep(backoff.first_seconds * self.rng.random())
             except KubeError as error:
                 # Refused connections, 429 and broken streams: the version is still good, so watch again, never list.
                 self._report(error)

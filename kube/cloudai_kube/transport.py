@@ -13,7 +13,7 @@ import aiohttp
 import msgspec
 
 from cloudai_kube.connection import Connection
-from cloudai_kube.errors import ApiError, OutcomeUnknownError, OverloadedError, api_error
+from cloudai_kube.errors import ApiError, OutcomeUnknownError, OverloadedError, SilentError, api_error
 
 MERGE_PATCH: Final = "application/merge-patch+json"
 JSON_PATCH: Final = "application/json-patch+json"
@@ -101,10 +101,10 @@ class Transport:
     async def lines(
         self, path: str, params: Mapping[str, str], silence_seconds: float
     ) -> AsyncGenerator[list[bytes], None]:
-        """Stream a watch: whole lines as they come. Ends when the server ends it.
+        """Stream a watch: an empty list once it is open, then whole lines as they come. Ends when the server ends it.
 
         A stream that is silent for `silence_seconds` is dead (bookmarks come about every minute) and raises
-        `OutcomeUnknownError`: without that bound a half-open connection would hang for ever.
+        `SilentError`: without that bound a half-open connection would hang for ever.
         """
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=5.0, sock_read=silence_seconds)
         rest = b""
@@ -114,6 +114,7 @@ class Transport:
             ) as response:
                 if response.status >= 400:
                     raise _error(response.status, await response.read(), response.headers.get("Retry-After"))
+                yield []  # it is open: a sign of life
                 async for chunk in response.content.iter_any():
                     whole, newline, tail = (rest + chunk).rpartition(b"\n")
                     rest = tail
@@ -121,6 +122,8 @@ class Transport:
                         raise OutcomeUnknownError(f"watch {path}: a line is longer than {MAX_LINE_BYTES} bytes")
                     if newline:
                         yield whole.split(b"\n")
+        except aiohttp.SocketTimeoutError as error:
+            raise SilentError(f"watch {path}: silent for {silence_seconds:.0f} s") from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise OutcomeUnknownError(f"watch {path}: {error or type(error).__name__}") from error
 

@@ -123,7 +123,11 @@ class Process:
         feed = ParameterFeed(workers.use)
         parameters = Reflector(transport, maps, ConfigMap, feed, only, silence)
         watch = task_watch.TaskWatch(
-            self._connection, asyncio.get_running_loop(), lambda event, raw: _see(workers, event, raw), _watch_ended
+            self._connection,
+            asyncio.get_running_loop(),
+            lambda event, raw: _see(workers, event, raw),
+            _watch_ended,
+            silence,
         )
         async with asyncio.TaskGroup() as group:
             for reflector in (pods, nodes, parameters):

@@ -30,8 +30,14 @@ class TaskWatch:
     """Runs kopf until `stop`. `see` is called in `loop` with every event."""
 
     def __init__(
-        self, connection: Connection, loop: asyncio.AbstractEventLoop, see: TaskEvent, ended: Callable[[], None]
+        self,
+        connection: Connection,
+        loop: asyncio.AbstractEventLoop,
+        see: TaskEvent,
+        ended: Callable[[], None],
+        silence_seconds: float,
     ) -> None:
+        self._silence_seconds = silence_seconds
         self._connection = connection
         self._loop = loop
         self._see = see
@@ -56,7 +62,7 @@ class TaskWatch:
             asyncio.run(
                 kopf.operator(
                     registry=self._registry(),
-                    settings=_settings(),
+                    settings=_settings(self._silence_seconds),
                     clusterwide=True,
                     standalone=True,
                     stop_flag=self._stop,
@@ -95,13 +101,14 @@ class TaskWatch:
         )
 
 
-def _settings() -> kopf.OperatorSettings:
+def _settings(silence_seconds: float) -> kopf.OperatorSettings:
     settings = kopf.OperatorSettings()
     settings.posting.enabled = False
     settings.scanning.disabled = True
     settings.networking.request_timeout = 30
     settings.watching.server_timeout = 300
     settings.watching.connect_timeout = 5
+    settings.watching.inactivity_timeout = silence_seconds
     settings.process.ultimate_exiting_timeout = 10.0
     settings.persistence.finalizer = f"{contract.GROUP}/finalizer"
     return settings

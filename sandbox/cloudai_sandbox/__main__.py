@@ -5,17 +5,20 @@ import asyncio
 import json
 import logging
 import os
+import ssl
 import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from cloudai_kube import connection
 from cloudai_kube.transport import Transport
 from cloudai_rts import traces
 from cloudai_rts.errors import TraceError
-from cloudai_sandbox import binaries, daemon, fleet
+from cloudai_sandbox import binaries, daemon, fleet, history
+from cloudai_sandbox.audit import audit
 from cloudai_sandbox.errors import InputError, SandboxError
 from cloudai_sandbox.kubelet import Kubelets
 from cloudai_sandbox.sandbox import OURS, Sandbox
@@ -64,6 +67,8 @@ def _parser() -> argparse.ArgumentParser:
     add("down", _down, "stop it")
     status = add("status", _status, "say whether it runs, and where")
     status.add_argument("-o", "--output", choices=["text", "json"], default="text")
+    checked = add("audit", _audit, "check its whole history: each pod bound once, no node over-committed, one live pod")
+    checked.add_argument("-o", "--output", choices=["text", "json"], default="text")
     run = add("run", _run, "start it, run one command with KUBECONFIG set, stop it")
     _add_fleet(run)
     run.add_argument("command", nargs=argparse.REMAINDER, metavar="-- COMMAND")
@@ -74,6 +79,9 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--output", type=Path, default=Path("build/demo"), metavar="DIR", help="where the picture goes")
     serve = add("serve", _serve, None)
     _add_fleet(serve)
+    proxy = add("proxy", _proxy, None)
+    proxy.add_argument("--kubeconfig", required=True)
+    proxy.add_argument("--port", type=int, required=True)
     simulated = add("fleet", _fleet, None)
     _add_fleet(simulated)
     simulated.add_argument("--kubeconfig", required=True)
@@ -139,6 +147,23 @@ def _status(arguments: argparse.Namespace) -> int:
     return 0 if state is not None else 1
 
 
+def _audit(arguments: argparse.Namespace) -> int:
+    state = daemon.read_state(arguments.state)
+    if state is None:
+        raise InputError('no sandbox is running; start it with: eval "$(cloudai-sandbox up)"')
+    report = audit(history.read(state.etcd))
+    if arguments.output == "json":
+        sys.stdout.write(json.dumps(asdict(report)) + "\n")
+    else:
+        for violation in report.violations:
+            sys.stdout.write(f"{violation.revision}: {violation.message}\n")
+        sys.stdout.write(
+            f"{report.changes} changes, {report.pods} pods, {report.binds} binds, fullest node "
+            f"{report.fullest_share:.0%}: {len(report.violations)} violations\n"
+        )
+    return 1 if report.violations else 0
+
+
 def _run(arguments: argparse.Namespace) -> int:
     command = arguments.command[1:] if arguments.command[:1] == ["--"] else arguments.command
     if not command:
@@ -175,6 +200,17 @@ def _fleet(arguments: argparse.Namespace) -> int:
             await Kubelets(transport, nodes, speeds).run()
 
     asyncio.run(simulate())
+    return 0
+
+
+def _proxy(arguments: argparse.Namespace) -> int:
+    from cloudai_sandbox.proxy import serve
+
+    known = connection.load(arguments.kubeconfig)
+    context = known.ssl_context
+    if context is not None:  # who passes it keeps his own credentials: the administrator's must not be lent to him
+        context = ssl.create_default_context(cafile=known.authority_file)
+    asyncio.run(serve(known.server, context, arguments.port))
     return 0
 
 

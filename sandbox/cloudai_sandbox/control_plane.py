@@ -50,6 +50,11 @@ class ControlPlane:
         return f"https://127.0.0.1:{self.port}"
 
     @property
+    def etcd_server(self) -> str:
+        """Address of etcd."""
+        return f"http://127.0.0.1:{self._etcd_port}"
+
+    @property
     def kubeconfig(self) -> Path:
         """The administrator's kubeconfig."""
         return self.folder / "admin.kubeconfig"
@@ -99,8 +104,11 @@ class ControlPlane:
         self._wait_ready()
 
     def stop_apiserver(self) -> None:
-        """Stop it and wait until it has ended: a second one on its port would answer with an old certificate."""
-        self.apiserver.stop(30.0)
+        """Stop it and wait until it has ended: a second one on its port would answer with an old certificate.
+
+        It would wait a minute for clients that watch to go away; in a sandbox nobody has the patience.
+        """
+        self.apiserver.stop(2.0)
         self.children.running.remove(self.apiserver)
 
     def kubectl(self, *arguments: str, kubeconfig: Path | None = None, check: bool = True) -> str:
@@ -131,13 +139,18 @@ class ControlPlane:
         self._apply(json.dumps(body) + "\n")
         self._apply(json.dumps(account) + "\n")
 
-    def service_account_kubeconfig(self, account: str, namespace: str = contract.NAMESPACE) -> Path:
-        """A kubeconfig with a token of this service account: what runs with it may do what its role allows."""
+    def service_account_kubeconfig(
+        self, account: str, namespace: str = contract.NAMESPACE, server: str | None = None
+    ) -> Path:
+        """A kubeconfig with a token of this service account: what runs with it may do what its role allows.
+
+        `server` is the address to use instead of the API server's own (a proxy).
+        """
         file = self.folder / f"{account}.kubeconfig"
         token = self.kubectl(
             "create", "token", account, f"--namespace={namespace}", f"--duration={_TOKEN_SECONDS}s"
         ).strip()
-        _write_private(file, self._kubeconfig({"token": token}))
+        _write_private(file, self._kubeconfig({"token": token}, server))
         return file
 
     def _apply(self, text: str) -> None:
@@ -172,8 +185,10 @@ class ControlPlane:
         }
         _write_private(self.kubeconfig, self._kubeconfig(user))
 
-    def _kubeconfig(self, user: dict[str, str]) -> str:
+    def _kubeconfig(self, user: dict[str, str], server: str | None = None) -> str:
         cluster = {"server": self.server, "certificate-authority-data": _encoded(self.files.authority)}
+        if server is not None:
+            cluster = {"server": server}
         config: dict[str, Any] = {
             "apiVersion": "v1",
             "kind": "Config",

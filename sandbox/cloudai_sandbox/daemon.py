@@ -34,6 +34,7 @@ class State:
     pid: int
     kubeconfig: str
     server: str
+    etcd: str
     logs: str
     ports: dict[str, int]
 
@@ -133,6 +134,7 @@ def serve(sandbox: Sandbox) -> int:
                 "pid": os.getpid(),
                 "kubeconfig": str(sandbox.plane.kubeconfig),
                 "server": sandbox.plane.server,
+                "etcd": sandbox.plane.etcd_server,
                 "logs": str(sandbox.children.folder),
                 "ports": sandbox.ports,
             }

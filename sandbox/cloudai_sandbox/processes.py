@@ -86,7 +86,7 @@ class Children:
     def stop(self) -> None:
         """Stop all, last started first."""
         while self.running:
-            self.running.pop().stop()
+            self.running.pop().stop(5.0)
 
 
 def _die_with(parent: int) -> None:

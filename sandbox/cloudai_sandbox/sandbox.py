@@ -1,7 +1,10 @@
 """A whole sandbox: control plane, simulated fleet, and our operator and scheduler under their own service accounts."""
 
+import json
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,7 +12,8 @@ from types import TracebackType
 from typing import Final, Self
 
 from cloudai_rts import contract
-from cloudai_sandbox import binaries
+from cloudai_sandbox import binaries, history
+from cloudai_sandbox.audit import Report, audit
 from cloudai_sandbox.control_plane import ControlPlane, log_nothing
 from cloudai_sandbox.errors import StartError
 from cloudai_sandbox.processes import Child, Children, free_ports
@@ -23,7 +27,10 @@ RESTART_SECONDS: Final = 0.5
 
 @dataclass(slots=True)
 class Sandbox:
-    """Starts and stops everything; a context manager. `fleet` and `speeds` are files in the trace formats."""
+    """Starts and stops everything; a context manager. `fleet` and `speeds` are files in the trace formats.
+
+    With `proxied` our processes reach the API server through a proxy that fails on request (`set_faults`).
+    """
 
     folder: Path
     fleet: Path | None = None
@@ -36,9 +43,11 @@ class Sandbox:
     namespaces: tuple[str, ...] = ("default",)
     say: Callable[[str], None] = log_nothing
     kubelets: bool = True
+    proxied: bool = False
     plane: ControlPlane = field(init=False)
     children: Children = field(init=False)
     ports: dict[str, int] = field(default_factory=dict)
+    proxy: str | None = None
     _kubeconfigs: dict[str, Path] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -61,15 +70,18 @@ class Sandbox:
         """Start everything and wait until it is ready. Raises `SandboxError`."""
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         found = binaries.ensure(say=self.say)
-        self.plane = ControlPlane(self.folder, found, self.children, self.arguments)
+        arguments = (*history.APISERVER_ARGUMENTS, *self.arguments)
+        self.plane = ControlPlane(self.folder, found, self.children, arguments)
         begun = time.monotonic()
         self.plane.start()
         self.plane.install(self.namespaces)
         self.say(f"control plane ready after {time.monotonic() - begun:.1f} s at {self.plane.server}")
         if self.kubelets:
             self._start_fleet()
+        if self.proxied:
+            self._start_proxy()
         for name in self.run:
-            self._kubeconfigs[name] = self.plane.service_account_kubeconfig(name)
+            self._kubeconfigs[name] = self.plane.service_account_kubeconfig(name, server=self.proxy)
             self.start_process(name)
         for name in self.run:
             self.wait_ready(name)
@@ -108,11 +120,12 @@ class Sandbox:
             if child.name not in self.run:
                 child.check()
 
+    def audit(self) -> Report:
+        """Check everything that has happened so far."""
+        return audit(history.read(self.plane.etcd_server))
+
     def wait_ready(self, name: str, timeout_seconds: float = 60.0) -> None:
         """Wait until a process of ours says that it is ready. Raises `StartError`."""
-        import urllib.error
-        import urllib.request
-
         url = f"http://127.0.0.1:{self.ports[name]}/readyz"
         end = time.monotonic() + timeout_seconds
         answer = "no answer"
@@ -127,6 +140,36 @@ class Sandbox:
                 answer = str(error)
             time.sleep(0.1)
         raise StartError(f"{name} is not ready after {timeout_seconds:.0f} s: {answer}; see {self.process(name).log}")
+
+    def _start_proxy(self) -> None:
+        """Put a proxy that fails on request between our processes and the API server."""
+        port = free_ports(1)[0]
+        command = [sys.executable, "-m", "cloudai_sandbox", "proxy", "--kubeconfig", str(self.plane.kubeconfig)]
+        child = self.children.start("proxy", [*command, "--port", str(port)])
+        self.proxy = f"http://127.0.0.1:{port}"
+        end = time.monotonic() + 30
+        while self.proxied_requests() is None:
+            child.check()
+            if time.monotonic() > end:
+                raise StartError(f"the proxy does not answer; see {child.log}")
+            time.sleep(0.05)
+
+    def set_faults(self, *faults: dict[str, object]) -> None:
+        """Let the proxy fail like this from now on; none: no more."""
+        request = urllib.request.Request(  # noqa: S310  our own proxy
+            f"{self.proxy}/faults", data=json.dumps(faults).encode(), method="PUT"
+        )
+        with urllib.request.urlopen(request, timeout=5):  # noqa: S310
+            return
+
+    def proxied_requests(self) -> dict[str, int] | None:
+        """Requests that passed the proxy and hits of the present faults; None while it does not answer."""
+        try:
+            with urllib.request.urlopen(f"{self.proxy}/faults", timeout=5) as answer:  # noqa: S310
+                counts: dict[str, int] = json.load(answer)
+                return counts
+        except OSError:
+            return None
 
     def _start_fleet(self) -> None:
         command = [sys.executable, "-m", "cloudai_sandbox", "fleet", "--kubeconfig", str(self.plane.kubeconfig)]

@@ -2,6 +2,7 @@
 
 import json
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,6 +17,9 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     settings = {"cloudai-operator": {"RETRY_FIRST_SECONDS": "0.5", "NODE_GONE_SECONDS": "1"}}
     with Sandbox(tmp_path_factory.mktemp("sandbox"), nodes=4, gpus=4, settings=settings) as running:
         yield running
+        report = running.audit()
+        assert report.binds
+        assert report.violations == []
 
 
 class Cluster:
@@ -51,6 +55,34 @@ class Cluster:
                 return found
             time.sleep(0.2)
         pytest.fail(f"not within {seconds} s")
+
+    def metric(self, process: str, line: str) -> float:
+        """Value of one line of a process's metrics, 0 if it is not there yet."""
+        url = f"http://127.0.0.1:{self.sandbox.ports[process]}/metrics"
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            found = [text for text in answer.read().decode().splitlines() if text.startswith(line + " ")]
+        return float(found[0].rpartition(" ")[2]) if found else 0.0
+
+    def pod(self, name: str, notes: dict[str, str] | None = None, **spec: Any) -> dict[str, Any]:  # noqa: ANN401
+        """A pod that is nobody's Task and names our scheduler."""
+        container = {"name": "c", "image": "work:1", "resources": {"requests": {"cpu": "1"}}}
+        annotations = {"sandbox.cloudai.dev/runtime-seconds": "0.5", **(notes or {})}
+        return {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": name, "annotations": annotations},
+            "spec": {"schedulerName": "cloudai-scheduler", "containers": [container], **spec},
+        }
+
+    def complete(self, *names: str, seconds: float = 60.0) -> None:
+        """Wait until all these Tasks are complete."""
+
+        def done() -> bool:
+            items = self.get("tasks.cloudai.dev")["items"]
+            states = {item["metadata"]["name"]: item.get("status", {}).get("state") for item in items}
+            return all(states.get(name) == "Complete" for name in names)
+
+        self.wait(done, seconds)
 
     def status(self, name: str) -> dict[str, Any]:
         """Status of a Task."""
