@@ -42,8 +42,9 @@ unit: setup ## tests that need no control plane
 e2e: binaries ## tests on a real kube-apiserver
 	$(BIN)/python -m pytest -q tests/e2e
 
-bench: binaries ## pods/s and CPU per pod beside kube-scheduler on the same API server (about 5 minutes)
+bench: binaries ## pods/s and CPU per pod beside kube-scheduler on the same API server, and the operator's bars (10 minutes)
 	@$(BIN)/python benchmarks/throughput.py --rounds 3
+	@$(BIN)/python benchmarks/operator_bars.py
 
 format: setup ## bring the code into its form
 	$(BIN)/ruff check --fix

@@ -6,8 +6,6 @@ import signal
 import time
 from typing import Any
 
-import pytest
-
 Cluster = Any  # the fixture of conftest.py
 
 
@@ -92,57 +90,6 @@ def test_killed_processes_lose_nothing(cluster: Cluster) -> None:
     pods = cluster.get("pods", "--selector=cloudai.dev/task")["items"]
     attempts = [pod["metadata"]["labels"]["cloudai.dev/task"] for pod in pods]
     assert all(attempts.count(f"kill-{i}") == 1 for i in range(20))
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"image": ""}, "spec.image"),
-        ({"gpus": -1}, "spec.gpus"),
-        ({"replicas": 2}, "spec.replicas"),
-        ({"backoffLimit": -1}, "spec.backoffLimit"),
-        ({"surprise": 1}, 'unknown field "surprise"'),
-        ({"type": "no spaces"}, "becomes a pod label"),
-        ({"targetNode": "Not_A_Node"}, "is no node name"),
-        ({"resources": {"limits": {"cpu": "many"}}}, "cannot be read as a quantity"),
-        ({"resources": {"limits": {"memory": "-1Gi"}}}, "is negative"),
-        ({"resources": {"limits": {"cpu": "20000"}}}, "more cores than any machine has"),
-        ({"resources": {"limits": {"memory": "9Ei"}}}, "more than any machine has"),
-        ({"resources": {"limits": {"nvidia.com/gpu": "0.5"}}}, "whole number of devices"),
-        ({"resources": {"requests": {"nvidia.com/gpu": "1"}}}, "must equal its limit"),
-        ({"resources": {"limits": {"cpu": "1"}, "requests": {"cpu": "2"}}}, "exceeds the limit"),
-        ({"resources": {"limits": {"gpu": "1"}}}, "names a resource that no node offers"),
-        ({"gpus": 1, "resources": {"limits": {"nvidia.com/gpu": "1"}}}, "both ask for nvidia.com/gpu"),
-        ({"sla": {"multiplier": "0.5"}}, "is not between 1.0 and 100"),
-        ({"sla": {"finishWithin": "soon"}}, "is no usable duration"),
-        ({"sla": {"finishBy": "tomorrow"}}, "spec.sla.finishBy"),
-        ({"sla": {"finishWithin": "1h", "multiplier": 2}}, "contradict each other"),
-        ({"tolerations": [{"key": "node.kubernetes.io/not-ready", "operator": "Exists"}]}, "broken or drained"),
-        ({"tolerations": [{"operator": "Exists"}]}, "a toleration without a key"),
-        ({"podLabels": {"cloudai.dev/task": "x"}}, "are reserved"),
-        ({"podAnnotations": {"app.kubernetes.io/x": "x"}}, "are reserved"),
-        ({"volumes": [{"name": "v", "hostPath": {"path": "/"}}]}, "hostPath"),
-        ({"volumes": [{"name": "v"}]}, "needs exactly one source"),
-        ({"volumeMounts": [{"name": "v", "mountPath": "/v"}]}, "names no volume"),
-        (
-            {"env": [{"name": "A", "value": "1", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]},
-            "both value",
-        ),
-        ({"activeDeadlineSeconds": 0}, "spec.activeDeadlineSeconds"),
-        ({"ttlSecondsAfterFinished": -1}, "spec.ttlSecondsAfterFinished"),
-    ],
-)
-def test_bad_tasks_are_refused(cluster: Cluster, change: dict[str, Any], message: str) -> None:
-    """At admission, with a text that names the trouble."""
-    said = cluster.apply(cluster.task("bad", **change))
-    assert message in said
-    assert "created" not in said
-
-
-def test_names_that_do_not_fit(cluster: Cluster) -> None:
-    """Longer than 52 characters, or with a dot."""
-    assert "more than 52 characters" in cluster.apply(cluster.task("x" * 53))
-    assert "no dots" in cluster.apply(cluster.task("a.b"))
 
 
 def test_what_was_promised_cannot_be_changed(cluster: Cluster) -> None:

@@ -49,12 +49,18 @@ def perform(seed: int, count: int, output: Path) -> int:
             stage.clear()
             stage.switch_to_round_robin()
             second = stage.phase("round-robin", arrivals)
+            report = sandbox.audit()
     file = output / "timeline.png"
     picture.draw([first, second], nodes, file)
     console.print(_placements(first, second, nodes))
     console.print(_deadlines(first, second))
     console.print(f"timeline by node: {file}")
+    console.print(
+        f"audit of {report.changes} changes: {report.binds} binds, each pod bound once, no node over-committed: "
+        f"{len(report.violations)} violations"
+    )
     problems = _broken_promises(first, second, stage.reload_seconds)
+    problems += [f"at version {found.revision}: {found.message}" for found in report.violations]
     for problem in problems:
         console.print(f"[red]not as promised:[/red] {problem}")
     return 1 if problems else 0

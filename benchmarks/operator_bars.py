@@ -1,0 +1,138 @@
+"""The operator's bars: 50 Tasks in one file until all are bound, idle CPU with 1,000 Tasks, restart until ready.
+
+All on one sandbox with its simulated kubelets. Idle CPU is user plus system time of the operator's process over the
+window, half of the 1,000 Tasks running and half complete.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+from rich.console import Console
+
+from cloudai_kube import timestamp
+from cloudai_rts import contract
+from cloudai_sandbox.sandbox import Sandbox
+
+RESIDENT = 1000
+BATCH = 50
+RUNTIME = "sandbox.cloudai.dev/runtime-seconds"
+
+
+@dataclass(frozen=True)
+class Result:
+    """Seconds, share of one core, MiB."""
+
+    fifty_bound_seconds: list[float]
+    apply_1000_seconds: float
+    idle_cpu_share: float
+    idle_window_seconds: float
+    restart_seconds: list[float]
+    memory_mib: float
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog="example:\n  python benchmarks/operator_bars.py --window 30 -o json",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--window", type=float, default=30.0, help="seconds of idling")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("-o", "--output", choices=["text", "json"], default="text")
+    arguments = parser.parse_args()
+    console = Console(stderr=True, log_path=False)
+    with (
+        tempfile.TemporaryDirectory(prefix="cloudai-bench-") as folder,
+        Sandbox(Path(folder), nodes=40, say=console.log) as sandbox,
+    ):
+        result = measure(sandbox, console, arguments.window, arguments.rounds)
+    if arguments.output == "json":
+        sys.stdout.write(json.dumps(asdict(result)) + "\n")
+        return
+    sys.stdout.write(
+        f"50 Tasks in one file, until all are bound   {_spread(result.fifty_bound_seconds)} s (bar 5)\n"
+        f"operator idle with 1,000 Tasks              {result.idle_cpu_share:.2%} of a core (bar 2 %), "
+        f"{result.memory_mib:.0f} MiB\n"
+        f"operator restarted until ready              {_spread(result.restart_seconds)} s (bar 10)\n"
+        f"1,000 Tasks applied until all are bound     {result.apply_1000_seconds:.1f} s\n"
+    )
+
+
+def measure(sandbox: Sandbox, console: Console, window_seconds: float, rounds: int) -> Result:
+    """Run everything on a running sandbox."""
+    bound = []
+    for number in range(rounds):
+        begun = apply(sandbox, [_task(f"fifty-{number}-{i}", "1") for i in range(BATCH)])
+        bound.append(wait_bound(sandbox, f"fifty-{number}-", BATCH) - begun)
+        console.log(f"50 bound after {bound[-1]:.2f} s")
+    begun = apply(sandbox, [_task(f"resident-{i}", "86400" if i % 2 else "0.5") for i in range(RESIDENT)])
+    all_bound = wait_bound(sandbox, "resident-", RESIDENT) - begun
+    console.log(f"1,000 bound after {all_bound:.1f} s; settling, then {window_seconds:.0f} s of idling")
+    time.sleep(15)
+    process = psutil.Process(sandbox.process(contract.OPERATOR_NAME).process.pid)
+    before, at = _cpu(process), time.monotonic()
+    time.sleep(window_seconds)
+    share = (_cpu(process) - before) / (time.monotonic() - at)
+    memory = process.memory_info().rss / (1 << 20)
+    restarts = [_restart(sandbox) for _ in range(rounds)]
+    return Result(bound, all_bound, share, window_seconds, restarts, memory)
+
+
+def apply(sandbox: Sandbox, tasks: Sequence[dict[str, Any]]) -> float:
+    """Create Tasks from one file. Returns when kubectl was started (epoch seconds)."""
+    file = sandbox.folder / "tasks.json"
+    file.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": list(tasks)}))
+    begun = time.time()
+    sandbox.plane.kubectl("create", f"--filename={file}")
+    return begun
+
+
+def wait_bound(sandbox: Sandbox, prefix: str, count: int) -> float:
+    """When the last pod of these Tasks was decided on (the decision's own time, epoch seconds)."""
+    end = time.monotonic() + 300
+    while time.monotonic() < end:
+        pods = json.loads(sandbox.plane.kubectl("get", "pods", "--output=json"))["items"]
+        ours = [pod for pod in pods if pod["metadata"]["name"].startswith(prefix) and pod["spec"].get("nodeName")]
+        if len(ours) >= count:
+            notes = (pod["metadata"]["annotations"][contract.ANNOTATION_DECISION] for pod in ours)
+            return max(timestamp.parse(json.loads(note)["decidedAt"]) for note in notes)
+        time.sleep(0.5)
+    raise SystemExit(f"only {len(ours)} of {count} pods {prefix}* are bound after 300 s")
+
+
+def _restart(sandbox: Sandbox) -> float:
+    name = contract.OPERATOR_NAME
+    sandbox.process(name).kill()
+    begun = time.monotonic()
+    sandbox.revive()
+    sandbox.wait_ready(name)
+    return time.monotonic() - begun
+
+
+def _task(name: str, runtime: str) -> dict[str, Any]:
+    spec = {"image": "work:1", "resources": {"limits": {"cpu": "1", "memory": "1Gi"}}}
+    metadata = {"name": name, "annotations": {RUNTIME: runtime}}
+    return {"apiVersion": contract.API_VERSION, "kind": contract.KIND, "metadata": metadata, "spec": spec}
+
+
+def _cpu(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return times.user + times.system
+
+
+def _spread(values: Sequence[float]) -> str:
+    return f"{statistics.median(values):.2f} ({min(values):.2f}-{max(values):.2f})"
+
+
+if __name__ == "__main__":
+    main()
