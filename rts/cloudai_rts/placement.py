@@ -14,6 +14,7 @@ from cloudai_rts.arrays import BoolArray, FloatArray, IntArray
 from cloudai_rts.choice import Rotation
 from cloudai_rts.errors import UndecidableError
 from cloudai_rts.fleet import CPU, MEMORY, Fleet, Resources
+from cloudai_rts.fragmentation import RequestMix
 from cloudai_rts.nodeclass import class_for
 from cloudai_rts.parameters import HINGE, Document
 from cloudai_rts.task import Task
@@ -71,6 +72,7 @@ class Policy:
     mode: str = RTS
     rotation: Rotation = field(default_factory=Rotation)
     rounds: dict[str, Rotation] = field(default_factory=dict)
+    mix: RequestMix = field(default_factory=RequestMix)
     _topology: int = -1
     _u: dict[tuple[str, str], FloatArray] = field(default_factory=dict)
     _v: FloatArray = field(default_factory=lambda: np.zeros(0, np.float64))
@@ -202,6 +204,7 @@ def _place_lateness(
         harm=candidates.harm[slots],
         has_gpu=fleet.has_gpu[slots],
         preference=None if candidates.preference is None else candidates.preference[slots],
+        fragmentation=_fragmentation(policy, task, slots),
     )
     scores = lateness.score(task, nodes, weights, now)
     slot = choice.lowest(scores.risk, slots, policy.rotation)
@@ -209,6 +212,8 @@ def _place_lateness(
     waiting = _deferral(policy, task, u, candidates, now, deferred_until, scores, at)
     if waiting is not None:
         return Deferred(waiting[0], float(scores.late_probability[at]), waiting[1], slot)
+    if task.gpu > 0:
+        policy.mix.note(task.gpu)
     return Placed(
         slot=slot,
         policy=RTS,
@@ -219,6 +224,13 @@ def _place_lateness(
         load=float(load[at]),
         runner_up=choice.runner_up(scores.risk, slots, slot),
     )
+
+
+def _fragmentation(policy: Policy, task: Task, slots: IntArray) -> FloatArray | None:
+    if task.gpu <= 0:
+        return None
+    free = policy.fleet.available(task.gpu_resource)[slots].astype(np.float64)
+    return policy.mix.added(free, task.gpu)
 
 
 def _deferral(

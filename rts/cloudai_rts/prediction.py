@@ -16,6 +16,7 @@ from cloudai_rts.task import COLD_LOG_SD, MAX_LOG_SD, MIN_LOG_SD
 
 COLD_DECLARED_SD: Final = 0.6
 HISTORY_MIN_SD: Final = 0.1
+NODE_LOG_SD: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,11 @@ def declared_estimate(declared_seconds: float, user: str, runtime: RuntimeModel)
     if record is None:
         return Estimate(declared_seconds, COLD_DECLARED_SD)
     return Estimate(declared_seconds * math.exp(record.Bias), record.Sd)
+
+
+def node_log_sd(runtime: RuntimeModel) -> float:
+    """Spread that nodes add to an estimate of (1a): none is modelled apart, sigma of the type holds it already."""
+    return 0.0 if not runtime.Sigma else NODE_LOG_SD
 
 
 def combine(declared: Estimate | None, history: Estimate, node_log_sd: float) -> Estimate:

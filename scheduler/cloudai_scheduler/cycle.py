@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from cloudai_rts.arrays import BoolArray
+from cloudai_rts.load_history import LoadHistory
 from cloudai_rts.placement import Candidates, Deferred, Placed, Policy, place
-from cloudai_scheduler.cluster.load_history import LoadHistory
 from cloudai_scheduler.cluster.rejections import Rejections
 from cloudai_scheduler.cluster.state import ClusterState
 from cloudai_scheduler.filters import closed, host_ports, node_affinity, resources

@@ -11,12 +11,12 @@ from cloudai_kube.errors import FormatError
 from cloudai_kube.events import Recorder, Subject
 from cloudai_kube.objects import Meta, Node, Pod
 from cloudai_rts import contract
+from cloudai_rts.harm import RunningTask
 from cloudai_rts.ordering import Standing
 from cloudai_rts.placement import Policy
 from cloudai_rts.task import Task
 from cloudai_rts.tau import MAX_TAU_SECONDS, TauStore
 from cloudai_scheduler.cluster import promise
-from cloudai_scheduler.cluster.harm import RunningTask
 from cloudai_scheduler.cluster.rejections import ANY_RESOURCE, WINDOW_SECONDS, Rejections, rejected_resource
 from cloudai_scheduler.cluster.state import TERMINAL, ClusterState
 from cloudai_scheduler.metrics import SchedulerMetrics

@@ -9,13 +9,13 @@ from typing import Final
 
 from cloudai_kube.events import Recorder, Subject
 from cloudai_kube.transport import pause
+from cloudai_rts.harm import RunningTask
+from cloudai_rts.load_history import SAMPLE_SECONDS, LoadHistory
 from cloudai_rts.parameters import Document
 from cloudai_rts.placement import Deferred, Placed, Policy
 from cloudai_rts.tau import TauStore
 from cloudai_scheduler import conditions, decision
 from cloudai_scheduler.binding import Binder, BindOutcome, BindResult
-from cloudai_scheduler.cluster.harm import RunningTask
-from cloudai_scheduler.cluster.load_history import SAMPLE_SECONDS, LoadHistory
 from cloudai_scheduler.cluster.rejections import Rejections
 from cloudai_scheduler.cluster.state import ClusterState, PlacedPod
 from cloudai_scheduler.conditions import ConditionWriter

@@ -2,11 +2,11 @@
 
 from typing import Any
 
+from cloudai_rts.load_history import LoadHistory
 from cloudai_rts.ordering import Standing
 from cloudai_rts.parameters import Document
 from cloudai_rts.placement import Placed, Policy
 from cloudai_rts.task import Task
-from cloudai_scheduler.cluster.load_history import LoadHistory
 from cloudai_scheduler.cluster.rejections import Rejections
 from cloudai_scheduler.cluster.state import ClusterState, PlacedPod
 from cloudai_scheduler.cycle import Surroundings, Unschedulable, could_take, decide

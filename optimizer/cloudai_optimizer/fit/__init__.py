@@ -1,0 +1,1 @@
+"""What is learned from history, one formula a module. Pure: arrays in, parameters out."""

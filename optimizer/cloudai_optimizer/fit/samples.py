@@ -1,0 +1,93 @@
+"""History as arrays: one entry a run, newest last."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from cloudai_rts.arrays import BoolArray, FloatArray, IntArray
+from cloudai_rts.history import Record
+from cloudai_rts.nodeclass import class_for
+
+HALF_LIFE_SAMPLES = 200.0
+"""A sample counts half after so many newer ones of its cell: machines and images change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """Runs with their type, class and node as indices into the name lists.
+
+    `log_runtime` is ln of seconds (for a censored run: of what it had lasted so far); `load` is the node's with the
+    task on it; `log_declared` is NaN where the user declared nothing.
+    """
+
+    types: list[str]
+    classes: list[str]
+    nodes: list[str]
+    users: list[str]
+    identities: list[str]
+    type: IntArray
+    node_class: IntArray
+    node: IntArray
+    user: IntArray
+    identity: IntArray
+    log_runtime: FloatArray
+    load: FloatArray
+    log_declared: FloatArray
+    censored: BoolArray
+    weight: FloatArray
+
+    def __len__(self) -> int:
+        return len(self.log_runtime)
+
+    def cell(self) -> IntArray:
+        """One number for each (type, class)."""
+        return self.type * max(1, len(self.classes)) + self.node_class
+
+
+def collect(records: Sequence[Record]) -> Samples:
+    """Records (valid ones, in any order) as samples. Whatever did not succeed is censored: it would have run longer."""
+    ordered = sorted(records, key=lambda record: (record.finish, record.pod_uid))
+    types, type_index = _index([record.type for record in ordered])
+    names = [class_for(record.node_class, record.gpu_resource) for record in ordered]
+    classes, class_index = _index(names)
+    nodes, node_index = _index([record.node for record in ordered])
+    users, user_index = _index([record.user or record.namespace for record in ordered])
+    identities, identity_index = _index([record.identity for record in ordered])
+    declared = [np.nan if not record.declared or record.declared <= 0 else record.declared for record in ordered]
+    samples = Samples(
+        types,
+        classes,
+        nodes,
+        users,
+        identities,
+        type_index,
+        class_index,
+        node_index,
+        user_index,
+        identity_index,
+        np.log(np.array([max(record.runtime, 1e-3) for record in ordered], np.float64)),
+        np.array([record.load for record in ordered], np.float64),
+        np.log(np.array(declared, np.float64)),
+        np.array([record.outcome != "Succeeded" for record in ordered], np.bool_),
+        np.ones(len(ordered)),
+    )
+    samples.weight[:] = _fading(samples.cell())
+    return samples
+
+
+def _index(names: Sequence[str]) -> tuple[list[str], IntArray]:
+    known = sorted(set(names))
+    position = {name: index for index, name in enumerate(known)}
+    return known, np.array([position[name] for name in names], np.int64)
+
+
+def _fading(cell: IntArray) -> FloatArray:
+    """.5 ^ (newer samples of the same cell / half-life)."""
+    newer: dict[int, int] = {}
+    weight = np.empty(len(cell))
+    for index in range(len(cell) - 1, -1, -1):
+        seen = newer.get(int(cell[index]), 0)
+        weight[index] = 0.5 ** (seen / HALF_LIFE_SAMPLES)
+        newer[int(cell[index])] = seen + 1
+    return weight

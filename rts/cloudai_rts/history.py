@@ -1,0 +1,94 @@
+"""One finished attempt of a task, as history keeps it and learning reads it."""
+
+import math
+from typing import Any, Final
+
+import msgspec
+
+SUCCEEDED: Final = "Succeeded"
+MAX_SECONDS: Final = 31_536_000.0
+
+
+class Available(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What was free on the node before the task: cores, bytes, devices."""
+
+    cpu: float = 0.0
+    memoryBytes: float = 0.0
+    gpu: float = 0.0
+    storageBytes: float = 0.0
+
+
+class Record(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A finished pod. Times in seconds since the epoch, requests in cores, bytes and devices.
+
+    `reference_runtime` and `log_sd` are what was expected at acceptance; `declared` the user's own estimate (seconds).
+    `load` is the node's before the task, `predicted` the run time predicted for this node (seconds).
+    """
+
+    pod_uid: str
+    task_uid: str
+    namespace: str
+    name: str
+    type: str
+    node: str
+    node_class: str
+    arrival: float
+    start: float
+    finish: float
+    outcome: str
+    cpu: float
+    memory: float
+    gpu: float = 0.0
+    gpu_resource: str = ""
+    storage: float = 0.0
+    user: str = ""
+    identity: str = ""
+    attempt: int = 1
+    deadline: float | None = None
+    deadline_source: str = ""
+    reference_runtime: float = 0.0
+    log_sd: float = 0.0
+    declared: float | None = None
+    load: float = 0.0
+    predicted: float | None = None
+    late_probability: float | None = None
+    parameters_version: int = 0
+    policy: str = ""
+    available: Available = Available()
+    used_cpu: float | None = None
+
+    @property
+    def runtime(self) -> float:
+        """How long it ran, seconds."""
+        return self.finish - self.start
+
+    @property
+    def violated(self) -> bool | None:
+        """Whether it missed its deadline, None without one."""
+        if self.deadline is None:
+            return None
+        return self.outcome != SUCCEEDED or self.finish > self.deadline
+
+
+def problem(record: Record, now: float) -> str | None:
+    """Why a record cannot be learned from, None if it can. Rubbish is dropped and counted, never repaired."""
+    numbers = (record.arrival, record.start, record.finish, record.cpu, record.memory, record.gpu, record.load)
+    if not all(math.isfinite(number) for number in numbers):
+        return "a number is not finite"
+    if not record.type or not record.node or not record.node_class:
+        return "type, node or node class is missing"
+    if not 0.0 < record.runtime <= MAX_SECONDS:
+        return "its run time is not positive"
+    if record.start > now + 300.0 or record.finish > now + 300.0 or record.arrival > record.start + 300.0:
+        return "its times contradict each other or lie in the future"
+    if min(record.cpu, record.memory, record.gpu, record.load) < 0:
+        return "an amount is negative"
+    return None
+
+
+def decode(raw: dict[str, Any]) -> Record | None:
+    """A record from stored fields; None if they are not those of one."""
+    try:
+        return msgspec.convert({name: value for name, value in raw.items() if name != "_id"}, Record)
+    except msgspec.ValidationError:
+        return None

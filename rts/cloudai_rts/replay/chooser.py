@@ -1,0 +1,129 @@
+"""Who decides in a replay: the production rules under any parameters, and what they are measured against."""
+
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+import numpy as np
+
+from cloudai_rts import choice, prediction
+from cloudai_rts.arrays import BoolArray, FloatArray
+from cloudai_rts.choice import Rotation
+from cloudai_rts.fleet import CPU, MEMORY, Fleet
+from cloudai_rts.harm import HarmTable
+from cloudai_rts.load_history import LoadHistory
+from cloudai_rts.ordering import Standing
+from cloudai_rts.parameters import Document
+from cloudai_rts.placement import ROUND_ROBIN, RTS, Candidates, Deferred, Placed, Policy, place
+from cloudai_rts.replay.job import Job
+
+
+@dataclass(slots=True)
+class View:
+    """What a policy may look at."""
+
+    fleet: Fleet
+    harm: HarmTable
+    loads: LoadHistory
+
+
+class Chooser(Protocol):
+    """Decides one task at a time. `order` sorts the waiting ones, smallest first."""
+
+    def order(self, job: Job, allowed: BoolArray, now: float) -> tuple[float, ...]:
+        """Place in the queue."""
+
+    def decide(
+        self, view: View, job: Job, allowed: BoolArray, now: float, deferred_until: float | None
+    ) -> Placed | Deferred | None:
+        """Node, deferral, or None where no node is free."""
+
+
+@dataclass(slots=True)
+class RtsChooser:
+    """The production code: `hinge`, `lateness` or round-robin under a document."""
+
+    document: Document
+    mode: str = RTS
+    policy: Policy | None = None
+    _standings: dict[str, Standing] = field(default_factory=dict)
+
+    def order(self, job: Job, allowed: BoolArray, now: float) -> tuple[float, ...]:
+        """The production order: priority, hope, deadline."""
+        if self.mode == ROUND_ROBIN:
+            return (-job.priority, job.known.arrival)
+        standing = self._standings.get(job.name)
+        if standing is None:
+            best = 0.0
+            if self.policy is not None and job.known.deadline is not None:
+                best = self.policy.best_runtime(job.known, allowed)
+            standing = Standing(job.priority, job.known.deadline, job.known.arrival, best)
+            self._standings[job.name] = standing
+        return standing.key(now)
+
+    def decide(
+        self, view: View, job: Job, allowed: BoolArray, now: float, deferred_until: float | None
+    ) -> Placed | Deferred | None:
+        """One call of the production rule."""
+        if self.policy is None or self.policy.fleet is not view.fleet:
+            self.policy = Policy(view.fleet, self.document, self.mode)
+        feasible = allowed & view.fleet.fits(job.amounts)
+        if not feasible.any():
+            return None
+        candidates = Candidates(
+            feasible=feasible,
+            eligible=allowed & view.fleet.could_fit(job.amounts),
+            harm=view.harm.values(view.fleet, self.document, now),
+            typical_load=view.loads.typical(view.fleet),
+        )
+        return place(self.policy, job.known, job.amounts, candidates, now, deferred_until)
+
+
+@dataclass(slots=True)
+class ScoreChooser:
+    """First come, first served, on the node with the best of a simple score; what other schedulers do."""
+
+    name: str
+    document: Document = field(default_factory=Document)
+    rotation: Rotation = field(default_factory=Rotation)
+
+    def order(self, job: Job, allowed: BoolArray, now: float) -> tuple[float, ...]:  # noqa: ARG002
+        """By arrival; `edf-best-node` by deadline."""
+        if self.name == EDF_BEST_NODE and job.known.deadline is not None:
+            return (-job.priority, job.known.deadline)
+        return (-job.priority, job.known.arrival)
+
+    def decide(
+        self,
+        view: View,
+        job: Job,
+        allowed: BoolArray,
+        now: float,  # noqa: ARG002
+        deferred_until: float | None,  # noqa: ARG002
+    ) -> Placed | Deferred | None:
+        """The lowest score among the feasible nodes."""
+        slots = np.flatnonzero(allowed & view.fleet.fits(job.amounts))
+        if not len(slots):
+            return None
+        score = self._score(view, job)[slots]
+        slot = choice.lowest(score, slots, self.rotation)
+        return Placed(slot, self.name, self.name, None, None, None, 0.0)
+
+    def _score(self, view: View, job: Job) -> FloatArray:
+        fleet = view.fleet
+        if self.name == EDF_BEST_NODE:
+            names = fleet.class_names
+            u = prediction.class_factors(job.known.type, names, self.document.Runtime)
+            runtime = self.document.Runtime
+            curve = prediction.load_curve(fleet.load(job.amounts), runtime.Kappa, runtime.Mu)
+            v = prediction.node_factors(fleet.names, runtime)
+            return prediction.log_runtime(job.known.reference_runtime, u, fleet.class_index, v, curve)
+        used = np.zeros(len(fleet))
+        for resource in (CPU, MEMORY):  # kube-scheduler's default resources, equal weights
+            allocatable = np.maximum(1, fleet.allocatable(resource))
+            used += (fleet.requested(resource) + job.amounts.get(resource, 0)) / allocatable / 2
+        return used if self.name == LEAST_ALLOCATED else -used
+
+
+LEAST_ALLOCATED: Final = "least-allocated"
+MOST_ALLOCATED: Final = "most-allocated"
+EDF_BEST_NODE: Final = "edf-best-node"

@@ -1,0 +1,289 @@
+"""A discrete-event replay: arrivals, decisions, runs that slow each other down, ends.
+
+Between two events of a node every task on it works at a constant rate; a change of what runs there changes all rates.
+Deterministic: same input, same bytes.
+"""
+
+import heapq
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+
+from cloudai_rts import contract
+from cloudai_rts.arrays import BoolArray, FloatArray, IntArray
+from cloudai_rts.deferral import RECHECK_SECONDS
+from cloudai_rts.fleet import CPU, MEMORY, PODS, STORAGE, Fleet, NodeSpec
+from cloudai_rts.harm import HarmTable, RunningTask
+from cloudai_rts.load_history import LoadHistory
+from cloudai_rts.nodeclass import node_class
+from cloudai_rts.placement import Deferred, Placed
+from cloudai_rts.replay.chooser import Chooser, View
+from cloudai_rts.replay.job import Job
+from cloudai_rts.replay.world import World
+from cloudai_rts.traces import FleetNode
+
+SAMPLE_SECONDS: Final = 15.0
+"""How often the load that policies see is measured; what starts in between counts by its request."""
+_ARRIVAL, _END, _RECHECK = 0, 1, 2
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """What became of each job, in the order they were given: times in seconds, NaN and -1 where it never started."""
+
+    start: FloatArray
+    finish: FloatArray
+    node: IntArray
+    predicted: FloatArray
+    late_probability: FloatArray
+    load: FloatArray
+    deferrals: int
+    idle_gpu_seconds: float
+    overload_seconds: float
+    busy_core_seconds: float
+    end: float
+
+
+@dataclass(slots=True)
+class _Machine:
+    """What runs on one node: remaining seconds of reference work by job."""
+
+    remaining: dict[int, float] = field(default_factory=dict)
+    used: float = 0.0
+    at: float = 0.0
+    ticket: int = 0
+
+
+def fleet_of(nodes: Sequence[FleetNode]) -> Fleet:
+    """The nodes of a trace as the policy sees them; slot = position."""
+    fleet = Fleet()
+    for node in nodes:
+        allocatable = {
+            CPU: round(node.cpu * 1000),
+            MEMORY: node.memory_bytes,
+            STORAGE: node.storage_bytes,
+            PODS: node.pods,
+        }
+        labels = {}
+        if node.gpu:
+            allocatable[contract.DEFAULT_GPU_RESOURCE] = node.gpu
+            labels[contract.LABEL_GPU_PRODUCT] = node.gpu_product
+        name = node_class(labels, allocatable[CPU], node.memory_bytes)
+        fleet.put(NodeSpec(node.node, allocatable, name, bool(node.gpu)))
+    return fleet
+
+
+@dataclass(slots=True)
+class Replay:
+    """One run of jobs (in order of arrival) through a chooser."""
+
+    world: World
+    jobs: Sequence[Job]
+    chooser: Chooser
+    view: View = field(init=False)
+    _machines: list[_Machine] = field(init=False)
+    _events: list[tuple[float, int, int, int, int]] = field(default_factory=list)
+    _tickets: Iterator[int] = field(default_factory=itertools.count)
+    _waiting: dict[int, float | None] = field(default_factory=dict)
+    _ready: set[int] = field(default_factory=set)
+    _sampled_at: float = -1e18
+    _allowed: dict[str, BoolArray] = field(default_factory=dict)
+    _start: FloatArray = field(init=False)
+    _finish: FloatArray = field(init=False)
+    _node: IntArray = field(init=False)
+    _predicted: FloatArray = field(init=False)
+    _late: FloatArray = field(init=False)
+    _load: FloatArray = field(init=False)
+    _deferrals: int = 0
+    _idle_gpu: float = 0.0
+    _overload: float = 0.0
+    _busy: float = 0.0
+    _accounted: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.view = View(fleet_of(self.world.nodes), HarmTable(), LoadHistory())
+        self._machines = [_Machine(used=float(cores)) for cores in self.world.background]
+        count = len(self.jobs)
+        self._start, self._finish = np.full(count, np.nan), np.full(count, np.nan)
+        self._predicted, self._late = np.full(count, np.nan), np.full(count, np.nan)
+        self._load = np.full(count, np.nan)
+        self._node = np.full(count, -1, np.int64)
+
+    def run(self, horizon: float = float("inf")) -> Course:
+        """Replay until everything has ended, or until the horizon."""
+        for index, job in enumerate(self.jobs):
+            self._push(job.known.arrival, _ARRIVAL, index)
+        now = self.jobs[0].known.arrival if self.jobs else 0.0
+        self._accounted = now
+        while self._events and self._events[0][0] <= horizon:
+            now = self._events[0][0]
+            self._account(now)
+            freed = self._take_events(now)
+            self._sample(now)
+            self._wake(freed)
+            self._dispatch(now)
+        return Course(
+            self._start,
+            self._finish,
+            self._node,
+            self._predicted,
+            self._late,
+            self._load,
+            self._deferrals,
+            self._idle_gpu,
+            self._overload,
+            self._busy,
+            now,
+        )
+
+    def _take_events(self, now: float) -> set[int]:
+        """Everything that happens at this moment. Returns the nodes on which room became free."""
+        freed: set[int] = set()
+        while self._events and self._events[0][0] <= now:
+            _, _, kind, index, ticket = heapq.heappop(self._events)
+            if kind == _ARRIVAL:
+                self._waiting[index] = None
+                self._ready.add(index)
+            elif kind == _RECHECK:
+                if index in self._waiting:
+                    self._ready.add(index)
+            elif self._machines[index].ticket == ticket:
+                freed.add(index)
+                self._end_those_that_are_done(index, now)
+        return freed
+
+    def _end_those_that_are_done(self, slot: int, now: float) -> None:
+        self._advance(slot, now)
+        machine = self._machines[slot]
+        least = min(machine.remaining.values())
+        done = [index for index, left in machine.remaining.items() if left <= max(1e-9, least)]
+        for index in done:
+            del machine.remaining[index]
+            machine.used -= self.jobs[index].cpu_used
+            self._finish[index] = now
+            self.view.fleet.request(slot, self.jobs[index].amounts, -1)
+            self.view.harm.remove(slot, self.jobs[index].name)
+        self._plan_end(slot)
+
+    def _dispatch(self, now: float) -> None:
+        """Decide on all that are ready, in the chooser's order; no task blocks those behind it."""
+        if not self._ready:
+            return
+        ready = sorted(
+            self._ready, key=lambda index: (self.chooser.order(self.jobs[index], self._mask(index), now), index)
+        )
+        self._ready.clear()
+        full: set[tuple[tuple[str, int], ...]] = set()
+        for index in ready:
+            job = self.jobs[index]
+            shape = (*job.amounts.items(), (job.gpu_product, 0))
+            if shape in full:
+                continue
+            outcome = self.chooser.decide(self.view, job, self._mask(index), now, self._waiting[index])
+            if outcome is None:
+                full.add(shape)
+            elif isinstance(outcome, Placed):
+                self._begin(index, outcome, now)
+            else:
+                self._defer(index, outcome, now)
+
+    def _begin(self, index: int, placed: Placed, now: float) -> None:
+        job, slot = self.jobs[index], placed.slot
+        del self._waiting[index]
+        self._start[index], self._node[index] = now, slot
+        if placed.predicted_runtime is not None:
+            self._predicted[index] = now + placed.predicted_runtime
+            if job.known.deadline is not None:
+                running = RunningTask(placed.predicted_runtime, now, job.known.deadline, job.known.log_sd)
+                self.view.harm.add(slot, job.name, running)
+        if placed.late_probability is not None:
+            self._late[index] = placed.late_probability
+        self.view.fleet.request(slot, job.amounts)
+        self._load[index] = self.view.fleet.load()[slot]
+        self._advance(slot, now)
+        machine = self._machines[slot]
+        machine.remaining[index] = job.work
+        machine.used += job.cpu_used
+        self._plan_end(slot)
+
+    def _defer(self, index: int, deferred: Deferred, now: float) -> None:
+        if self._waiting[index] is None:
+            self._deferrals += 1
+        self._waiting[index] = deferred.until
+        self._push(min(deferred.until, now + RECHECK_SECONDS), _RECHECK, index)
+
+    def _wake(self, freed: set[int]) -> None:
+        """Those that a freed node could take now are looked at again."""
+        if not freed or not self._waiting:
+            return
+        fleet = self.view.fleet
+        known: dict[tuple[tuple[str, int], ...], bool] = {}
+        for index in self._waiting:
+            if index in self._ready:
+                continue
+            job = self.jobs[index]
+            shape = (*job.amounts.items(), (job.gpu_product, 0))
+            if shape not in known:
+                mask = self._mask(index)
+                known[shape] = any(
+                    mask[slot] and all(fleet.available(name)[slot] >= amount for name, amount in job.amounts.items())
+                    for slot in freed
+                )
+            if known[shape]:
+                self._ready.add(index)
+
+    def _advance(self, slot: int, now: float) -> None:
+        machine = self._machines[slot]
+        elapsed = now - machine.at
+        machine.at = now
+        if elapsed <= 0 or not machine.remaining:
+            return
+        for index in machine.remaining:
+            machine.remaining[index] -= elapsed / self._factor(slot, index)
+
+    def _factor(self, slot: int, index: int) -> float:
+        task_type = self.jobs[index].true_type or self.jobs[index].known.type
+        load = self._machines[slot].used / self.world.cores[slot]
+        return float(self.world.own[task_type][slot]) * self.world.slow_down(task_type, float(load))
+
+    def _plan_end(self, slot: int) -> None:
+        machine = self._machines[slot]
+        machine.ticket = next(self._tickets)
+        if machine.remaining:
+            seconds = min(left * self._factor(slot, index) for index, left in machine.remaining.items())
+            self._push(machine.at + max(0.0, seconds), _END, slot, machine.ticket)
+
+    def _push(self, at: float, kind: int, index: int, ticket: int = 0) -> None:
+        heapq.heappush(self._events, (at, next(self._tickets), kind, index, ticket))
+
+    def _mask(self, index: int) -> BoolArray:
+        product = self.jobs[index].gpu_product
+        if product not in self._allowed:
+            nodes = self.world.nodes
+            self._allowed[product] = np.array([not product or node.gpu_product == product for node in nodes])
+        return self._allowed[product]
+
+    def _sample(self, now: float) -> None:
+        """Measure the load that policies see, if the last sample is old."""
+        if now - self._sampled_at < SAMPLE_SECONDS:
+            return
+        self._sampled_at = now
+        used = np.array([machine.used for machine in self._machines])
+        self.view.fleet.measure(CPU, np.rint(used * 1000).astype(np.int64))
+        self.view.loads.sample(self.view.fleet)
+
+    def _account(self, now: float) -> None:
+        """Add up what happened since the last event."""
+        elapsed = now - self._accounted
+        self._accounted = now
+        if elapsed <= 0:
+            return
+        used = np.array([machine.used for machine in self._machines])
+        self._overload += elapsed * float(np.maximum(0.0, used / self.world.cores - 1.0).sum())
+        self._busy += elapsed * float(used.sum())
+        if any(until is not None for until in self._waiting.values()):
+            free = self.view.fleet.available(contract.DEFAULT_GPU_RESOURCE)
+            self._idle_gpu += elapsed * float(np.maximum(0, free).sum())

@@ -1,0 +1,27 @@
+"""A task in a replay: what the policy is told about it, and what is true."""
+
+from dataclasses import dataclass
+
+from cloudai_rts.fleet import Resources
+from cloudai_rts.task import Task
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One task of a replay.
+
+    `known` is what the policy sees (arrival and deadline in seconds of the replay's clock). True are `work` (seconds on
+    an idle reference machine), `cpu_used` (cores) and `due`, the deadline it is judged by, None where nobody waits for
+    it. `true_type` is what it is, whatever its user called it (empty: what it was called). `amounts` are its requests;
+    `gpu_product` restricts it to machines with that GPU.
+    """
+
+    name: str
+    known: Task
+    amounts: Resources
+    work: float
+    cpu_used: float
+    due: float | None
+    true_type: str = ""
+    gpu_product: str = ""
+    priority: int = 0

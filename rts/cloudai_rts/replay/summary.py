@@ -1,0 +1,128 @@
+"""What a replay came to: violations, tardiness, slowdown, utilisation, energy; and its fitness (EDD 5.5, model 4.3)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from cloudai_rts.arrays import FloatArray
+from cloudai_rts.replay.engine import Course
+from cloudai_rts.replay.job import Job
+from cloudai_rts.replay.world import World
+
+MIN_SLACK_SECONDS: Final = 1.0
+TARDINESS_WEIGHT: Final = 0.10
+RESPONSE_WEIGHT: Final = 0.01
+EDD_WEIGHTS: Final = (0.4, 0.3, 0.2, 0.1)
+"""w1..w4 of EDD 5.5: deadlines met, utilisation, energy, overload."""
+WATTS_PER_CORE: Final = 8.0
+WATTS_PER_GPU: Final = 250.0
+"""Energy where no watts were measured: b (memory) is left out, its share is within the noise of the other two."""
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Figures of one replay. Shares in 0..1, times in seconds, energy in joules.
+
+    `floor` is the share of deadlines that even the fastest machine could not have met alone.
+    """
+
+    jobs: int
+    judged: int
+    violations: float
+    floor: float
+    tardiness: float
+    log_response: float
+    p95_slowdown: float
+    makespan_seconds: float
+    utilisation: float
+    useful_utilisation: float
+    gpu_hours_per_job: float
+    energy_joules: float
+    overload_seconds: float
+    idle_gpu_hours_while_deferred: float
+    deferrals: int
+
+    def fitness(self) -> float:
+        """Higher is better: -(violations + .10 mean clipped tardiness + .01 mean ln(response / slack))."""
+        return -(self.violations + TARDINESS_WEIGHT * self.tardiness + RESPONSE_WEIGHT * self.log_response)
+
+    def edd_fitness(self, reference: "Summary") -> float:
+        """w1 SLA + w2 Utilisation - w3 EnergyNorm - w4 OverloadNorm; the norms against the incumbent's own replay."""
+        energy = self.energy_joules / reference.energy_joules if reference.energy_joules else 0.0
+        floor = 0.01 * max(reference.makespan_seconds, 1.0)
+        overload = self.overload_seconds / max(reference.overload_seconds, floor)
+        w1, w2, w3, w4 = EDD_WEIGHTS
+        return w1 * (1.0 - self.violations) + w2 * self.useful_utilisation - w3 * energy - w4 * overload
+
+
+def violated(jobs: Sequence[Job], course: Course) -> FloatArray:
+    """1 for each job that missed its deadline (or never finished), 0 for one that met it, NaN for one without."""
+    due = np.array([np.nan if job.due is None else job.due for job in jobs])
+    late = ~(course.finish <= due)
+    return np.where(np.isnan(due), np.nan, late.astype(np.float64))
+
+
+def floor(world: World, jobs: Sequence[Job]) -> FloatArray:
+    """1 for each job that even the fastest suitable machine, idle, could not have finished in time."""
+    found = np.full(len(jobs), np.nan)
+    for index, job in enumerate(jobs):
+        if job.due is None:
+            continue
+        usable = [
+            float(world.own[job.true_type or job.known.type][slot])
+            for slot, node in enumerate(world.nodes)
+            if node.gpu >= job.known.gpu
+            and node.cpu * 1000 >= job.amounts.get("cpu", 0)
+            and (not job.gpu_product or node.gpu_product == job.gpu_product)
+        ]
+        found[index] = float(not usable or job.known.arrival + job.work * min(usable) > job.due)
+    return found
+
+
+def summarise(world: World, jobs: Sequence[Job], course: Course, skip: int = 0) -> Summary:
+    """Figures over all jobs but the first `skip` (while the fleet fills up)."""
+    kept = slice(skip, None)
+    arrival = np.array([job.known.arrival for job in jobs])[kept]
+    due = np.array([np.nan if job.due is None else job.due for job in jobs])[kept]
+    work = np.array([job.work for job in jobs])[kept]
+    gpus = np.array([job.known.gpu for job in jobs])[kept]
+    cpus = np.array([job.cpu_used for job in jobs])[kept]
+    finish, start = course.finish[kept], course.start[kept]
+    late = violated(jobs, course)[kept]
+    judged = ~np.isnan(late)
+    slack = np.maximum(due - arrival, MIN_SLACK_SECONDS)
+    overrun = np.where(np.isnan(finish), 1.0, np.clip((finish - due) / slack, 0.0, 1.0))
+    response = np.where(np.isnan(finish), 10.0, np.maximum(finish - arrival, 1e-3) / slack)
+    run = np.where(np.isnan(finish), 0.0, finish - start)
+    span = max(course.end - (arrival[0] if len(arrival) else 0.0), 1e-9)
+    cores = float(world.cores.sum())
+    useful = float((work * cpus)[judged & (late == 0)].sum())
+    done = int(np.count_nonzero(~np.isnan(finish)))
+    return Summary(
+        jobs=len(arrival),
+        judged=int(judged.sum()),
+        violations=_mean(late[judged]),
+        floor=_mean(floor(world, jobs)[kept][judged]),
+        tardiness=_mean(overrun[judged]),
+        log_response=_mean(np.log(response[judged])),
+        p95_slowdown=_percentile((finish - arrival) / work, 95.0),
+        makespan_seconds=span,
+        utilisation=course.busy_core_seconds / (cores * span),
+        useful_utilisation=useful / (cores * span),
+        gpu_hours_per_job=float((run * gpus).sum()) / 3600.0 / max(1, done),
+        energy_joules=float((run * (cpus * WATTS_PER_CORE + gpus * WATTS_PER_GPU)).sum()),
+        overload_seconds=course.overload_seconds,
+        idle_gpu_hours_while_deferred=course.idle_gpu_seconds / 3600.0,
+        deferrals=course.deferrals,
+    )
+
+
+def _mean(values: FloatArray) -> float:
+    return float(values.mean()) if len(values) else 0.0
+
+
+def _percentile(values: FloatArray, percent: float) -> float:
+    known = values[np.isfinite(values)]
+    return float(np.percentile(known, percent)) if len(known) else float("nan")

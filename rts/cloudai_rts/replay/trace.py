@@ -1,0 +1,74 @@
+"""A trace as jobs: what a policy is told about each task, by the same estimates as in production."""
+
+from collections.abc import Mapping, Sequence
+
+from cloudai_rts import contract, prediction
+from cloudai_rts.arrays import FloatArray
+from cloudai_rts.fleet import CPU, MEMORY, PODS
+from cloudai_rts.parameters import Document
+from cloudai_rts.replay.job import Job
+from cloudai_rts.task import Task
+from cloudai_rts.tau import TauStore
+from cloudai_rts.traces import TraceTask
+
+
+def jobs(
+    tasks: Sequence[TraceTask],
+    document: Document,
+    cpu_used: FloatArray | None = None,
+    called: Sequence[str] | None = None,
+    tau: Mapping[str, float] | None = None,
+) -> list[Job]:
+    """Jobs in order of arrival.
+
+    `cpu_used` are cores really used (default: as requested), `called` the types that users named. Deadlines without a
+    `deadline_s` are arrival + multiplier x (declared, else `tau` of the type, the same for all policies).
+    """
+    store = TauStore(document.Tau)
+    promised = TauStore(tau or {})
+    found = []
+    for index, task in enumerate(tasks):
+        name = called[index] if called is not None else task.type
+        due = task.deadline_s
+        if due is None:
+            basis = task.expected_runtime_s or promised.get(task.type)
+            due = task.arrival_s + task.sla_multiplier * basis
+        found.append(
+            Job(
+                name=task.name,
+                known=_known(task, name, due, store, document),
+                amounts=_amounts(task),
+                work=task.reference_runtime_s,
+                cpu_used=task.cpu if cpu_used is None else float(cpu_used[index]),
+                due=due,
+                true_type=task.type,
+            )
+        )
+    return found
+
+
+def _known(task: TraceTask, name: str, due: float, store: TauStore, document: Document) -> Task:
+    runtime = document.Runtime
+    history = prediction.Estimate(store.get(name), prediction.type_log_sd(name, runtime))
+    declared = None
+    if task.expected_runtime_s:
+        declared = prediction.declared_estimate(task.expected_runtime_s, "", runtime)
+    estimate = prediction.combine(declared, history, prediction.node_log_sd(runtime))
+    return Task(
+        type=name,
+        cpu=task.cpu,
+        memory=float(task.memory_bytes),
+        gpu=float(task.gpu),
+        gpu_resource=contract.DEFAULT_GPU_RESOURCE if task.gpu else "",
+        arrival=task.arrival_s,
+        reference_runtime=estimate.seconds,
+        log_sd=estimate.log_sd,
+        deadline=due,
+    )
+
+
+def _amounts(task: TraceTask) -> dict[str, int]:
+    amounts = {CPU: round(task.cpu * 1000), MEMORY: task.memory_bytes, PODS: 1}
+    if task.gpu:
+        amounts[contract.DEFAULT_GPU_RESOURCE] = task.gpu
+    return amounts

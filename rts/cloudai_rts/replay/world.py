@@ -1,0 +1,61 @@
+"""The truth that a replay runs in: how long work really takes, on machines that slow down as they fill.
+
+A policy never sees this; it sees what it has learned. In a replay of recorded history the fitted run-time model is the
+truth (equation (1)), in a simulation the trace's speeds are.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from cloudai_rts.arrays import FloatArray
+from cloudai_rts.traces import FleetNode, Speeds
+
+OVERLOAD_SLOPE: Final = 2.0
+DEFAULT_PHI: Final = 0.3
+REFERENCE_PHI: Final[Mapping[str, float]] = {
+    "resnet50": 0.25,
+    "resnet18": 0.3,
+    "lm": 0.2,
+    "transformer": 0.2,
+    "recsys": 0.45,
+    "a3c": 0.5,
+    "gpu-training": 0.25,
+    "gpu-inference": 0.45,
+    "mixed": 0.5,
+    "cpu-light": 0.2,
+    "cpu-heavy": 0.35,
+    "memory-heavy": 0.4,
+}
+"""How much a node's load slows each type down in the reference workload: run time x (1 + phi L^2 + 2 max(0, L - 1))."""
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Machines and their true speeds.
+
+    `own[type][node]` is the number of seconds that one second of reference work takes on an idle node; `phi` by type
+    and `mu` slow it down by the node's real load; `cores` and `background` (cores used by others) are by node.
+    """
+
+    nodes: Sequence[FleetNode]
+    own: Mapping[str, FloatArray]
+    phi: Mapping[str, float]
+    cores: FloatArray
+    background: FloatArray
+    mu: float = OVERLOAD_SLOPE
+
+    def slow_down(self, task_type: str, load: float) -> float:
+        """Factor by which a load (real use over cores) slows this type down."""
+        return 1.0 + self.phi.get(task_type, DEFAULT_PHI) * load * load + self.mu * max(0.0, load - 1.0)
+
+
+def from_speeds(nodes: Sequence[FleetNode], speeds: Speeds, types: Sequence[str]) -> World:
+    """The world of a trace: factors by type and GPU product, and each machine's own speed."""
+    machine = np.array([node.speed for node in nodes])
+    own = {
+        name: machine * np.array([speeds.get((name, node.gpu_product), 1.0) for node in nodes]) for name in set(types)
+    }
+    return World(nodes, own, REFERENCE_PHI, np.array([node.cpu for node in nodes]), np.zeros(len(nodes)))
