@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from cloudai_kube import duration, quantity, timestamp
-from cloudai_operator.task import Task
+from cloudai_kube import duration, records, timestamp
+from cloudai_kube.task import Task, requests
 from cloudai_rts import prediction
 from cloudai_rts.parameters import Document
 from cloudai_rts.task import deadline_of, infer_type
@@ -28,15 +28,6 @@ class Terms:
     deadline: Deadline
 
 
-def requests(task: Task) -> dict[str, int]:
-    """Requests in millicores, bytes and devices: limits count where no request stands, and `gpus` is added."""
-    amounts = {**task.spec.resources.limits, **task.spec.resources.requests}
-    known = {name: quantity.resource(name, str(value)) for name, value in amounts.items()}
-    if task.spec.gpus:
-        known[task.spec.gpuResourceName] = task.spec.gpus
-    return known
-
-
 def type_of(task: Task) -> str:
     """Return the user's own word, or what the requests look like."""
     if task.spec.type:
@@ -49,13 +40,12 @@ def type_of(task: Task) -> str:
 def terms(task: Task, arrival: float, tau: TauStore, document: Document, sla_multiplier: float) -> Terms:
     """Everything that acceptance freezes. `arrival` in seconds since the epoch."""
     task_type = type_of(task)
-    history = prediction.Estimate(tau.get(task_type), prediction.type_log_sd(task_type, document.Runtime))
-    declared = None
-    if task.spec.sla.expectedRuntime:
-        seconds = duration.parse(task.spec.sla.expectedRuntime)
-        declared = prediction.declared_estimate(seconds, task.spec.user, document.Runtime)
-    estimate = prediction.combine(declared, history, 0.0)
-    deadline = deadline_for(task, arrival, history.seconds, tau.has_learned(task_type), sla_multiplier)
+    known = tau.get(task_type)
+    user = task.spec.user or task.metadata.namespace
+    estimate = prediction.estimate(
+        task_type, known, records.declared_of(task), user, records.identity_of(task), document.Runtime
+    )
+    deadline = deadline_for(task, arrival, known, tau.has_learned(task_type), sla_multiplier)
     return Terms(task_type, estimate.seconds, estimate.log_sd, deadline)
 
 

@@ -9,9 +9,9 @@ import msgspec
 from cloudai_kube import timestamp
 from cloudai_kube.errors import FormatError
 from cloudai_kube.objects import Pod
+from cloudai_kube.task import Attempt, Task, TaskStatus
 from cloudai_operator import outcome
 from cloudai_operator.plan import Observation, Plan
-from cloudai_operator.task import Attempt, Task, TaskStatus
 from cloudai_rts import contract
 
 REMEMBERED: Final = 20

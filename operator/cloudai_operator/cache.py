@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from cloudai_kube.objects import Named, Pod
-from cloudai_operator.task import Task
+from cloudai_kube.task import Task
 from cloudai_rts import contract
 
 

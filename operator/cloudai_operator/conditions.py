@@ -4,7 +4,7 @@ from typing import Final
 
 from cloudai_kube import timestamp
 from cloudai_kube.objects import Condition
-from cloudai_operator.task import TaskStatus
+from cloudai_kube.task import TaskStatus
 
 MAX_MESSAGE: Final = 4000
 TYPES: Final = ("Accepted", "Suspended", "Scheduled", "Running", "Complete", "Failed", "DeadlineMet")

@@ -8,11 +8,11 @@ import msgspec
 from cloudai_kube.errors import ApiError, ConflictError, NotFoundError, RefusedError
 from cloudai_kube.events import Recorder, Subject
 from cloudai_kube.objects import Meta, Pod
+from cloudai_kube.task import Json, Task, TaskStatus, status_patch
 from cloudai_kube.transport import MERGE_PATCH, Transport
 from cloudai_operator.errors import CreationRefusedError
 from cloudai_operator.metrics import OperatorMetrics
 from cloudai_operator.plan import Plan, PodDeletion
-from cloudai_operator.task import Json, Task, TaskStatus, status_patch
 from cloudai_rts import contract
 from cloudai_rts.parameters import Document
 from cloudai_rts.tau import TauStore

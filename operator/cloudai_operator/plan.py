@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from cloudai_kube.objects import Meta
-from cloudai_operator.task import Json, TaskStatus
+from cloudai_kube.task import Json, TaskStatus
 
 
 @dataclass(frozen=True, slots=True)

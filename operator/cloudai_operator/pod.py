@@ -9,7 +9,7 @@ import hashlib
 from typing import Any
 
 from cloudai_kube import timestamp
-from cloudai_operator.task import Json, Task
+from cloudai_kube.task import Json, Task
 from cloudai_rts import contract
 
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from cloudai_kube import duration, timestamp
 from cloudai_kube.errors import FormatError
 from cloudai_kube.objects import Pod
+from cloudai_kube.task import Task, TaskStatus
 from cloudai_operator import acceptance, attempts, conditions, outcome, pod
 from cloudai_operator.plan import Plan, PodDeletion
-from cloudai_operator.task import Task, TaskStatus
 from cloudai_rts import contract
 from cloudai_rts.parameters import Document
 from cloudai_rts.tau import TauStore

@@ -17,9 +17,9 @@ import msgspec
 from cloudai_kube.connection import Connection
 from cloudai_kube.errors import KubeError
 from cloudai_kube.objects import ObjectList
+from cloudai_kube.task import Task
 from cloudai_kube.transport import Transport
 from cloudai_operator.cache import Cache
-from cloudai_operator.task import Task
 from cloudai_rts import contract
 
 _log = logging.getLogger(__name__)

@@ -11,6 +11,7 @@ from typing import Final
 
 from cloudai_kube.errors import FormatError, KubeError
 from cloudai_kube.objects import Pod
+from cloudai_kube.task import Task
 from cloudai_operator.cache import Cache
 from cloudai_operator.errors import CreationRefusedError
 from cloudai_operator.executor import Executor
@@ -18,7 +19,6 @@ from cloudai_operator.metrics import OperatorMetrics
 from cloudai_operator.plan import PodDeletion
 from cloudai_operator.pod import name_of
 from cloudai_operator.reconcile import Knowledge, Rules, reconcile, refused
-from cloudai_operator.task import Task
 from cloudai_rts.parameters import Document, defaults
 from cloudai_rts.tau import TauStore
 

@@ -1,6 +1,9 @@
 """One finished attempt of a task, as history keeps it and learning reads it."""
 
+import hashlib
+import json
 import math
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -92,3 +95,9 @@ def decode(raw: dict[str, Any]) -> Record | None:
         return msgspec.convert({name: value for name, value in raw.items() if name != "_id"}, Record)
     except msgspec.ValidationError:
         return None
+
+
+def identity_key(image: str, command: Sequence[str], args: Sequence[str], gpus: float, user: str) -> str:
+    """Twelve hex digits for tasks that do the same thing: image, command, arguments, GPUs and user."""
+    words = json.dumps([image, list(command), list(args), gpus, user], ensure_ascii=False)
+    return hashlib.sha256(words.encode(errors="replace")).hexdigest()[:12]

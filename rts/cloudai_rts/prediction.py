@@ -75,6 +75,18 @@ def declared_estimate(declared_seconds: float, user: str, runtime: RuntimeModel)
     return Estimate(declared_seconds * math.exp(record.Bias), record.Sd)
 
 
+def estimate(
+    task_type: str, tau: float, declared_seconds: float | None, user: str, identity: str, runtime: RuntimeModel
+) -> Estimate:
+    """All that is known of one task (1a): its declaration, tasks just like it, else its type's `tau` (seconds)."""
+    known = runtime.Identity.get(identity) if identity else None
+    history = Estimate(tau, type_log_sd(task_type, runtime))
+    if known is not None and known.Sd < history.log_sd:
+        history = Estimate(math.exp(known.LogTau), known.Sd)
+    declared = declared_estimate(declared_seconds, user, runtime) if declared_seconds else None
+    return combine(declared, history, node_log_sd(runtime))
+
+
 def node_log_sd(runtime: RuntimeModel) -> float:
     """Spread that nodes add to an estimate of (1a): none is modelled apart, sigma of the type holds it already."""
     return 0.0 if not runtime.Sigma else NODE_LOG_SD

@@ -7,9 +7,9 @@ import pytest
 
 from cloudai_kube import timestamp
 from cloudai_kube.objects import Pod
+from cloudai_kube.task import Task
 from cloudai_operator.plan import Plan
 from cloudai_operator.reconcile import Knowledge, Rules, reconcile
-from cloudai_operator.task import Task
 
 T0 = timestamp.parse("2026-01-01T00:00:00Z")
 

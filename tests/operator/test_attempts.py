@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from cloudai_kube.task import Attempt, TaskStatus
 from cloudai_operator import attempts
-from cloudai_operator.task import Attempt, TaskStatus
 
 WorldClass = Any
 

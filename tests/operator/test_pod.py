@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from tests.operator.conftest import a_task
 
+from cloudai_kube.task import Json
 from cloudai_operator import pod
-from cloudai_operator.task import Json
 
 
 def build(**spec: Any) -> Json:  # noqa: ANN401

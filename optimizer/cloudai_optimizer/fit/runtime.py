@@ -57,17 +57,20 @@ class RuntimeFit:
         return np.exp(self.log_tau + 0.5 * self.sigma**2)
 
 
-def fit(samples: Samples, base: FloatArray | None = None, reference_class: str = "") -> RuntimeFit:
+def fit(
+    samples: Samples, base: FloatArray | None = None, reference_class: str = "", log_tau: FloatArray | None = None
+) -> RuntimeFit:
     """Fit (1). `base` is what is known of each very task (ln seconds, 3.1a), NaN where nothing but its type is.
 
-    Without a `reference_class` the one with the most samples is the reference.
+    Without a `reference_class` the one with the most samples is the reference. `log_tau` of a first fit stands for
+    types all of whose tasks have a base of their own.
     """
     shape = (len(samples.types), len(samples.classes))
     reference = _reference(samples, reference_class)
     known = np.full(len(samples), np.nan) if base is None else base
     own = np.isnan(known)
     u, v = np.zeros(shape), np.zeros(len(samples.nodes))
-    log_tau = np.zeros(shape[0])
+    log_tau = np.zeros(shape[0]) if log_tau is None else log_tau
     sigma = np.full(shape[0], COLD_LOG_SD)
     kappa, mu = COLD_KAPPA, COLD_MU
     residual = np.zeros(len(samples))

@@ -1,6 +1,6 @@
 """History as arrays: one entry a run, newest last."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,8 +45,11 @@ class Samples:
         return self.type * max(1, len(self.classes)) + self.node_class
 
 
-def collect(records: Sequence[Record]) -> Samples:
-    """Records (valid ones, in any order) as samples. Whatever did not succeed is censored: it would have run longer."""
+def collect(records: Sequence[Record], cores: Mapping[str, float] | None = None) -> Samples:
+    """Records (valid ones, in any order) as samples. Whatever did not succeed is censored: it would have run longer.
+
+    `cores` by node turn the load before a task into the load with it.
+    """
     ordered = sorted(records, key=lambda record: (record.finish, record.pod_uid))
     types, type_index = _index([record.type for record in ordered])
     names = [class_for(record.node_class, record.gpu_resource) for record in ordered]
@@ -67,13 +70,18 @@ def collect(records: Sequence[Record]) -> Samples:
         user_index,
         identity_index,
         np.log(np.array([max(record.runtime, 1e-3) for record in ordered], np.float64)),
-        np.array([record.load for record in ordered], np.float64),
+        np.array([_load_with(record, cores or {}) for record in ordered], np.float64),
         np.log(np.array(declared, np.float64)),
         np.array([record.outcome != "Succeeded" for record in ordered], np.bool_),
         np.ones(len(ordered)),
     )
     samples.weight[:] = _fading(samples.cell())
     return samples
+
+
+def _load_with(record: Record, cores: Mapping[str, float]) -> float:
+    there = cores.get(record.node, 0.0)
+    return record.load + (record.cpu / there if there > 0 else 0.0)
 
 
 def _index(names: Sequence[str]) -> tuple[list[str], IntArray]:

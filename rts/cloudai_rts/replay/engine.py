@@ -32,7 +32,10 @@ _ARRIVAL, _END, _RECHECK = 0, 1, 2
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """What became of each job, in the order they were given: times in seconds, NaN and -1 where it never started."""
+    """What became of each job, in the order they were given: times in seconds, NaN and -1 where it never started.
+
+    `load` is the load that its node was believed to have before it.
+    """
 
     start: FloatArray
     finish: FloatArray
@@ -201,8 +204,8 @@ class Replay:
                 self.view.harm.add(slot, job.name, running)
         if placed.late_probability is not None:
             self._late[index] = placed.late_probability
-        self.view.fleet.request(slot, job.amounts)
         self._load[index] = self.view.fleet.load()[slot]
+        self.view.fleet.request(slot, job.amounts)
         self._advance(slot, now)
         machine = self._machines[slot]
         machine.remaining[index] = job.work

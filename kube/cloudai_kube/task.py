@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from cloudai_kube import quantity
 from cloudai_kube.objects import Condition, Meta, Quantities
 
 Json = dict[str, Any]
@@ -60,7 +61,7 @@ class TaskSpec(msgspec.Struct, omit_defaults=True):
 
 
 class Attempt(msgspec.Struct, omit_defaults=True):
-    """One pod of the Task. `outcome` is empty while it lives."""
+    """One pod of the Task. `outcome` is empty while it lives; `recorded` once history has it."""
 
     podUID: str
     number: int = 0
@@ -70,6 +71,7 @@ class Attempt(msgspec.Struct, omit_defaults=True):
     completionTime: str = ""
     outcome: str = ""
     message: str = ""
+    recorded: bool = False
 
 
 class TaskStatus(msgspec.Struct, omit_defaults=True):
@@ -125,6 +127,18 @@ class Task(msgspec.Struct, omit_defaults=True):
     metadata: Meta
     spec: TaskSpec
     status: TaskStatus = msgspec.field(default_factory=TaskStatus)
+
+
+def requests(task: Task) -> dict[str, int]:
+    """Requests in millicores, bytes and devices: limits count where no request stands, and `gpus` is added.
+
+    Raises `FormatError` that names the value.
+    """
+    amounts = {**task.spec.resources.limits, **task.spec.resources.requests}
+    known = {name: quantity.resource(name, str(value)) for name, value in amounts.items()}
+    if task.spec.gpus:
+        known[task.spec.gpuResourceName] = task.spec.gpus
+    return known
 
 
 def status_patch(old: TaskStatus, new: TaskStatus) -> Json:

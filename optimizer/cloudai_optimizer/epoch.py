@@ -1,0 +1,187 @@
+"""One epoch: what finished -> fit -> replay -> search -> guard -> the next document, or none and why.
+
+This module reads as the algorithm and touches nothing outside: records in, decision out. Clock, random generator and
+executor are arguments.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+
+from cloudai_optimizer import fitness, genes, guard, learn, window
+from cloudai_optimizer.fitness import Stage
+from cloudai_optimizer.genetic import GENERATIONS, Generation, GeneticSearch
+from cloudai_optimizer.guard import Verdict
+from cloudai_optimizer.learn import Learned
+from cloudai_optimizer.window import Machine
+from cloudai_rts import history
+from cloudai_rts.history import Record
+from cloudai_rts.parameters import Document, HistoryWindow, defaults
+
+UNCHANGED: Final = "unchanged"
+FITTED: Final = "fitted"
+TUNED: Final = "tuned"
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Settings of an epoch. Fewer than `min_tasks` finished: nothing is done; fewer than `search_tasks`: fit only."""
+
+    min_tasks: int = 10
+    search_tasks: int = 200
+    windows: int = 6
+    window_tasks: int = 400
+    generations: int = GENERATIONS
+    population: int = 20
+    fitness: str = fitness.DEFAULT
+    adaptive_mutation: bool = False
+    max_invalid_share: float = 0.2
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What an epoch decided. `document` is what to publish (version and date are the publisher's), None: nothing."""
+
+    result: str
+    reason: str
+    document: Document | None = None
+    finished: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)
+    quality: dict[str, float] = field(default_factory=dict)
+    generations: list[Generation] = field(default_factory=list)
+    verdict: Verdict | None = None
+
+    def evidence(self) -> dict[str, Any]:
+        """What travels with the document, for people and dashboards."""
+        found: dict[str, Any] = {"Result": self.result, "Reason": self.reason, "Tasks": self.finished}
+        found |= {name: round(value, 4) for name, value in self.quality.items()}
+        if self.generations:
+            found["BestFitness"] = round(self.generations[-1].best, 6)
+        if self.verdict is not None:
+            found["Guard"] = {
+                name: round(value, 5) if isinstance(value, float) else value
+                for name, value in asdict(self.verdict).items()
+            }
+        return found
+
+
+def run(
+    records: Sequence[Record],
+    machines: Sequence[Machine],
+    incumbent: Document,
+    rules: Rules,
+    rng: np.random.Generator,
+    executor: Executor,
+    now: float,
+    energy: Mapping[str, float] | None = None,
+    progress: Callable[[Generation], None] = lambda _generation: None,
+) -> Outcome:
+    """Decide what the parameters should be after what has happened. `now` in seconds since the epoch."""
+    usable, dropped = _usable(records, now)
+    invalid = len(records) - len(usable)
+    finished = sum(record.outcome == history.SUCCEEDED for record in usable)
+    outcome = Outcome(UNCHANGED, "", finished=finished, dropped=dropped)
+    if finished < rules.min_tasks:
+        outcome.reason = f"{finished} finished tasks, at least {rules.min_tasks} are needed"
+        return outcome
+    if invalid > rules.max_invalid_share * len(records):
+        outcome.reason = f"{invalid} of {len(records)} records are unusable: {dropped}"
+        return outcome
+    if not _is_news(usable, incumbent):
+        outcome.reason = "nothing has finished since the last epoch"
+        return outcome
+    cores = {machine.node.node: machine.node.cpu for machine in machines}
+    learned = learn.from_records(usable, incumbent, cores, energy or {})
+    outcome.quality = learned.quality
+    outcome.document = _with_window(learned.document, usable)
+    outcome.result, outcome.reason = FITTED, f"run times fitted on {finished} tasks"
+    if finished < rules.search_tasks:
+        outcome.reason += f"; weights are searched from {rules.search_tasks} tasks on"
+        return outcome
+    if incumbent.Canary is not None:
+        outcome.reason += "; no search while a canary runs"
+        return outcome
+    _search(outcome, usable, machines, learned, rules, rng, executor, progress)
+    return outcome
+
+
+def _search(
+    outcome: Outcome,
+    records: Sequence[Record],
+    machines: Sequence[Machine],
+    learned: Learned,
+    rules: Rules,
+    rng: np.random.Generator,
+    executor: Executor,
+    progress: Callable[[Generation], None],
+) -> None:
+    """Tune the weights on every other window; let the guard judge them on the windows in between."""
+    works = window.recover(records, learned.samples, learned.fit)
+    parts = window.split(works, rules.windows, rules.window_tasks)
+    before = outcome.document if outcome.document is not None else learned.document
+    tuning = Stage(machines, parts[0::2], before)
+    held_out = Stage(machines, parts[1::2], before)
+    reference = fitness.summaries(tuning, before)
+    seeds = [genes.encode(before), genes.encode(_default_weights(before))]
+    search = GeneticSearch(rng, seeds, rules.population, adaptive=rules.adaptive_mutation)
+    for _ in range(rules.generations):
+        progress(search.tell(fitness.evaluate_all(executor, tuning, before, rules.fitness, reference, search.ask())))
+    outcome.generations = search.history
+    candidate = learn.with_scores(genes.decode(search.best, before), learned)
+    outcome.verdict = guard.judge(fitness.late(held_out, before), fitness.late(held_out, candidate))
+    if outcome.verdict.accepted:
+        outcome.document = candidate
+        outcome.result, outcome.reason = TUNED, f"tuned weights are {outcome.verdict.reason}"
+    else:
+        outcome.reason += f"; tuned weights are {outcome.verdict.reason}, the weights in force stay"
+
+
+def _usable(records: Sequence[Record], now: float) -> tuple[list[Record], dict[str, int]]:
+    """Valid records, each pod once; the others counted by what is wrong with them."""
+    seen: set[str] = set()
+    usable: list[Record] = []
+    dropped: dict[str, int] = {}
+    for record in records:
+        problem = "it is there twice" if record.pod_uid in seen else history.problem(record, now)
+        if problem is None:
+            seen.add(record.pod_uid)
+            usable.append(record)
+        else:
+            dropped[problem] = dropped.get(problem, 0) + 1
+    return usable, dropped
+
+
+def _is_news(records: Sequence[Record], incumbent: Document) -> bool:
+    known = incumbent.Window
+    return known is None or max(record.finish for record in records) > _parse(known.To)
+
+
+def _parse(text: str) -> float:
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except ValueError:
+        return 0.0
+
+
+def _with_window(document: Document, records: Sequence[Record]) -> Document:
+    def iso(seconds: float) -> str:
+        return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+
+    begin, end = min(record.finish for record in records), max(record.finish for record in records)
+    return msgspec.structs.replace(document, Window=HistoryWindow(iso(begin), iso(end), len(records)))
+
+
+def _default_weights(document: Document) -> Document:
+    built_in = defaults()
+    return msgspec.structs.replace(
+        document,
+        Lateness=built_in.Lateness,
+        Risk=built_in.Risk,
+        AffinityW=built_in.AffinityW,
+        PenaltyW=built_in.PenaltyW,
+    )

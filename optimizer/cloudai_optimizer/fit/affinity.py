@@ -1,0 +1,107 @@
+"""EDD 5.3: how well a type does on a node. EDD 5.4: how troublesome a node is. With the rulings of the model page."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from cloudai_rts.history import Record
+from cloudai_rts.parameters import AffinityTerms, PenaltyTerms
+
+EPSILON: Final = 1e-9
+LIMIT: Final = 5.0
+MAX_PENALTY: Final = 10.0
+MAX_SPEED: Final = 10.0
+
+
+@dataclass(slots=True)
+class Tally:
+    """What happened in one cell or on one node. Times in seconds."""
+
+    tasks: int = 0
+    judged: int = 0
+    violations: int = 0
+    seconds: float = 0.0
+    overload_seconds: float = 0.0
+    ended: int = 0
+    runtime_sum: float = 0.0
+
+    def add(self, record: Record) -> None:
+        """Count one run."""
+        self.tasks += 1
+        self.seconds += record.runtime
+        self.overload_seconds += record.runtime if record.load > 1.0 else 0.0
+        if record.outcome == "Succeeded":
+            self.ended += 1
+            self.runtime_sum += record.runtime
+        if record.violated is not None:
+            self.judged += 1
+            self.violations += record.violated
+
+    def sla_ok(self) -> float:
+        """1 - violations / tasks."""
+        return 1.0 - self.violations / (self.judged + EPSILON)
+
+    def overload_rate(self) -> float:
+        """Time with L > 1 over all time."""
+        return self.overload_seconds / (self.seconds + EPSILON)
+
+
+@dataclass(slots=True)
+class Tallies:
+    """Cells (type, node), types and nodes."""
+
+    cells: dict[tuple[str, str], Tally] = field(default_factory=dict)
+    types: dict[str, Tally] = field(default_factory=dict)
+    nodes: dict[str, Tally] = field(default_factory=dict)
+
+
+def tally(records: Sequence[Record]) -> Tallies:
+    """Count everything once."""
+    found = Tallies()
+    for record in records:
+        found.cells.setdefault((record.type, record.node), Tally()).add(record)
+        found.types.setdefault(record.type, Tally()).add(record)
+        found.nodes.setdefault(record.node, Tally()).add(record)
+    return found
+
+
+def affinity(found: Tallies, weights: AffinityTerms) -> dict[str, dict[str, float]]:
+    """Affinity(c, j) = clip(a1 speed + a2 SLAok - a3 OverloadRate, -5, 5) of every cell with samples.
+
+    speed = mean run time of the type / mean run time of the type on the node.
+    """
+    matrix: dict[str, dict[str, float]] = {}
+    for (task_type, node), cell in sorted(found.cells.items()):
+        whole = found.types[task_type]
+        if not cell.ended or not whole.ended:
+            continue
+        speed = min(MAX_SPEED, (whole.runtime_sum / whole.ended) / max(cell.runtime_sum / cell.ended, EPSILON))
+        raw = weights.A1 * speed + weights.A2 * cell.sla_ok() - weights.A3 * cell.overload_rate()
+        matrix.setdefault(task_type, {})[node] = round(max(-LIMIT, min(LIMIT, raw)), 3)
+    return matrix
+
+
+def penalty(
+    found: Tallies, weights: PenaltyTerms, energy: Mapping[str, float], available: Mapping[str, float] | None = None
+) -> dict[str, float]:
+    """Penalty(j) = g1 SLAFailRate + g2 OverloadRate + g3 EnergyNorm (+ g4 Availability), by node.
+
+    `energy` is E_j / E_ref by node (1 where nothing is known), `available` the share of time the node was up.
+    """
+    vector = {}
+    for node, one in sorted(found.nodes.items()):
+        fail = one.violations / (one.judged + EPSILON)
+        raw = weights.G1 * fail + weights.G2 * one.overload_rate() + weights.G3 * energy.get(node, 1.0)
+        raw -= weights.G4 * (available or {}).get(node, 1.0)
+        lowest = -MAX_PENALTY if weights.G4 > 0 else 0.0
+        vector[node] = round(max(lowest, min(MAX_PENALTY, raw)), 3)
+    return vector
+
+
+def energy_norm(found: Tallies, joules: Mapping[str, float]) -> dict[str, float]:
+    """E_j over the median node's E; 1 where the median is 0 (0/0)."""
+    known = sorted(joules.get(node, 0.0) for node in found.nodes)
+    if not known or known[len(known) // 2] <= 0:
+        return {}
+    reference = known[len(known) // 2]
+    return {node: joules.get(node, 0.0) / reference for node in found.nodes}

@@ -1,0 +1,106 @@
+"""Weights as genes in [0, 1]: what the search varies, within bounds and within one release's step.
+
+Ordered weights (EDD 6: A2 > A1 > A3, G1 > G2 > G3) are encoded as increments, so that no mutation can break the order.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+import numpy as np
+
+from cloudai_rts.arrays import FloatArray
+from cloudai_rts.parameters import HINGE, AffinityTerms, Document, PenaltyTerms
+
+MIN_GAP: Final = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Gene:
+    """One weight on a logarithmic scale from `low` to `high`; `step` is the largest factor of one release."""
+
+    group: str
+    name: str
+    low: float
+    high: float
+    step: float = 2.0
+
+    def value(self, gene: float, incumbent: float) -> float:
+        """What a gene means, within one step of what is in force."""
+        wished = self.low * math.exp(math.log(self.high / self.low) * min(1.0, max(0.0, gene)))
+        nearest = max(incumbent, self.low)
+        return round(min(nearest * self.step, max(nearest / self.step, wished)), 6)
+
+    def gene(self, value: float) -> float:
+        """The gene of a value."""
+        bounded = min(self.high, max(self.low, value))
+        return math.log(bounded / self.low) / math.log(self.high / self.low)
+
+
+LATENESS_GENES: Final = (
+    Gene("Lateness", "Alpha", 1.0, 200.0),
+    Gene("Lateness", "Psi", 0.05, 5.0),
+    Gene("Lateness", "Beta", 0.02, 10.0),
+    Gene("Lateness", "Eta", 0.05, 10.0),
+    Gene("Lateness", "Zeta", 0.02, 10.0),
+    Gene("Lateness", "Rho", 0.02, 5.0),
+    Gene("Lateness", "Delta", 0.02, 1.0),
+    Gene("Lateness", "LoadScale", 0.2, 5.0),
+)
+HINGE_GENES: Final = (Gene("Risk", "Alpha", 0.1, 1000.0, 3.0), Gene("Risk", "Beta", 0.05, 100.0, 3.0))
+INCREMENTS: Final = 6
+"""Three for the affinity's weights, three for the penalty's, each in 0..1 of `MAX_INCREMENT`."""
+MAX_INCREMENT: Final = 3.0
+
+
+def genes_of(model: str) -> tuple[Gene, ...]:
+    """Single weights that matter under a model."""
+    return HINGE_GENES if model == HINGE else LATENESS_GENES
+
+
+def length(model: str) -> int:
+    """Number of genes."""
+    return len(genes_of(model)) + INCREMENTS
+
+
+def encode(document: Document) -> FloatArray:
+    """Genes of the weights of a document."""
+    single = [gene.gene(getattr(getattr(document, gene.group), gene.name)) for gene in genes_of(document.model)]
+    a, g = document.AffinityW, document.PenaltyW
+    ordered = [a.A3, a.A1 - a.A3, a.A2 - a.A1, g.G3, g.G2 - g.G3, g.G1 - g.G2]
+    values = [*single, *(value / MAX_INCREMENT for value in ordered)]
+    return np.array([min(1.0, max(0.0, value)) for value in values], np.float64)
+
+
+def decode(genes: FloatArray, incumbent: Document) -> Document:
+    """The incumbent with the weights that the genes mean; everything else as it is."""
+    changed: dict[str, dict[str, float]] = {}
+    single = genes_of(incumbent.model)
+    for gene, value in zip(single, genes.tolist(), strict=False):
+        known = getattr(getattr(incumbent, gene.group), gene.name)
+        changed.setdefault(gene.group, {})[gene.name] = gene.value(value, known)
+    groups = {name: msgspec.structs.replace(getattr(incumbent, name), **values) for name, values in changed.items()}
+    ordered = [max(MIN_GAP, MAX_INCREMENT * float(value)) for value in genes[len(single) :]]
+    old_a, old_g = incumbent.AffinityW, incumbent.PenaltyW
+    affinity = _ordered(ordered[:3], (old_a.A3, old_a.A1, old_a.A2))
+    penalty = _ordered(ordered[3:], (old_g.G3, old_g.G2, old_g.G1))
+    return msgspec.structs.replace(
+        incumbent,
+        AffinityW=AffinityTerms(A1=affinity[1], A2=affinity[2], A3=affinity[0]),
+        PenaltyW=PenaltyTerms(G1=penalty[2], G2=penalty[1], G3=penalty[0], G4=old_g.G4),
+        **groups,
+    )
+
+
+def _ordered(increments: list[float], before: tuple[float, float, float]) -> list[float]:
+    """Ascending weights, each at most 1 away from what is in force, at least a hair apart, at most 10."""
+    wished = np.cumsum(increments)
+    near = [min(old + 1.0, max(old - 1.0, float(new))) for old, new in zip(before, wished, strict=True)]
+    smallest = max(0.0, near[0])
+    middle = max(smallest + MIN_GAP, near[1])
+    largest = max(middle + MIN_GAP, near[2])
+    return [
+        round(min(limit, value), 4)
+        for limit, value in zip((9.98, 9.99, 10.0), (smallest, middle, largest), strict=True)
+    ]

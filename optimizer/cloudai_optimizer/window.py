@@ -1,0 +1,117 @@
+"""Recorded history as something to replay: what each task's work really was, and when it came.
+
+The intrinsic work of a task is recovered by inverting equation (1) at the node it really used; the world of the replay
+is the fitted run-time model. So a candidate is judged on what *would* have happened.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from cloudai_optimizer.fit.runtime import RuntimeFit
+from cloudai_optimizer.fit.samples import Samples
+from cloudai_rts import contract, prediction
+from cloudai_rts.arrays import FloatArray
+from cloudai_rts.fleet import CPU, MEMORY, PODS
+from cloudai_rts.history import SUCCEEDED, Record
+from cloudai_rts.nodeclass import class_for
+from cloudai_rts.parameters import Document
+from cloudai_rts.replay.job import Job
+from cloudai_rts.replay.world import World
+from cloudai_rts.task import Task
+from cloudai_rts.tau import TauStore
+from cloudai_rts.traces import FleetNode
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """A node as the optimizer knows it: its shape, its class, and the cores that others use on it."""
+
+    node: FleetNode
+    node_class: str
+    background_cores: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A recorded task: its record and the seconds that it takes on an idle reference machine."""
+
+    record: Record
+    seconds: float
+
+
+def recover(records: Sequence[Record], samples: Samples, found: RuntimeFit) -> list[Work]:
+    """Intrinsic work of each task that succeeded, in order of arrival. `records` are those of `samples`."""
+    factor = np.exp(found.log_node_factor(samples))
+    ordered = sorted(records, key=lambda record: (record.finish, record.pod_uid))
+    works = {
+        record.task_uid: Work(record, record.runtime / float(slow))
+        for record, slow in zip(ordered, factor, strict=True)
+        if record.outcome == SUCCEEDED
+    }
+    return sorted(works.values(), key=lambda work: (work.record.arrival, work.record.task_uid))
+
+
+def split(works: Sequence[Work], windows: int, longest: int) -> list[list[Work]]:
+    """Windows of consecutive tasks, equally long; each keeps its last `longest` tasks."""
+    edges = np.linspace(0, len(works), windows + 1).astype(int)
+    return [list(works[begin:end])[-longest:] for begin, end in pairwise(edges.tolist())]
+
+
+def world_of(machines: Sequence[Machine], document: Document, types: Sequence[str]) -> World:
+    """The fitted model as the truth of a replay."""
+    runtime = document.Runtime
+    v = np.array([runtime.V.get(machine.node.node, 0.0) for machine in machines])
+    own: dict[str, FloatArray] = {}
+    for name in set(types):
+        known = runtime.U.get(name, {})
+        gpu = [class_for(one.node_class, "") for one in machines]
+        u = np.array([known.get(node_class, 0.0) for node_class in gpu])
+        own[name] = np.exp(u + v)
+    return World(
+        [machine.node for machine in machines],
+        own,
+        dict.fromkeys(own, runtime.Kappa),
+        np.array([machine.node.cpu for machine in machines]),
+        np.array([machine.background_cores for machine in machines]),
+        runtime.Mu,
+    )
+
+
+def jobs(works: Sequence[Work], document: Document) -> list[Job]:
+    """The tasks of a window as a policy under this document would see them."""
+    store = TauStore(document.Tau)
+    begin = works[0].record.arrival if works else 0.0
+    return [_job(work, begin, document, store) for work in works]
+
+
+def _job(work: Work, begin: float, document: Document, store: TauStore) -> Job:
+    record = work.record
+    arrival = record.arrival - begin
+    deadline = None if record.deadline is None else record.deadline - begin
+    estimate = prediction.estimate(
+        record.type,
+        store.get(record.type),
+        record.declared,
+        record.user or record.namespace,
+        record.identity,
+        document.Runtime,
+    )
+    known = Task(
+        type=record.type,
+        cpu=record.cpu,
+        memory=record.memory,
+        gpu=record.gpu,
+        gpu_resource=record.gpu_resource,
+        arrival=arrival,
+        reference_runtime=estimate.seconds,
+        log_sd=estimate.log_sd,
+        deadline=deadline,
+    )
+    amounts = {CPU: round(record.cpu * 1000), MEMORY: round(record.memory), PODS: 1}
+    if record.gpu:
+        amounts[record.gpu_resource or contract.DEFAULT_GPU_RESOURCE] = round(record.gpu)
+    used = record.cpu if record.used_cpu is None else record.used_cpu
+    return Job(record.task_uid, known, amounts, work.seconds, used, deadline)
