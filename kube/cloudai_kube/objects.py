@@ -197,6 +197,7 @@ class Node(Record):
 class ConfigMap(Record):
     metadata: Meta
     data: dict[str, str] = {}
+    binaryData: dict[str, str] = {}
 
 
 class Named(Record):

@@ -21,7 +21,7 @@ from cloudai_kube.reflector import Reflector
 from cloudai_kube.serving import HealthServer
 from cloudai_kube.settings import parse_command_line
 from cloudai_kube.transport import Transport
-from cloudai_operator import task_watch
+from cloudai_operator import history, task_watch
 from cloudai_operator.cache import NodeStore, PodStore
 from cloudai_operator.executor import Executor
 from cloudai_operator.metrics import OperatorMetrics
@@ -42,7 +42,11 @@ def main() -> None:
         "cloudai-operator",
         "Turns Tasks into pods and reports what becomes of them.",
         "cloudai-operator --kubeconfig ~/.kube/config --health-port 10362",
-        aliases={"KUBECONFIG": "kubeconfig", "SCHED_SLA_MULTIPLIER": "sla_multiplier"},
+        aliases={
+            "KUBECONFIG": "kubeconfig",
+            "SCHED_SLA_MULTIPLIER": "sla_multiplier",
+            "MONGODB_URI": "mongodb_uri",
+        },
     )
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     try:
@@ -76,6 +80,9 @@ class Process:
             )
             workers = Workers(Executor(transport, recorder, metrics), rules, metrics, count=settings.workers)
             workers.cache.node_gone_seconds = settings.node_gone_seconds
+            if settings.mongodb_uri:
+                database = history.client(settings.mongodb_uri)[history.DATABASE]
+                workers.history = history.HistoryWriter(database, metrics, workers.note_written)
             await self._serve(transport, workers, recorder, metrics)
 
     async def _serve(
@@ -143,6 +150,11 @@ class Process:
                 await _list_until_done(transport, workers)  # what the last leader wrote meanwhile
             metrics.leader.set(1)
             watch.start()
+            if workers.history is not None:
+                others = {"labelSelector": f"{contract.LABEL_BOUND_BY},!{contract.LABEL_TASK}"}
+                bound = Reflector(transport, "/api/v1/pods", Pod, history.PodStore(workers.history), others, silence)
+                group.create_task(bound.run())
+                group.create_task(workers.history.run())
             group.create_task(task_watch.relist_for_ever(transport, workers.cache, self._settings.relist_seconds))
             for uid in workers.cache.owners() - workers.cache.tasks.keys():
                 workers.enqueue(uid)

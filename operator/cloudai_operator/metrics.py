@@ -21,6 +21,10 @@ class OperatorMetrics:
     reconcile_seconds: Histogram = field(init=False)
     queue: Gauge = field(init=False)
     leader: Gauge = field(init=False)
+    history_waiting: Gauge = field(init=False)
+    history_written: Counter = field(init=False)
+    history_errors: Counter = field(init=False)
+    history_dropped: Counter = field(init=False)
 
     def __post_init__(self) -> None:
         prefix = "cloudai_operator_"
@@ -36,3 +40,7 @@ class OperatorMetrics:
         )
         self.queue = Gauge(prefix + "queue_length", "Tasks waiting for a worker", registry=registry)
         self.leader = Gauge(prefix + "leader", "1 while this process leads", registry=registry)
+        self.history_waiting = Gauge(prefix + "history_waiting", "Records not yet in the database", registry=registry)
+        self.history_written = Counter(prefix + "history_written", "Records written", registry=registry)
+        self.history_errors = Counter(prefix + "history_errors", "Failed writes of history", registry=registry)
+        self.history_dropped = Counter(prefix + "history_dropped", "Records given up", registry=registry)

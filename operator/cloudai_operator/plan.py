@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from cloudai_kube.objects import Meta
 from cloudai_kube.task import Json, TaskStatus
+from cloudai_rts.history import Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,7 @@ class Plan:
     notices: list[Notice] = field(default_factory=list)
     observations: list[Observation] = field(default_factory=list)
     ended: list[str] = field(default_factory=list)
+    history: list[Record] = field(default_factory=list)
 
     def wake(self, at: float) -> None:
         """Look again at `at` at the latest."""

@@ -6,9 +6,11 @@ step idempotent because pod names follow from the Task and every end is booked o
 
 import copy
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from typing import Final
 
-from cloudai_kube import duration, timestamp
+from cloudai_kube import duration, records, timestamp
 from cloudai_kube.errors import FormatError
 from cloudai_kube.objects import Pod
 from cloudai_kube.task import Task, TaskStatus
@@ -17,6 +19,9 @@ from cloudai_operator.plan import Plan, PodDeletion
 from cloudai_rts import contract
 from cloudai_rts.parameters import Document
 from cloudai_rts.tau import TauStore
+
+HISTORY_PATIENCE_SECONDS: Final = 3600.0
+"""How long a finished Task is kept beyond its time for a history that cannot be written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +36,16 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Knowledge:
-    """What is known besides the Task: nodes that are gone (and from when on they count as gone), run times."""
+    """What is known besides the Task: nodes that are gone (and from when on they count as gone), run times.
+
+    `recorded` are UIDs of pods that history has, if one is kept at all.
+    """
 
     gone_nodes: Mapping[str, float] = field(default_factory=dict)
     tau: TauStore = field(default_factory=TauStore)
     document: Document = field(default_factory=Document)
+    keeps_history: bool = False
+    recorded: AbstractSet[str] = frozenset()
 
 
 def reconcile(task: Task, pods: Sequence[Pod], knowledge: Knowledge, rules: Rules, now: float) -> Plan:
@@ -45,20 +55,27 @@ def reconcile(task: Task, pods: Sequence[Pod], knowledge: Knowledge, rules: Rule
     plan = Plan(status)
     task = Task(task.metadata, task.spec, status)  # what follows reads what was just decided
     conditions.put_missing(status, task.metadata.generation, now)
+    _advance(plan, task, pods, knowledge, rules, now)
+    _keep_history(plan, task, knowledge, now)
+    return plan
+
+
+def _advance(plan: Plan, task: Task, pods: Sequence[Pod], knowledge: Knowledge, rules: Rules, now: float) -> None:
+    status = plan.status
     if status.finished():
         _after_the_end(plan, task, pods, now)
-        return plan
+        return
     if not status.arrivalTime and not _accept(plan, task, knowledge, rules, now):
-        return plan
+        return
     _heed_changed_deadline(plan, task, pods)
     attempts.record(plan, task, pods, knowledge.gone_nodes, now)
     _wake_for_gone_nodes(plan, pods, knowledge, now)
     _judge_deadline(plan, task, now)
     if _verdict(plan, task, pods, now):
-        return plan
+        return
     if task.spec.suspend:
         _suspend(plan, task, pods, now)
-        return plan
+        return
     _resume(plan, task, now)
     live = _live(pods, status)
     if live is not None:
@@ -66,7 +83,6 @@ def reconcile(task: Task, pods: Sequence[Pod], knowledge: Knowledge, rules: Rule
         _show_progress(plan, task, live, now)
     else:
         _make_next(plan, task, pods, rules, now)
-    return plan
 
 
 def refused(task: Task, reason: str, message: str, rules: Rules, now: float) -> TaskStatus:
@@ -216,6 +232,25 @@ def _fail(plan: Plan, task: Task, pods: Sequence[Pod], reason: str, message: str
 def _after_the_end(plan: Plan, task: Task, pods: Sequence[Pod], now: float) -> None:
     _delete_live(plan, pods)
     _schedule_removal(plan, task, now)
+
+
+def _keep_history(plan: Plan, task: Task, knowledge: Knowledge, now: float) -> None:
+    """Offer what ended and is not recorded, mark what is; a finished Task is not removed before it is recorded."""
+    if not knowledge.keeps_history:
+        return
+    for attempt in plan.status.attempts:
+        if not attempt.outcome or attempt.recorded:
+            continue
+        record = records.of_attempt(task, attempt)
+        if record is None or attempt.podUID in knowledge.recorded:
+            attempt.recorded = True  # nothing to learn from it, or it is safe
+        else:
+            plan.history.append(record)
+    if plan.delete_task and plan.history:
+        patience_ends = timestamp.parse(plan.status.completionTime) + HISTORY_PATIENCE_SECONDS
+        if now < patience_ends:
+            plan.delete_task = False
+            plan.wake(patience_ends)
 
 
 def _schedule_removal(plan: Plan, task: Task, now: float) -> None:

@@ -15,6 +15,7 @@ from cloudai_kube.task import Task
 from cloudai_operator.cache import Cache
 from cloudai_operator.errors import CreationRefusedError
 from cloudai_operator.executor import Executor
+from cloudai_operator.history import HistoryWriter
 from cloudai_operator.metrics import OperatorMetrics
 from cloudai_operator.plan import PodDeletion
 from cloudai_operator.pod import name_of
@@ -40,7 +41,9 @@ class Workers:
     may_act: Callable[[], bool] = lambda: True
     tau: TauStore = field(default_factory=TauStore)
     document: Document = field(default_factory=Document)
+    history: HistoryWriter | None = None
     cache: Cache = field(init=False)
+    _recorded: set[str] = field(default_factory=set)
     _queue: deque[str] = field(default_factory=deque)
     _queued: set[str] = field(default_factory=set)
     _running: set[str] = field(default_factory=set)
@@ -107,7 +110,9 @@ class Workers:
             await self._clean_up(uid)
             return
         now = self.clock()
-        knowledge = Knowledge(self.cache.gone_nodes(), self.tau, self.document)
+        knowledge = Knowledge(
+            self.cache.gone_nodes(), self.tau, self.document, self.history is not None, self._recorded
+        )
         pods = await self._pods_of(task)
         plan = reconcile(task, pods, knowledge, self.rules, now)
         self._set_timer(uid, plan.wake_at, now)
@@ -119,6 +124,10 @@ class Workers:
         if done.task is None:
             self.cache.remove_task(uid)
             return
+        if self.history is not None:
+            for record in plan.history:
+                self.history.offer(uid, record)
+            self._recorded.difference_update(one.podUID for one in done.task.status.attempts if one.recorded)
         if done.pod is not None:
             self.cache.put_created(done.pod)
         if plan.deletions:
@@ -138,6 +147,12 @@ class Workers:
                 if found is not None:
                     pods.append(found)
         return pods
+
+    def note_written(self, uid: str, pod_uid: str) -> None:
+        """History has this pod: its Task is to say so."""
+        if uid in self.cache.tasks:
+            self._recorded.add(pod_uid)
+            self.enqueue(uid)
 
     def _take_patched(self, task: Task) -> None:
         """Know the status that we just wrote, whatever happens to the rest of the plan; our own patch is no news."""

@@ -1,11 +1,12 @@
-"""`cloudai-optimizer`: see and publish the scheduler's parameters."""
+"""`cloudai-optimizer`: learn from what happened, and see or change the scheduler's parameters."""
 
 import argparse
 import asyncio
 import json
+import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,25 @@ import yaml
 from cloudai_kube import connection, timestamp
 from cloudai_kube.errors import ConfigurationError, KubeError
 from cloudai_kube.transport import Transport
-from cloudai_optimizer import config_map, document
+from cloudai_optimizer import config_map, document, fitness, publication, session
+from cloudai_optimizer.config_map import Change
+from cloudai_optimizer.epoch import Rules
 from cloudai_optimizer.errors import InputError, OptimizerError
+from cloudai_optimizer.session import Options
 from cloudai_rts import contract, parameters, traces
 from cloudai_rts.errors import RtsError
 
 _EXAMPLES = """examples:
+  cloudai-optimizer epoch                                            learn, search, guard, publish (the CronJob)
+  cloudai-optimizer epoch --dry-run -o json                          what an epoch would do
   cloudai-optimizer show                                             what is in force
+  cloudai-optimizer diff                                             what the last release changed
   cloudai-optimizer publish --speeds config/reference-speeds.csv     start from known relative speeds
-  cloudai-optimizer publish changes.yaml --dry-run                   check, and show what would be published"""
+  cloudai-optimizer rollback                                         the last good parameters again
+  cloudai-optimizer freeze "incident 42"                             no releases until: freeze --off
+
+exit codes: 0 done (also: nothing to do, and why), 1 the cluster or the guard refused, 2 unusable input"""
+Command = Callable[[Transport, argparse.Namespace], Awaitable[None]]
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -51,20 +62,94 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--kubeconfig", default="", help="kubeconfig file; empty: $KUBECONFIG or in-cluster")
     parser.add_argument("--namespace", default=contract.NAMESPACE, help="namespace of the ConfigMap")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    show = commands.add_parser("show", help="show the parameters in force")
-    show.add_argument("-o", "--output", choices=["text", "json"], default="text")
-    show.set_defaults(run=_show)
-    publish = commands.add_parser("publish", help="publish the parameters in force with some keys replaced")
+
+    def add(name: str, run: Command, text: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=text, description=text)
+        command.set_defaults(run=run)
+        command.add_argument("-o", "--output", choices=["text", "json"], default="text")
+        return command
+
+    epoch = add("epoch", _epoch, "fit, replay, search, guard, publish; says why where it leaves things as they are")
+    _add_learning(epoch)
+    epoch.add_argument("--dry-run", action="store_true", help="decide, print, publish nothing")
+    epoch.add_argument("--share", type=float, default=publication.SHARE, help="of tasks for a canary; 0: none (.2)")
+    fit = add("fit", _fit, "fit the run-time model and show how well it explains what happened; publishes nothing")
+    _add_learning(fit)
+    add("show", _show, "show the parameters in force")
+    add("diff", _diff, "show what the last release changed")
+    publish = add("publish", _publish, "publish the parameters in force with some keys replaced")
     publish.add_argument("file", nargs="?", type=Path, help="YAML or JSON with any keys of the document")
     publish.add_argument("--speeds", type=Path, help="CSV type,gpu_product,factor: relative run times")
     publish.add_argument("--dry-run", action="store_true", help="print the document instead of publishing it")
-    publish.set_defaults(run=_publish)
+    add("rollback", _rollback, "publish the content of the last good document under a new version")
+    freeze = add("freeze", _freeze, "let no epoch publish anything, and say why")
+    freeze.add_argument("reason", nargs="?", default="frozen by hand")
+    freeze.add_argument("--off", action="store_true", help="let epochs publish again")
     return parser
 
 
+def _add_learning(parser: argparse.ArgumentParser) -> None:
+    rules = Rules()
+    parser.add_argument("--min-tasks", type=int, default=rules.min_tasks, help="fewer finished: nothing is done")
+    parser.add_argument("--search-tasks", type=int, default=rules.search_tasks, help="fewer finished: fit only")
+    parser.add_argument("--window-tasks", type=int, default=rules.window_tasks, help="tasks of one replayed window")
+    parser.add_argument("--generations", type=int, default=rules.generations)
+    parser.add_argument("--fitness", choices=[fitness.DEFAULT, fitness.EDD], default=rules.fitness)
+    parser.add_argument("--adaptive-mutation", action="store_true", help="mutate more while nothing gets better")
+    parser.add_argument("--workers", type=int, default=2, help="processes that replay candidates")
+    parser.add_argument("--seed", type=int, default=1, help="of the search; the same seed gives the same document")
+    parser.add_argument("--mongodb-uri", default=os.environ.get("MONGODB_URI", ""), help="history; empty: Task status")
+    parser.add_argument("--hours", type=float, default=24.0, help="how far back history is read")
+
+
 async def _connected(arguments: argparse.Namespace) -> None:
-    async with Transport(connection.load(arguments.kubeconfig), "cloudai-optimizer", 2) as transport:
+    async with Transport(connection.load(arguments.kubeconfig), "cloudai-optimizer", 4) as transport:
         await arguments.run(transport, arguments)
+
+
+def _options(arguments: argparse.Namespace) -> Options:
+    rules = Rules(
+        min_tasks=arguments.min_tasks,
+        search_tasks=arguments.search_tasks,
+        window_tasks=arguments.window_tasks,
+        generations=arguments.generations,
+        fitness=arguments.fitness,
+        adaptive_mutation=arguments.adaptive_mutation,
+    )
+    return Options(
+        namespace=arguments.namespace,
+        rules=rules,
+        workers=arguments.workers,
+        seed=arguments.seed,
+        window_seconds=arguments.hours * 3600.0,
+        mongodb_uri=arguments.mongodb_uri,
+        share=getattr(arguments, "share", 0.0),
+        dry_run=getattr(arguments, "dry_run", True),
+        progress=_generation if sys.stderr.isatty() or arguments.output == "text" else session.silent,
+    )
+
+
+def _generation(number: int, of: int, best: float, mean: float, worst: float) -> None:
+    sys.stderr.write(f"Generation {number}/{of}: Best={best:.4f}, Avg={mean:.4f}, Worst={worst:.4f}\n")
+    sys.stderr.flush()
+
+
+async def _epoch(transport: Transport, arguments: argparse.Namespace) -> None:
+    report = await session.epoch(transport, _options(arguments))
+    if arguments.output == "json":
+        sys.stdout.write(json.dumps(report.as_json()) + "\n")
+    else:
+        sys.stdout.write(report.text() + "\n")
+
+
+async def _fit(transport: Transport, arguments: argparse.Namespace) -> None:
+    outcome = await session.fit(transport, _options(arguments))
+    if arguments.output == "json":
+        sys.stdout.write(json.dumps(outcome.evidence()) + "\n")
+        return
+    sys.stdout.write(f"{outcome.reason}\n")
+    for name, value in outcome.quality.items():
+        sys.stdout.write(f"{name} {value:.3f}\n")
 
 
 async def _show(transport: Transport, arguments: argparse.Namespace) -> None:
@@ -80,6 +165,24 @@ async def _show(transport: Transport, arguments: argparse.Namespace) -> None:
         f"run times known for {len(known.Tau)} types, {learned} speeds of type and node class\n"
         f"lateness weights: {known.Lateness}\n"
     )
+    if known.Canary is not None:
+        sys.stdout.write(f"canary: version {known.Canary.Version} for {known.Canary.Share:.0%} of the tasks\n")
+    if known.Evidence:
+        sys.stdout.write(f"evidence: {json.dumps(known.Evidence)}\n")
+    if published.frozen:
+        sys.stdout.write(f"frozen: {published.frozen}\n")
+
+
+async def _diff(transport: Transport, arguments: argparse.Namespace) -> None:
+    published = await config_map.read(transport, arguments.namespace)
+    before = published.previous or parameters.defaults()
+    found = publication.difference(before, published.document)
+    if arguments.output == "json":
+        sys.stdout.write(json.dumps({key: list(pair) for key, pair in found.items()}) + "\n")
+        return
+    sys.stdout.write(f"version {before.version} -> {published.document.version}: {len(found)} values\n")
+    for key, (old, new) in found.items():
+        sys.stdout.write(f"{key}: {old} -> {new}\n")
 
 
 async def _publish(transport: Transport, arguments: argparse.Namespace) -> None:
@@ -92,8 +195,32 @@ async def _publish(transport: Transport, arguments: argparse.Namespace) -> None:
     if arguments.dry_run:
         sys.stdout.write(text + "\n")
         return
-    await config_map.write(transport, arguments.namespace, text, before)
-    sys.stdout.write(f"published version {json.loads(text)['version']}\n")
+    texts: dict[str, str | None] = {contract.PARAMETERS_KEY: text, contract.CANDIDATE_KEY: None}
+    if before.text:
+        texts[contract.PREVIOUS_KEY] = before.text
+    await config_map.write(transport, arguments.namespace, Change(texts), before)
+    _say(arguments, {"version": json.loads(text)["version"]}, f"published version {json.loads(text)['version']}")
+
+
+async def _rollback(transport: Transport, arguments: argparse.Namespace) -> None:
+    before = await config_map.read(transport, arguments.namespace)
+    change = publication.rollback(before, timestamp.millis(time.time()))
+    await config_map.write(transport, arguments.namespace, change, before)
+    version = publication.version_of(change)
+    _say(arguments, {"version": version}, f"rolled back; version {version}")
+
+
+async def _freeze(transport: Transport, arguments: argparse.Namespace) -> None:
+    before = await config_map.read(transport, arguments.namespace)
+    if not before.text:
+        raise OptimizerError("nothing is published yet, so there is nothing to freeze")
+    reason = "" if arguments.off else arguments.reason
+    await config_map.write(transport, arguments.namespace, Change({}, frozen=reason), before)
+    _say(arguments, {"frozen": reason}, f"frozen: {reason}" if reason else "epochs may publish again")
+
+
+def _say(arguments: argparse.Namespace, found: dict[str, Any], text: str) -> None:
+    sys.stdout.write((json.dumps(found) if arguments.output == "json" else text) + "\n")
 
 
 def _changes(file: Path) -> dict[str, Any]:

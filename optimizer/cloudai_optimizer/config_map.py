@@ -1,10 +1,15 @@
-"""The ConfigMap of the parameters: read, and replaced whole under the resource version that was read."""
+"""The ConfigMap of the parameters: read, and changed as a whole under the resource version that was read.
+
+`ga_output.json` is what is in force; `candidate.json` what a share of the tasks is tried with; `previous.json` the last
+good one. The latter two are compressed. Other keys in the object are not touched.
+"""
 
 from dataclasses import dataclass
+from typing import Any
 
 from cloudai_kube.errors import ConflictError, NotFoundError
 from cloudai_kube.objects import ConfigMap
-from cloudai_kube.transport import Transport
+from cloudai_kube.transport import MERGE_PATCH, Transport
 from cloudai_optimizer.errors import PublishError
 from cloudai_rts import contract, parameters
 from cloudai_rts.errors import ParameterError
@@ -13,40 +18,85 @@ from cloudai_rts.parameters import Document
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What lies in the cluster: the document in force, its text, and the version of the object."""
+    """What lies in the cluster: the documents (None where there is none), the text in force, the object's version.
+
+    `frozen` holds the reason why nothing may be published, empty if it may.
+    """
 
     document: Document
     text: str
     resource_version: str
+    candidate: Document | None = None
+    previous: Document | None = None
+    frozen: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What is to lie there next: texts; None takes a key away, absent keys stay."""
+
+    texts: dict[str, str | None]
+    frozen: str | None = None
 
 
 async def read(transport: Transport, namespace: str) -> Published:
-    """Return what is published; the built-in defaults where nothing (or nothing usable) is."""
-    path = f"/api/v1/namespaces/{namespace}/configmaps/{contract.PARAMETERS_CONFIG_MAP}"
+    """Return what is published; the built-in defaults where nothing is. Raises `PublishError` if it is unusable."""
     try:
-        found = await transport.get(path, ConfigMap)
+        found = await transport.get(_path(namespace, contract.PARAMETERS_CONFIG_MAP), ConfigMap)
     except NotFoundError:
         return Published(parameters.defaults(), "", "")
     text = found.data.get(contract.PARAMETERS_KEY, "")
     try:
-        return Published(parameters.parse(text), text, found.metadata.resourceVersion)
+        document = parameters.parse(text)
     except ParameterError as error:
         raise PublishError(
             f"the published document is refused by every reader: {error}; delete ConfigMap "
             f"{namespace}/{contract.PARAMETERS_CONFIG_MAP} to go back to the built-in defaults, then publish again"
         ) from error
+    return Published(
+        document,
+        text,
+        found.metadata.resourceVersion,
+        _readable(found.binaryData.get(contract.CANDIDATE_KEY)),
+        _readable(found.binaryData.get(contract.PREVIOUS_KEY)),
+        found.metadata.annotations.get(contract.ANNOTATION_FROZEN, ""),
+    )
 
 
-async def write(transport: Transport, namespace: str, text: str, before: Published) -> None:
-    """Replace the document, wholly or not at all. Raises `PublishError` if someone else was faster."""
-    metadata = {"name": contract.PARAMETERS_CONFIG_MAP, "namespace": namespace}
-    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {contract.PARAMETERS_KEY: text}}
-    path = f"/api/v1/namespaces/{namespace}/configmaps"
+async def write(transport: Transport, namespace: str, change: Change, before: Published) -> None:
+    """Change the object, wholly or not at all. Raises `PublishError` if someone else was faster."""
+    metadata: dict[str, Any] = {"name": contract.PARAMETERS_CONFIG_MAP, "namespace": namespace}
+    if change.frozen is not None:
+        metadata["annotations"] = {contract.ANNOTATION_FROZEN: change.frozen or None}
+    body: dict[str, Any] = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}
+    if contract.PARAMETERS_KEY in change.texts:
+        body["data"] = {contract.PARAMETERS_KEY: change.texts[contract.PARAMETERS_KEY]}
+    packed = {
+        key: None if text is None else parameters.pack(text)
+        for key, text in change.texts.items()
+        if key != contract.PARAMETERS_KEY
+    }
+    if packed:
+        body["binaryData"] = packed
     try:
         if before.resource_version:
             metadata["resourceVersion"] = before.resource_version
-            await transport.request("PUT", f"{path}/{contract.PARAMETERS_CONFIG_MAP}", body)
+            path = _path(namespace, contract.PARAMETERS_CONFIG_MAP)
+            await transport.request("PATCH", path, body, content_type=MERGE_PATCH)
         else:
-            await transport.request("POST", path, body)
+            body["binaryData"] = {key: text for key, text in packed.items() if text is not None}
+            await transport.request("POST", _path(namespace), body)
     except ConflictError as error:
         raise PublishError("someone else published meanwhile; nothing was changed, look at it and try again") from error
+
+
+def _readable(packed: str | None) -> Document | None:
+    """A compressed document; None if there is none or nobody can read it."""
+    try:
+        return parameters.unpack(packed) if packed else None
+    except ParameterError:
+        return None
+
+
+def _path(namespace: str, name: str = "") -> str:
+    return f"/api/v1/namespaces/{namespace}/configmaps" + (f"/{name}" if name else "")

@@ -94,6 +94,17 @@ def with_scores(document: Document, learned: Learned) -> Document:
     )
 
 
+def keep_weights(document: Document, weights: Document) -> Document:
+    """What was learned, with the weights of another document."""
+    return msgspec.structs.replace(
+        document,
+        Lateness=weights.Lateness,
+        Risk=weights.Risk,
+        AffinityW=weights.AffinityW,
+        PenaltyW=weights.PenaltyW,
+    )
+
+
 def _regression(records: Sequence[Record], samples: Samples, found: RuntimeFit) -> tuple[FloatArray, FloatArray]:
     """Features and target of EDD 4.3: request over what was available, load at the start; actual / tau - 1."""
     ordered = sorted(records, key=lambda record: (record.finish, record.pod_uid))

@@ -35,6 +35,9 @@ ANNOTATION_DECISION: Final = "cloudai.dev/decision"
 
 PARAMETERS_CONFIG_MAP: Final = "cloudai-parameters"
 PARAMETERS_KEY: Final = "ga_output.json"
+CANDIDATE_KEY: Final = "candidate.json"
+PREVIOUS_KEY: Final = "previous.json"
+ANNOTATION_FROZEN: Final = "cloudai.dev/frozen"
 
 DEFAULT_GPU_RESOURCE: Final = "nvidia.com/gpu"
 LABEL_GPU_PRODUCT: Final = "nvidia.com/gpu.product"

@@ -4,6 +4,7 @@ A pod without a deadline gets a virtual one, so that it never starves behind Tas
 long enough is treated like the others, so that it does not starve either (model.md 3.3).
 """
 
+import hashlib
 import math
 from dataclasses import dataclass
 from typing import Final
@@ -13,6 +14,11 @@ HOPELESS_PATIENCE_SECONDS: Final = 600.0
 
 OrderKey = tuple[int, int, float, float]
 """(-priority, 1 if hopeless, deadline, enqueued): the smallest is served first."""
+
+
+def share_of(uid: str) -> float:
+    """A number in 0..1 that belongs to a task for ever, evenly spread over tasks: who takes part in a canary."""
+    return int.from_bytes(hashlib.sha256(uid.encode(errors="replace")).digest()[:4], "big") / 2**32
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,12 @@ A document is taken whole or not at all. Bounds stand in code, not in the cluste
 ConfigMap can push the scheduler out of them.
 """
 
+import base64
+import gzip
 import hashlib
+import io
 import json
+import zlib
 from collections.abc import Iterable
 from typing import Annotated, Any, Final, NoReturn
 
@@ -207,6 +211,21 @@ def dump(document: Document) -> str:
     raw = {key: value for key, value in msgspec.to_builtins(document).items() if value is not None}
     raw["checksum"] = checksum_of(raw)
     return json.dumps(raw, indent=1, sort_keys=True, ensure_ascii=False)
+
+
+def pack(text: str) -> str:
+    """A document's text as it lies under a key of binaryData: gzip, base64; the same text gives the same bytes."""
+    return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
+
+
+def unpack(packed: str) -> Document:
+    """Read what `pack` wrote. Raises `ParameterError`; never unpacks more than a document may have."""
+    try:
+        with gzip.GzipFile(fileobj=io.BytesIO(base64.b64decode(packed, validate=True))) as stream:
+            text = stream.read(MAX_DOCUMENT_BYTES + 1)
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        raise ParameterError("document", f"is not gzip in base64: {error}") from error
+    return parse(text)
 
 
 def _load(text: bytes | str) -> dict[str, Any]:

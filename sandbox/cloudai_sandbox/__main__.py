@@ -17,7 +17,7 @@ from cloudai_kube import connection
 from cloudai_kube.transport import Transport
 from cloudai_rts import traces
 from cloudai_rts.errors import TraceError
-from cloudai_sandbox import binaries, daemon, fleet, history
+from cloudai_sandbox import binaries, daemon, exporter, fleet, history, services
 from cloudai_sandbox.audit import audit
 from cloudai_sandbox.errors import InputError, SandboxError
 from cloudai_sandbox.kubelet import Kubelets
@@ -86,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_fleet(simulated)
     simulated.add_argument("--kubeconfig", required=True)
     simulated.add_argument("--ready-file", type=Path, required=True)
+    simulated.add_argument("--exporter-port", type=int, default=0)
     return parser
 
 
@@ -95,10 +96,12 @@ def _add_fleet(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fleet", type=Path, metavar="FILE", help="nodes as CSV, instead of --nodes")
     parser.add_argument("--speeds", type=Path, metavar="FILE", help="run-time factors by type and GPU as CSV")
     parser.add_argument("--without", default="", metavar="NAMES", help="do not start these: operator, scheduler")
+    parser.add_argument("--with", dest="services", default="", metavar="NAMES", help="also: prometheus, mongodb")
 
 
 def _options(arguments: argparse.Namespace) -> list[str]:
     options = ["--nodes", str(arguments.nodes), "--gpus", str(arguments.gpus), "--without", arguments.without]
+    options += ["--with", arguments.services]
     for name in ("fleet", "speeds"):
         value = getattr(arguments, name)
         if value is not None:
@@ -108,6 +111,10 @@ def _options(arguments: argparse.Namespace) -> list[str]:
 
 def _sandbox(arguments: argparse.Namespace, folder: Path) -> Sandbox:
     _read_fleet(arguments)  # a bad file is reported before anything is started
+    wanted = tuple(name.strip() for name in arguments.services.split(",") if name.strip())
+    unknown = [name for name in wanted if name not in services.SERVICES]
+    if unknown:
+        raise InputError(f"--with {', '.join(unknown)}: known services are {', '.join(services.SERVICES)}")
     left_out = {f"cloudai-{name.strip()}" for name in arguments.without.split(",") if name.strip()}
     return Sandbox(
         folder,
@@ -116,6 +123,7 @@ def _sandbox(arguments: argparse.Namespace, folder: Path) -> Sandbox:
         nodes=arguments.nodes,
         gpus=arguments.gpus,
         run=tuple(name for name in OURS if name not in left_out),
+        services=wanted,
         say=say,
     )
 
@@ -196,8 +204,11 @@ def _fleet(arguments: argparse.Namespace) -> int:
     async def simulate() -> None:
         async with Transport(connection.load(arguments.kubeconfig), "sandbox-kubelets") as transport:
             await fleet.create(transport, nodes)
+            kubelets = Kubelets(transport, nodes, speeds)
+            if arguments.exporter_port:
+                await exporter.serve(arguments.exporter_port, kubelets.look)
             arguments.ready_file.touch()
-            await Kubelets(transport, nodes, speeds).run()
+            await kubelets.run()
 
     asyncio.run(simulate())
     return 0

@@ -18,6 +18,7 @@ from typing import Final
 
 from cloudai_sandbox.errors import BuildError
 
+_KUBERNETES: Final = "kubernetes"
 KUBERNETES_VERSION: Final = "v1.36.3"
 _MODULES: Final = Path(__file__).parent / "modules"
 _PACKAGES: Final = {
@@ -25,7 +26,12 @@ _PACKAGES: Final = {
     "kube-apiserver": "k8s.io/kubernetes/cmd/kube-apiserver",
     "kubectl": "k8s.io/kubernetes/cmd/kubectl",
     "kube-scheduler": "k8s.io/kubernetes/cmd/kube-scheduler",
+    "prometheus": "github.com/prometheus/prometheus/cmd/prometheus",
+    "ferretdb": ".",
 }
+_MODULE_OF: Final = {"prometheus": "prometheus", "ferretdb": "ferretdb"}
+"""Modules of their own, because their requirements differ from Kubernetes'."""
+_TAGS: Final = {"prometheus": "remove_all_sd"}
 CONTROL_PLANE: Final = ("etcd", "kube-apiserver", "kubectl")
 PEER: Final = "kube-scheduler"
 
@@ -49,25 +55,35 @@ def ensure(names: Sequence[str] = CONTROL_PLANE, say: Callable[[str], None] = la
         if not missing:
             return Binaries(Path(assets))
         say(f"KUBEBUILDER_ASSETS={assets} lacks {', '.join(missing)}: using our own build of all")
-    folder = _cache() / _key()
+    folder = _cache() / _key(_KUBERNETES)
     missing = [name for name in names if not (folder / name).is_file()]
     if missing:
-        _build(missing, folder, say)
+        _build(_KUBERNETES, missing, folder, say)
     return Binaries(folder)
 
 
-def _build(names: Sequence[str], folder: Path, say: Callable[[str], None]) -> None:
+def service(name: str, say: Callable[[str], None] = lambda _text: None) -> str:
+    """Return the path of a service's binary (prometheus, ferretdb), built if it is missing. Raises `BuildError`."""
+    module = _MODULE_OF[name]
+    folder = _cache() / _key(module)
+    if not (folder / name).is_file():
+        _build(module, [name], folder, say)
+    return str(folder / name)
+
+
+def _build(module: str, names: Sequence[str], folder: Path, say: Callable[[str], None]) -> None:
     go = _go(say)
     folder.mkdir(parents=True, exist_ok=True)
     for name in names:
         begun = time.monotonic()
-        say(f"building {name} {'' if name == 'etcd' else KUBERNETES_VERSION} from source (once; minutes when cold) ...")
+        say(f"building {name} from source (once; minutes when cold) ...")
         half_done = folder / f".{name}.{os.getpid()}"
         command = [go, "build", "-mod=readonly", "-trimpath", "-ldflags", _link_flags(), "-o", str(half_done)]
+        command += [f"-tags={_TAGS[name]}"] if name in _TAGS else []
         environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false", "GOTOOLCHAIN": "local"}
         with subprocess.Popen(
             [*command, _PACKAGES[name]],
-            cwd=_MODULES / "kubernetes",
+            cwd=_MODULES / module,
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -124,9 +140,11 @@ def _version(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in digits if part.isdigit())
 
 
-def _key() -> str:
-    content = b"".join(path.read_bytes() for path in sorted((_MODULES / "kubernetes").glob("go.*")))
-    return f"kubernetes-{KUBERNETES_VERSION}-{hashlib.sha256(content).hexdigest()[:12]}"
+def _key(module: str) -> str:
+    files = sorted([*(_MODULES / module).glob("go.*"), *(_MODULES / module).glob("*.go")])
+    content = b"".join(path.read_bytes() for path in files)
+    version = f"-{KUBERNETES_VERSION}" if module == _KUBERNETES else ""
+    return f"{module}{version}-{hashlib.sha256(content).hexdigest()[:12]}"
 
 
 def _cache() -> Path:

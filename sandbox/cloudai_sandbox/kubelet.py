@@ -1,7 +1,8 @@
 """Simulated kubelets: they admit or reject pods as real ones do, run them for their true time, and report.
 
 All kubelets of a fleet share one process and one watch. Faults are asked for on the Node object, as annotation
-`sandbox.cloudai.dev/fault`: `reject` (refuses every pod), `slow=3` (three times as slow), `vanish` (it is gone).
+`sandbox.cloudai.dev/fault`: `reject` (refuses every pod), `slow=3` (three times as slow), `xid=79` (its exporter
+reports a GPU error), `vanish` (it is gone).
 """
 
 import asyncio
@@ -20,6 +21,7 @@ from cloudai_kube.transport import STRATEGIC_PATCH, Transport
 from cloudai_rts import contract
 from cloudai_rts.fleet import CPU, MEMORY, PODS, STORAGE
 from cloudai_rts.traces import FleetNode, Speeds
+from cloudai_sandbox.exporter import Usage
 from cloudai_sandbox.machine import Machine, Work
 from cloudai_scheduler.cluster.demand import Amounts, requests_of
 
@@ -59,6 +61,8 @@ class Kubelets:
     _timers: dict[str, asyncio.TimerHandle] = field(default_factory=dict)
     _rejecting: set[str] = field(default_factory=set)
     _rejected: set[str] = field(default_factory=set)
+    _xid: dict[str, int] = field(default_factory=dict)
+    _begun: float = field(default_factory=time.monotonic)
     _jobs: set[asyncio.Task[None]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -81,6 +85,24 @@ class Kubelets:
             group.create_task(nodes.run())
             group.create_task(pods.run())
 
+    def look(self, name: str) -> tuple[FleetNode, Usage] | None:
+        """What the exporters of a machine see now; None if it is gone."""
+        machine = self._machines.get(name)
+        if machine is None:
+            return None
+        now = time.monotonic()
+        self._finish(name, machine.advance(now))
+        amounts = [seat.amounts for seat in self._seats[name].values() if seat.started]
+        usage = Usage(
+            cores=sum(work.cpu for work in machine.work.values()),
+            memory_bytes=sum(one.get(MEMORY, 0) for one in amounts),
+            gpus=sum(one.get(contract.DEFAULT_GPU_RESOURCE, 0) for one in amounts),
+            cpu_seconds=machine.cpu_seconds,
+            up_seconds=now - self._begun,
+            xid=self._xid.get(name, 0),
+        )
+        return machine.node, usage
+
     def see_node(self, event: str, node: Node) -> None:
         """Take note of faults, and of a machine that is gone."""
         name = node.metadata.name
@@ -98,6 +120,8 @@ class Kubelets:
             except ValueError:
                 _log.warning("node %s: fault %r is not slow=NUMBER", name, fault)
         self._finish(name, machine.advance(time.monotonic()))
+        xid = fault.removeprefix("xid=")
+        self._xid[name] = int(xid) if fault.startswith("xid=") and xid.isdigit() else 0
         machine.fault_factor = factor
         self._rejecting.discard(name)
         if fault == "reject":

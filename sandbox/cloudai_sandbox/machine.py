@@ -38,6 +38,7 @@ class Machine:
     node: FleetNode
     speeds: Speeds
     fault_factor: float = 1.0
+    cpu_seconds: float = 0.0
     work: dict[str, Work] = field(default_factory=dict)
     _at: float = 0.0
 
@@ -52,6 +53,7 @@ class Machine:
         """Let time pass until `now` (seconds, monotonic). Returns the UIDs whose work is done, and forgets them."""
         elapsed = max(0.0, now - self._at)
         self._at = now
+        self.cpu_seconds += elapsed * sum(work.cpu for work in self.work.values())
         for work in self.work.values():
             work.remaining -= elapsed / self.factor(work)
         done = [uid for uid, work in self.work.items() if work.remaining <= 1e-6]

@@ -11,18 +11,22 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from cloudai_rts import contract
+from cloudai_rts import contract, traces
+from cloudai_rts.traces import FleetNode
 from cloudai_sandbox import binaries, history
 from cloudai_sandbox.audit import Report, audit
 from cloudai_sandbox.control_plane import ControlPlane, log_nothing
 from cloudai_sandbox.errors import StartError
+from cloudai_sandbox.fleet import uniform
 from cloudai_sandbox.processes import Child, Children, free_ports
+from cloudai_sandbox.services import MONGODB, PROMETHEUS, start_mongodb, start_prometheus
 
 OURS: Final = (contract.OPERATOR_NAME, contract.SCHEDULER_NAME)
 _MODULES: Final = {contract.OPERATOR_NAME: "cloudai_operator", contract.SCHEDULER_NAME: "cloudai_scheduler"}
 QUICK_LEASE: Final = {"LEASE_DURATION_SECONDS": "4", "LEASE_RENEW_DEADLINE_SECONDS": "3", "LEASE_RETRY_SECONDS": "0.5"}
 """Leases that end soon: a sandbox is there to be broken, and nobody wants to wait 15 s for a successor each time."""
 RESTART_SECONDS: Final = 0.5
+_VARIABLES: Final = {MONGODB: "MONGODB_URI", PROMETHEUS: "PROMETHEUS_URL"}
 
 
 @dataclass(slots=True)
@@ -44,6 +48,8 @@ class Sandbox:
     say: Callable[[str], None] = log_nothing
     kubelets: bool = True
     proxied: bool = False
+    services: tuple[str, ...] = ()
+    urls: dict[str, str] = field(default_factory=dict)
     plane: ControlPlane = field(init=False)
     children: Children = field(init=False)
     ports: dict[str, int] = field(default_factory=dict)
@@ -78,6 +84,13 @@ class Sandbox:
         self.say(f"control plane ready after {time.monotonic() - begun:.1f} s at {self.plane.server}")
         if self.kubelets:
             self._start_fleet()
+        if MONGODB in self.services:
+            _, self.urls[MONGODB] = start_mongodb(self.folder, self.children, self.say)
+        if PROMETHEUS in self.services:
+            exporters = f"127.0.0.1:{self.ports['exporters']}"
+            _, self.urls[PROMETHEUS] = start_prometheus(
+                self.folder, self.children, self.fleet_nodes(), exporters, self.say
+            )
         if self.proxied:
             self._start_proxy()
         for name in self.run:
@@ -97,6 +110,7 @@ class Sandbox:
         values = {**QUICK_LEASE, "HEALTH_PORT": str(self.ports[name]), **self.settings.get(name, {})}
         environ = {prefix + key: value for key, value in values.items()}
         environ["KUBECONFIG"] = str(self._kubeconfigs[name])
+        environ |= {variable: self.urls[service] for service, variable in _VARIABLES.items() if service in self.urls}
         return self.children.start(name, [sys.executable, "-m", _MODULES[name]], environ)
 
     def process(self, name: str) -> Child:
@@ -119,6 +133,12 @@ class Sandbox:
         for child in self.children.running:
             if child.name not in self.run:
                 child.check()
+
+    def fleet_nodes(self) -> list[FleetNode]:
+        """The simulated machines."""
+        if self.fleet is not None:
+            return traces.read_fleet(self.fleet.read_text(encoding="utf-8"))
+        return uniform(self.nodes, self.gpus)
 
     def audit(self) -> Report:
         """Check everything that has happened so far."""
@@ -181,6 +201,8 @@ class Sandbox:
             command += ["--speeds", str(self.speeds)]
         ready = self.folder / "fleet.ready"
         ready.unlink(missing_ok=True)
+        self.ports["exporters"] = self.ports.get("exporters") or free_ports(1)[0]
+        command += ["--exporter-port", str(self.ports["exporters"])]
         child = self.children.start("fleet", [*command, "--ready-file", str(ready)])
         end = time.monotonic() + 60
         while not ready.exists():

@@ -18,11 +18,12 @@ _log = logging.getLogger(__name__)
 class ParameterFeed:
     """Store of the reflector on `cloudai-parameters`. Deleting the ConfigMap brings the built-in defaults back."""
 
-    use: Callable[[Document], None]
+    use: Callable[[Document, Document | None], None]
     recorder: Recorder
     metrics: SchedulerMetrics
     current: Document = field(default_factory=parameters.defaults)
     _text: str | None = None
+    _candidate: str | None = None
 
     def replace(self, objects: list[ConfigMap]) -> None:
         """Take what a list shows."""
@@ -39,10 +40,10 @@ class ParameterFeed:
         if event == "DELETED":
             self._reset()
             return
-        text = item.data.get(contract.PARAMETERS_KEY)
-        if text == self._text and text is not None:
+        text, packed = item.data.get(contract.PARAMETERS_KEY), item.binaryData.get(contract.CANDIDATE_KEY)
+        if text is not None and (text, packed) == (self._text, self._candidate):
             return
-        self._text = text
+        self._text, self._candidate = text, packed
         subject = Subject.of("v1", "ConfigMap", item.metadata)
         try:
             if text is None:
@@ -57,22 +58,41 @@ class ParameterFeed:
             return
         if document != self.current:
             before = self.current.version
-            self._take(document)
+            candidate = self._tried(document, packed, subject)
+            self._take(document, candidate)
             message = f"version {document.version} ({document.model}) replaces version {before}"
             self.recorder.normal(subject, "ParametersLoaded", message)
             _log.info("parameters: %s", message)
 
+    def _tried(self, document: Document, packed: str | None, subject: Subject) -> Document | None:
+        """The document that a share of the tasks is to be tried with; None without a canary."""
+        if document.Canary is None:
+            return None
+        try:
+            candidate = parameters.unpack(packed or "")
+            if candidate.version != document.Canary.Version:
+                raise ParameterError(
+                    "Canary", f"is version {document.Canary.Version}, the candidate {candidate.version}"
+                )
+        except (ParameterError, ValueError, RecursionError) as error:
+            self.metrics.refused.labels("Canary").inc()
+            self.recorder.warning(
+                subject, "CanaryRefused", f"{error}; all tasks are placed by version {document.version}"
+            )
+            return None
+        return candidate
+
     def _reset(self) -> None:
         self._text = None
         if self.current != parameters.defaults():
-            self._take(parameters.defaults())
+            self._take(parameters.defaults(), None)
             _log.info("parameters: the ConfigMap is gone, the built-in defaults are in force")
 
-    def _take(self, document: Document) -> None:
+    def _take(self, document: Document, candidate: Document | None) -> None:
         self.current = document
         self.metrics.reloads.inc()
         self.metrics.version.set(document.version)
-        self.use(document)
+        self.use(document, candidate)
 
 
 def _known_key(error: Exception) -> str:

@@ -11,6 +11,7 @@ from cloudai_kube.events import Recorder, Subject
 from cloudai_kube.transport import pause
 from cloudai_rts.harm import RunningTask
 from cloudai_rts.load_history import SAMPLE_SECONDS, LoadHistory
+from cloudai_rts.ordering import share_of
 from cloudai_rts.parameters import Document
 from cloudai_rts.placement import Deferred, Placed, Policy
 from cloudai_rts.tau import TauStore
@@ -53,6 +54,7 @@ class Scheduler:
     loads: LoadHistory = field(default_factory=LoadHistory)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     policy: Policy = field(init=False)
+    canary: Policy | None = None
     intake: Intake = field(init=False)
     _work: asyncio.Event = field(default_factory=asyncio.Event)
     _binds: set[asyncio.Task[None]] = field(default_factory=set)
@@ -74,9 +76,13 @@ class Scheduler:
             self.sla_multiplier,
         )
 
-    def use(self, document: Document) -> None:
-        """Switch to other parameters: everything that waits is decided again."""
+    def use(self, document: Document, candidate: Document | None = None) -> None:
+        """Switch to other parameters: everything that waits is decided again.
+
+        With a `candidate` the share of the tasks that the document's `Canary` names is placed by it.
+        """
         self.policy.use(document)
+        self.canary = None if candidate is None else Policy(self.state.fleet, candidate, self.policy_mode)
         self.intake.tau = TauStore(document.Tau)  # rebuilt: without a document the built-in values hold again
         self.queue.wake_all(self.clock())
         self._work.set()
@@ -152,20 +158,28 @@ class Scheduler:
         if self.intake.reread(entry):
             self.queue.put_back(entry, now)
             return
-        outcome = decide(Surroundings(self.state, self.rejections, self.loads, self.policy), entry, now)
+        policy = self._policy_for(entry)
+        outcome = decide(Surroundings(self.state, self.rejections, self.loads, policy), entry, now)
         self.metrics.attempt_seconds.observe(time.perf_counter() - begun)
         if isinstance(outcome, Placed):
-            self._place(entry, outcome, now)
+            self._place(entry, outcome, policy.document.version, now)
         elif isinstance(outcome, Deferred):
             self._defer(entry, outcome, now)
         else:
             self._park(entry, outcome, now)
 
-    def _place(self, entry: QueuedPod, placed: Placed, now: float) -> None:
+    def _policy_for(self, entry: QueuedPod) -> Policy:
+        """The candidate for its share of the tasks, all attempts of a task alike; else what is in force."""
+        tried = self.policy.document.Canary
+        if self.canary is None or tried is None:
+            return self.policy
+        return self.canary if share_of(entry.owner or entry.uid) < tried.Share else self.policy
+
+    def _place(self, entry: QueuedPod, placed: Placed, version: int, now: float) -> None:
         self.metrics.attempts.labels("scheduled").inc()
         self.metrics.decisions.labels(placed.policy).inc()
         node = self.state.by_slot[placed.slot]
-        text = decision.annotation(self.state, entry.task, placed, node, self.policy.document.version, now)
+        text = decision.annotation(self.state, entry.task, placed, node, version, now)
         meta = entry.pod.metadata
         self.conditions.drop(meta.uid)
         self.queue.wake_next(entry.pod_class.key, now)

@@ -1,7 +1,8 @@
-"""Playing the demo: start the sandbox, apply the Tasks with kubectl, watch, change the policy, play again, compare."""
+"""Playing the demo: start the sandbox, apply the Tasks with kubectl, watch, learn, play again, compare."""
 
 import asyncio
 import json
+import math
 import subprocess
 import sys
 import tempfile
@@ -18,24 +19,26 @@ from rich.table import Table
 
 from cloudai_kube import connection, timestamp
 from cloudai_kube.transport import Transport
-from cloudai_rts import contract, traces
+from cloudai_rts import contract, parameters, traces
+from cloudai_rts.parameters import Document
 from cloudai_sandbox.control_plane import ROOT
 from cloudai_sandbox.demo import picture, workload
 from cloudai_sandbox.demo.result import Result, decision, evaluate, is_true
 from cloudai_sandbox.kubelet import ANNOTATION_FAULT
 from cloudai_sandbox.sandbox import Sandbox
 
-SPAN_SECONDS: Final = 55.0
+SPAN_SECONDS: Final = 38.0
 LIMIT_SECONDS: Final = 180.0
 BATCH_SECONDS: Final = 1.0
 REJECTING, SLOW = "p100-2", "cpu-s-1"
 FLEET: Final = ROOT / "config" / "reference-fleet.csv"
 SPEEDS: Final = ROOT / "config" / "reference-speeds.csv"
 MIN_RTS_SHARE: Final = 0.9
+COLD, LEARNED, ROUND_ROBIN = "RTS, nothing learned", "RTS, learned", "round-robin"
 
 
 def perform(seed: int, count: int, output: Path) -> int:
-    """Play both phases. 0 only if all that the demo promises has come true."""
+    """Play all phases. 0 only if all that the demo promises has come true."""
     console = Console(log_path=False)
     nodes = [node.node for node in traces.read_fleet(FLEET.read_text(encoding="utf-8"))]
     arrivals = workload.arrivals(seed, count, SPAN_SECONDS)
@@ -45,21 +48,25 @@ def perform(seed: int, count: int, output: Path) -> int:
         with sandbox:
             stage = Stage(sandbox, console, Path(folder))
             stage.set_up()
-            first = stage.phase("RTS", arrivals, reload_at=SPAN_SECONDS / 2)
+            results = [stage.phase(COLD, arrivals)]
+            stage.learn()
+            stage.clear()
+            results.append(stage.phase(LEARNED, arrivals, reload_at=SPAN_SECONDS / 2))
             stage.clear()
             stage.switch_to_round_robin()
-            second = stage.phase("round-robin", arrivals)
+            results.append(stage.phase(ROUND_ROBIN, arrivals))
             report = sandbox.audit()
     file = output / "timeline.png"
-    picture.draw([first, second], nodes, file)
-    console.print(_placements(first, second, nodes))
-    console.print(_deadlines(first, second))
+    picture.draw(results, nodes, file)
+    console.print(_placements(results, nodes))
+    console.print(_speeds(stage.learned))
+    console.print(_deadlines(results))
     console.print(f"timeline by node: {file}")
     console.print(
         f"audit of {report.changes} changes: {report.binds} binds, each pod bound once, no node over-committed: "
         f"{len(report.violations)} violations"
     )
-    problems = _broken_promises(first, second, stage.reload_seconds)
+    problems = _broken_promises(results, stage.reload_seconds)
     problems += [f"at version {found.revision}: {found.message}" for found in report.violations]
     for problem in problems:
         console.print(f"[red]not as promised:[/red] {problem}")
@@ -74,14 +81,24 @@ class Stage:
     console: Console
     folder: Path
     reload_seconds: float | None = None
+    learned: Document = field(default_factory=Document)
     _published: float = field(default=0.0)
 
     def set_up(self) -> None:
-        """Publish the relative speeds and the types' run times; make one node reject and one slow."""
-        self._publish({"model": "lateness", "Tau": workload.tau()}, "--speeds", str(SPEEDS))
+        """Publish the types' run times, but no speeds; make one node reject and one slow."""
+        self._publish({"model": "lateness", "Tau": workload.tau()})
         for node, fault in ((REJECTING, "reject"), (SLOW, "slow=3")):
             self.sandbox.plane.kubectl("annotate", "node", node, f"{ANNOTATION_FAULT}={fault}")
         self.console.log(f"{REJECTING} rejects every pod, {SLOW} is three times as slow; nobody is told")
+
+    def learn(self) -> None:
+        """One epoch of the optimizer, as its CronJob would run it."""
+        self.console.rule("one epoch of the optimizer")
+        kubeconfig = self.sandbox.plane.service_account_kubeconfig(contract.OPTIMIZER_NAME)
+        command = [sys.executable, "-m", "cloudai_optimizer", "--kubeconfig", str(kubeconfig)]
+        subprocess.run([*command, "epoch", "--search-tasks", "100"], check=True)
+        shown = subprocess.run([*command, "show", "-o", "json"], check=True, capture_output=True, text=True)
+        self.learned = parameters.parse(shown.stdout)
 
     def phase(self, policy: str, arrivals: Sequence[workload.Arrival], reload_at: float | None = None) -> Result:
         """Apply the Tasks as they arrive and wait until all have ended."""
@@ -150,17 +167,17 @@ class Stage:
     def _reload(self) -> None:
         self._publish({"Lateness": {"Beta": 1.0}})
         self._published = time.time()
-        self.console.log("version 2 of the parameters is published: Beta 0.5 -> 1.0")
+        self.console.log(f"version {self.learned.version + 1} of the parameters is published: Beta becomes 1.0")
 
     async def _note_reload(self, transport: Transport) -> None:
-        """See when the first pod was placed by version 2."""
+        """See when the first pod was placed by the version published in the middle."""
         if not self._published or self.reload_seconds is not None:
             return
         for pod in await _list(transport, "/api/v1/pods"):
             told = decision(pod)
-            if told.get("parametersVersion") == 2:
+            if told.get("parametersVersion") == self.learned.version + 1:
                 self.reload_seconds = max(0.0, timestamp.parse(told["decidedAt"]) - self._published)
-                self.console.log(f"first pod placed by version 2, {self.reload_seconds:.1f} s after publishing")
+                self.console.log(f"first pod placed by it {self.reload_seconds:.1f} s after publishing")
                 return
 
     def _publish(self, changes: dict[str, Any], *options: str) -> None:
@@ -210,38 +227,70 @@ def _live_table(policy: str, tasks: Sequence[dict[str, Any]], total: int, elapse
     return table
 
 
-def _placements(first: Result, second: Result, nodes: Sequence[str]) -> Table:
+def _placements(results: Sequence[Result], nodes: Sequence[str]) -> Table:
     table = Table(title="Tasks run by node")
-    for name in ("node", first.policy, second.policy):
+    for name in ("node", *(one.policy for one in results)):
         table.add_column(name, justify="left" if name == "node" else "right")
     for node in nodes:
         note = {REJECTING: " (rejects)", SLOW: " (slow)"}.get(node, "")
-        table.add_row(node + note, str(first.nodes.get(node, 0)), str(second.nodes.get(node, 0)))
+        table.add_row(node + note, *(str(one.nodes.get(node, 0)) for one in results))
     return table
 
 
-def _deadlines(first: Result, second: Result) -> Table:
-    table = Table(title="Deadlines met")
-    for name in ("type", first.policy, second.policy):
+def _speeds(learned: Document) -> Table:
+    """Learned run-time factors beside the true ones, each against the mean of its type."""
+    true = traces.read_speeds(SPEEDS.read_text(encoding="utf-8"))
+    products = sorted({product for _, product in true if product})
+    table = Table(title="Run-time factor by type and GPU: learned (true), against the type's mean")
+    for name in ("type", *products):
         table.add_column(name, justify="left" if name == "type" else "right")
     for kind in workload.KINDS:
-        cells = [f"{met} of {count}" for met, count in (one.met_by_type.get(kind, (0, 0)) for one in (first, second))]
-        table.add_row(kind, *cells)
-    table.add_section()
-    table.add_row("all", *(f"{one.met} of {one.tasks} ({one.met / one.tasks:.0%})" for one in (first, second)))
-    table.add_row("pods bound by us", *(f"{one.bound_by_us} of {one.pods}" for one in (first, second)))
-    table.add_row("... by RTS", *(f"{one.by_rts} of {one.pods}" for one in (first, second)))
-    table.add_row("Tasks deferred", *(str(one.deferred) for one in (first, second)))
-    table.add_row("pods refused by kubelets", *(str(one.rejections) for one in (first, second)))
+        row = learned.Runtime.U.get(kind, {})
+        known = [product for product in products if product in row]
+        if not known:
+            continue
+        centre = sum(row[product] for product in known) / len(known)
+        truth = sum(math.log(true.get((kind, product), 1.0)) for product in known) / len(known)
+        table.add_row(
+            kind,
+            *(
+                f"{math.exp(row[product] - centre):.2f} ({true.get((kind, product), 1.0) / math.exp(truth):.2f})"
+                if product in row
+                else "-"
+                for product in products
+            ),
+        )
     return table
 
 
-def _broken_promises(first: Result, second: Result, reload_seconds: float | None) -> list[str]:
-    problems = [f"{one.policy}: {problem}" for one in (first, second) for problem in one.problems]
-    if first.by_rts < MIN_RTS_SHARE * first.pods:
-        problems.append(f"only {first.by_rts} of {first.pods} pods were placed by RTS")
-    if first.met <= second.met:
-        problems.append(f"RTS met {first.met} deadlines, round-robin {second.met}")
+def _deadlines(results: Sequence[Result]) -> Table:
+    table = Table(title="Deadlines met")
+    for name in ("type", *(one.policy for one in results)):
+        table.add_column(name, justify="left" if name == "type" else "right")
+    for kind in workload.KINDS:
+        cells = [f"{met} of {count}" for met, count in (one.met_by_type.get(kind, (0, 0)) for one in results)]
+        table.add_row(kind, *cells)
+    table.add_section()
+    table.add_row("all", *(f"{one.met} of {one.tasks} ({one.met / one.tasks:.0%})" for one in results))
+    table.add_row("pods bound by us", *(f"{one.bound_by_us} of {one.pods}" for one in results))
+    table.add_row("... by RTS", *(f"{one.by_rts} of {one.pods}" for one in results))
+    table.add_row("Tasks deferred", *(str(one.deferred) for one in results))
+    table.add_row("pods refused by kubelets", *(str(one.rejections) for one in results))
+    return table
+
+
+def _broken_promises(results: Sequence[Result], reload_seconds: float | None) -> list[str]:
+    problems = [f"{one.policy}: {problem}" for one in results for problem in one.problems]
+    cold, learned, plain = results
+    problems += [
+        f"{one.policy}: only {one.by_rts} of {one.pods} pods were placed by RTS"
+        for one in (cold, learned)
+        if one.by_rts < MIN_RTS_SHARE * one.pods
+    ]
+    if learned.met <= plain.met:
+        problems.append(f"RTS met {learned.met} deadlines, round-robin {plain.met}")
+    if learned.met < cold.met:
+        problems.append(f"after learning {learned.met} deadlines were met, before {cold.met}")
     if reload_seconds is None or reload_seconds > 5.0:
         problems.append(f"the new parameters were first used after {reload_seconds} s, 5 s are promised")
     return problems

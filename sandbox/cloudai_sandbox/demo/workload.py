@@ -8,7 +8,7 @@ import numpy as np
 from cloudai_rts import contract
 from cloudai_sandbox.kubelet import ANNOTATION_RUNTIME
 
-SCALE: Final = 1.0 / 55.0
+SCALE: Final = 1.0 / 78.0
 SIZE_LOG_SD: Final = 0.35
 BURST_SPEED: Final = 2.0
 CALM_SPEED: Final = 0.67
@@ -86,7 +86,7 @@ def _task(rng: np.random.Generator, name: str, task_type: str) -> dict[str, Any]
         "image": "registry.example/work:1",
         "command": ["work"],
         "resources": {"limits": limits},
-        "sla": {"multiplier": str(rng.choice(["1.5", "2.0"]))},
+        "sla": {"finishWithin": f"{round(float(rng.choice([1.5, 2.0])) * kind.runtime * SCALE * 1000)}ms"},
     }
     if gpus:
         spec["gpus"] = gpus

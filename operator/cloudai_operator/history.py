@@ -1,0 +1,184 @@
+"""History in MongoDB: every finished pod that we bound, once, whenever the database can be reached.
+
+Nothing waits for it: records queue up in memory and are written behind everything else. Records of Tasks are derived
+again from their status after a restart, until the status says that history has them; documents are keyed by pod UID, so
+writing one twice changes nothing.
+"""
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+from pymongo import AsyncMongoClient
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import BulkWriteError, PyMongoError
+
+from cloudai_kube import records
+from cloudai_kube.objects import Pod
+from cloudai_operator.metrics import OperatorMetrics
+from cloudai_rts.history import Record
+
+DATABASE: Final = "cloudai"
+HISTORY, ASSIGNMENTS, TASKS, RESULTS = "TASK_HISTORY", "ASSIGNMENTS", "TASKS", "RESULTS"
+BATCH: Final = 200
+WAITING_MOST: Final = 50_000
+FIRST_PAUSE_SECONDS: Final = 1.0
+LONGEST_PAUSE_SECONDS: Final = 30.0
+SELECTION_MILLISECONDS: Final = 2_000
+OPERATION_MILLISECONDS: Final = 5_000
+_DUPLICATE_KEY: Final = 11000
+_FINISHED: Final = frozenset({"Succeeded", "Failed"})
+_log = logging.getLogger(__name__)
+
+
+def client(uri: str) -> AsyncMongoClient[dict[str, Any]]:
+    """A client that gives up soon: the driver's own patience of 30 s would outlast a Lease."""
+    return AsyncMongoClient(
+        uri,
+        appname="cloudai-operator",
+        serverSelectionTimeoutMS=SELECTION_MILLISECONDS,
+        connectTimeoutMS=SELECTION_MILLISECONDS,
+        timeoutMS=OPERATION_MILLISECONDS,
+        maxPoolSize=4,
+    )
+
+
+@dataclass(slots=True)
+class HistoryWriter:
+    """Writes records behind everything else. `written` is called with the owner of each record that history has."""
+
+    database: AsyncDatabase[dict[str, Any]]
+    metrics: OperatorMetrics
+    written: Callable[[str, str], None] = lambda _owner, _pod: None
+    _waiting: OrderedDict[str, tuple[str, Record]] = field(default_factory=OrderedDict)
+    _wake: asyncio.Event = field(default_factory=asyncio.Event)
+    _indexed: bool = False
+
+    def offer(self, owner: str, record: Record) -> None:
+        """Queue a record; `owner` is the UID of its Task, empty for others' pods. The oldest give way if too many."""
+        self._waiting.setdefault(record.pod_uid, (owner, record))
+        if len(self._waiting) > WAITING_MOST:
+            self._waiting.popitem(last=False)
+            self.metrics.history_dropped.inc()
+        self.metrics.history_waiting.set(len(self._waiting))
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Write for ever; a database that is away, slow or half-open only delays."""
+        pause = FIRST_PAUSE_SECONDS
+        while True:
+            if not self._waiting:
+                self._wake.clear()
+                await self._wake.wait()
+            batch = list(self._waiting.values())[:BATCH]
+            try:
+                await self._write([record for _, record in batch])
+            except PyMongoError as error:
+                self.metrics.history_errors.inc()
+                _log.info("history: %s; %d records wait, again in %.0f s", error, len(self._waiting), pause)
+                await asyncio.sleep(pause)
+                pause = min(LONGEST_PAUSE_SECONDS, pause * 2)
+                continue
+            pause = FIRST_PAUSE_SECONDS
+            for owner, record in batch:
+                self._waiting.pop(record.pod_uid, None)
+                self.written(owner, record.pod_uid)
+            self.metrics.history_written.inc(len(batch))
+            self.metrics.history_waiting.set(len(self._waiting))
+
+    async def _write(self, batch: Sequence[Record]) -> None:
+        if not self._indexed:
+            await self.database[HISTORY].create_index([("finish", 1)])
+            self._indexed = True
+        await self._insert(HISTORY, [document(record) for record in batch])
+        await self._insert(ASSIGNMENTS, [_assignment(record) for record in batch])
+        for record in batch:
+            await self.database[TASKS].update_one({"_id": record.task_uid}, {"$set": _task(record)}, upsert=True)
+            await self.database[RESULTS].update_one({"_id": record.task_uid}, {"$set": _result(record)}, upsert=True)
+
+    async def _insert(self, collection: str, documents: Sequence[dict[str, Any]]) -> None:
+        try:
+            await self.database[collection].insert_many(documents, ordered=False)
+        except BulkWriteError as error:
+            if any(problem.get("code") != _DUPLICATE_KEY for problem in error.details.get("writeErrors", [])):
+                raise
+
+
+@dataclass(slots=True)
+class PodStore:
+    """Store of the reflector on pods that we bound and that are no Task's."""
+
+    writer: HistoryWriter
+
+    def replace(self, objects: list[Pod]) -> None:
+        """Take a list."""
+        for pod in objects:
+            self.apply("ADDED", pod)
+
+    def apply(self, event: str, item: Pod) -> None:
+        """Take an event; also a deletion shows the pod's last state."""
+        del event
+        if item.status.phase in _FINISHED:
+            record = records.of_pod(item)
+            if record is not None:
+                self.writer.offer("", record)
+
+
+def document(record: Record) -> dict[str, Any]:
+    """A record as TASK_HISTORY holds it."""
+    raw: dict[str, Any] = msgspec.to_builtins(record)
+    succeeded = None if record.violated is None else not record.violated
+    return {
+        "_id": record.pod_uid,
+        **raw,
+        "runtime_s": record.runtime,
+        "sla_success": succeeded,
+        "stored": _date(record),
+    }
+
+
+def _date(record: Record) -> datetime:
+    return datetime.fromtimestamp(record.finish, UTC)
+
+
+def _assignment(record: Record) -> dict[str, Any]:
+    return {
+        "_id": record.pod_uid,
+        "task": record.task_uid,
+        "node": record.node,
+        "policy": record.policy,
+        "load": record.load,
+        "predicted_runtime_s": record.predicted,
+        "parameters_version": record.parameters_version,
+        "start": record.start,
+    }
+
+
+def _task(record: Record) -> dict[str, Any]:
+    return {
+        "namespace": record.namespace,
+        "name": record.name,
+        "type": record.type,
+        "arrival": record.arrival,
+        "deadline": record.deadline,
+        "tau": record.reference_runtime,
+        "cpu": record.cpu,
+        "memory": record.memory,
+        "gpu": record.gpu,
+    }
+
+
+def _result(record: Record) -> dict[str, Any]:
+    return {
+        "outcome": record.outcome,
+        "pod": record.pod_uid,
+        "node": record.node,
+        "runtime_s": record.runtime,
+        "finish": record.finish,
+        "sla_success": None if record.violated is None else not record.violated,
+    }

@@ -1,0 +1,161 @@
+"""From an epoch's outcome, or a person's wish, to what the ConfigMap holds next. Pure: documents in, texts out.
+
+Tuned weights go to a share of the tasks first (the canary), whose control are the others in the same period. Every
+change has a new version, a rollback too.
+"""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from cloudai_optimizer.config_map import Change, Published
+from cloudai_optimizer.errors import PublishError
+from cloudai_rts import contract, parameters
+from cloudai_rts.history import Record
+from cloudai_rts.parameters import CanaryShare, Document
+
+SHARE: Final = 0.2
+MIN_DEADLINES: Final = 100
+LONGEST_SECONDS: Final = 86_400.0
+_Z90: Final = 1.2816
+RUNNING, PROMOTED, ROLLED_BACK = "running", "promoted", "rolled back"
+
+
+@dataclass(frozen=True, slots=True)
+class CanaryVerdict:
+    """How a canary does against its control: shares of missed deadlines, and what follows."""
+
+    result: str
+    canary_tasks: int
+    canary_late: float
+    control_tasks: int
+    control_late: float
+
+    def text(self) -> str:
+        """For people."""
+        return (
+            f"{self.result}: {100 * self.canary_late:.1f} % of {self.canary_tasks} deadlines missed under the "
+            f"candidate, {100 * self.control_late:.1f} % of {self.control_tasks} under its control"
+        )
+
+
+def release(
+    before: Published,
+    document: Document,
+    weights_from: Document | None,
+    created_at: str,
+    share: float,
+    evidence: dict[str, Any],
+) -> Change:
+    """Publish a document. Where `weights_from` is given (tuned weights) they go to a canary first, if `share` > 0.
+
+    `document` holds what was fitted; its weights are those in force.
+    """
+    version = before.document.version + 1
+    if weights_from is None or share <= 0:
+        chosen = document if weights_from is None else weights_from
+        text = dumped(chosen, version, created_at, None, evidence)
+        return Change(
+            {contract.PARAMETERS_KEY: text, contract.PREVIOUS_KEY: before.text or None, contract.CANDIDATE_KEY: None}
+        )
+    canary = CanaryShare(version + 1, created_at, share)
+    return Change(
+        {
+            contract.PARAMETERS_KEY: dumped(document, version, created_at, canary, evidence),
+            contract.CANDIDATE_KEY: dumped(weights_from, version + 1, created_at, None, evidence),
+            contract.PREVIOUS_KEY: before.text or None,
+        }
+    )
+
+
+def judge_canary(
+    active: Document, records: Sequence[Record], since: float, now: float, min_deadlines: int = MIN_DEADLINES
+) -> CanaryVerdict:
+    """Compare tasks placed by candidate and control since the canary began (two proportions, one-sided 90 %)."""
+    canary = active.Canary
+    if canary is None:
+        raise PublishError("no canary runs")
+    groups: dict[bool, list[bool]] = {True: [], False: []}
+    for record in records:
+        late = record.violated
+        if late is None or record.start < since or record.parameters_version not in {canary.Version, active.version}:
+            continue
+        groups[record.parameters_version == canary.Version].append(late)
+    tried, control = groups[True], groups[False]
+    p, q = _share(tried), _share(control)
+    result = RUNNING
+    if len(tried) >= min_deadlines or now - since > LONGEST_SECONDS:
+        pooled = _share([*tried, *control])
+        error = math.sqrt(max(pooled * (1 - pooled), 1e-9) * (1 / max(1, len(tried)) + 1 / max(1, len(control))))
+        worse = not tried or not control or p - q > _Z90 * error
+        result = ROLLED_BACK if worse else PROMOTED
+    return CanaryVerdict(result, len(tried), p, len(control), q)
+
+
+def end_canary(before: Published, verdict: CanaryVerdict, created_at: str) -> Change:
+    """Promote the candidate, or go on with its control. Raises `PublishError` if there is no candidate."""
+    version = max(before.document.version, before.document.Canary.Version if before.document.Canary else 0) + 1
+    evidence = {**before.document.Evidence, "Canary": verdict.text()}
+    keeps = before.document
+    if verdict.result == PROMOTED:
+        if before.candidate is None:
+            raise PublishError("the candidate cannot be read; roll back with: cloudai-optimizer rollback")
+        keeps = before.candidate
+    text = dumped(keeps, version, created_at, None, evidence)
+    return Change({contract.PARAMETERS_KEY: text, contract.CANDIDATE_KEY: None, contract.PREVIOUS_KEY: before.text})
+
+
+def rollback(before: Published, created_at: str) -> Change:
+    """The last good document again, under a new version. Raises `PublishError` if there is none."""
+    if before.previous is None:
+        raise PublishError("there is no previous document; delete the ConfigMap to go back to the built-in defaults")
+    version = max(before.document.version, before.document.Canary.Version if before.document.Canary else 0) + 1
+    evidence = {"Reason": f"rolled back to the content of version {before.previous.version}"}
+    text = dumped(before.previous, version, created_at, None, evidence)
+    return Change({contract.PARAMETERS_KEY: text, contract.CANDIDATE_KEY: None, contract.PREVIOUS_KEY: None})
+
+
+def dumped(
+    document: Document, version: int, created_at: str, canary: CanaryShare | None, evidence: dict[str, Any]
+) -> str:
+    """Text of a document under a version; checked as every reader will check it. Raises `ParameterError`."""
+    whole = msgspec.structs.replace(
+        document, schemaVersion=1, version=version, createdAt=created_at, Canary=canary, Evidence=evidence or {}
+    )
+    text = parameters.dump(whole)
+    parameters.parse(text)
+    return text
+
+
+def version_of(change: Change) -> int:
+    """Version that a change puts in force."""
+    return int(json.loads(change.texts[contract.PARAMETERS_KEY] or "{}")["version"])
+
+
+def difference(one: Document, other: Document) -> dict[str, tuple[Any, Any]]:
+    """Keys (dotted) whose values differ, with both values."""
+    left, right = _flat(msgspec.to_builtins(one)), _flat(msgspec.to_builtins(other))
+    keys = sorted({*left, *right})
+    ignored = ("checksum", "createdAt", "version", "Evidence", "Window", "Canary")
+    return {
+        key: (left.get(key), right.get(key))
+        for key in keys
+        if left.get(key) != right.get(key) and not key.startswith(ignored)
+    }
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:  # noqa: ANN401  JSON
+    if not isinstance(value, dict):
+        return {prefix: value}
+    found: dict[str, Any] = {}
+    for key, part in value.items():
+        found |= _flat(part, f"{prefix}.{key}" if prefix else key)
+    return found
+
+
+def _share(late: Sequence[bool]) -> float:
+    return sum(late) / len(late) if late else 0.0

@@ -1,0 +1,177 @@
+"""An epoch against a cluster: read, decide, publish, tell. The deciding is done by `epoch` and `publication`."""
+
+import logging
+import multiprocessing
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+import numpy as np
+
+from cloudai_kube import timestamp
+from cloudai_kube.errors import FormatError
+from cloudai_kube.transport import Transport
+from cloudai_optimizer import cluster, config_map, learn, publication, store
+from cloudai_optimizer import epoch as algorithm
+from cloudai_optimizer.config_map import Change, Published
+from cloudai_optimizer.epoch import TUNED, Outcome, Rules
+from cloudai_optimizer.genetic import Generation
+from cloudai_optimizer.publication import RUNNING, CanaryVerdict
+from cloudai_rts.history import Record
+
+_log = logging.getLogger(__name__)
+Progress = Callable[[int, int, float, float, float], None]
+FROZEN: Final = "frozen"
+
+
+def silent(_number: int, _of: int, _best: float, _mean: float, _worst: float) -> None:
+    """No progress."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What an epoch is run with. `window_seconds` is how far back history counts."""
+
+    namespace: str
+    rules: Rules = field(default_factory=Rules)
+    workers: int = 2
+    seed: int = 1
+    window_seconds: float = 86_400.0
+    share: float = publication.SHARE
+    mongodb_uri: str = ""
+    dry_run: bool = False
+    progress: Progress = silent
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What an epoch did."""
+
+    result: str
+    reason: str
+    version: int
+    published: bool
+    seconds: float
+    outcome: Outcome | None = None
+    canary: CanaryVerdict | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """For machines."""
+        found: dict[str, Any] = {
+            "result": self.result,
+            "reason": self.reason,
+            "version": self.version,
+            "published": self.published,
+            "seconds": round(self.seconds, 3),
+        }
+        if self.outcome is not None:
+            found["evidence"] = self.outcome.evidence()
+            found["dropped"] = self.outcome.dropped
+        if self.canary is not None:
+            found["canary"] = self.canary.text()
+        return found
+
+    def text(self) -> str:
+        """For people."""
+        verb = "published as" if self.published else "in force stays"
+        return f"{self.result}: {self.reason} ({verb} version {self.version}, {self.seconds:.1f} s)"
+
+
+async def epoch(transport: Transport, options: Options) -> Report:
+    """One epoch. Raises `PublishError` if someone else published meanwhile, `KubeError` if the cluster is away."""
+    begun = time.monotonic()
+    now = time.time()
+    before = await config_map.read(transport, options.namespace)
+    if before.frozen:
+        return Report(FROZEN, before.frozen, before.document.version, False, time.monotonic() - begun)
+    records = await _history(transport, options, now)
+    if before.document.Canary is not None:
+        verdict = publication.judge_canary(before.document, records, _since(before), now)
+        if verdict.result != RUNNING:
+            change = publication.end_canary(before, verdict, timestamp.millis(now))
+            return await _publish(transport, options, before, change, verdict.result, verdict.text(), begun, verdict)
+    outcome = await _decide(transport, options, before, records, now)
+    if outcome.document is None:
+        return Report(outcome.result, outcome.reason, before.document.version, False, time.monotonic() - begun, outcome)
+    change = _change(before, outcome, options, timestamp.millis(now))
+    return await _publish(transport, options, before, change, outcome.result, outcome.reason, begun, None, outcome)
+
+
+async def fit(transport: Transport, options: Options) -> Outcome:
+    """Fit only, publish nothing."""
+    now = time.time()
+    before = await config_map.read(transport, options.namespace)
+    records = await _history(transport, options, now)
+    machines = await cluster.machines(transport)
+    rules = replace(options.rules, search_tasks=len(records) + 1)
+    with ThreadPoolExecutor(1) as executor:
+        rng = np.random.default_rng(options.seed)
+        return algorithm.run(records, machines, before.document, rules, rng, executor, now)
+
+
+async def _decide(
+    transport: Transport, options: Options, before: Published, records: list[Record], now: float
+) -> Outcome:
+    machines = await cluster.machines(transport)
+    if options.mongodb_uri:
+        store.write_workers(store.connect(options.mongodb_uri), machines, {}, now)
+    rng = np.random.default_rng(options.seed)
+    of = options.rules.generations
+
+    def progress(generation: Generation) -> None:
+        options.progress(generation.number, of, generation.best, generation.mean, generation.worst)
+
+    context = multiprocessing.get_context("forkserver")
+    with ProcessPoolExecutor(options.workers, mp_context=context) as executor:
+        return algorithm.run(records, machines, before.document, options.rules, rng, executor, now, progress=progress)
+
+
+def _change(before: Published, outcome: Outcome, options: Options, created_at: str) -> Change:
+    if outcome.document is None:
+        raise RuntimeError("nothing was decided")
+    tuned = outcome.result == TUNED
+    fitted = learn.keep_weights(outcome.document, before.document) if tuned else outcome.document
+    return publication.release(
+        before, fitted, outcome.document if tuned else None, created_at, options.share, outcome.evidence()
+    )
+
+
+async def _publish(
+    transport: Transport,
+    options: Options,
+    before: Published,
+    change: Change,
+    result: str,
+    reason: str,
+    begun: float,
+    canary: CanaryVerdict | None,
+    outcome: Outcome | None = None,
+) -> Report:
+    version = before.document.version
+    if not options.dry_run:
+        await config_map.write(transport, options.namespace, change, before)
+        version = publication.version_of(change)
+    return Report(result, reason, version, not options.dry_run, time.monotonic() - begun, outcome, canary)
+
+
+async def _history(transport: Transport, options: Options, now: float) -> list[Record]:
+    """From the database if there is one, else from the status of the Tasks that still exist."""
+    since = now - options.window_seconds
+    if not options.mongodb_uri:
+        return [record for record in await cluster.finished(transport) if record.finish >= since]
+    database = store.connect(options.mongodb_uri)
+    records, unreadable = store.read(database, since)
+    if unreadable:
+        _log.warning("%d documents of %s cannot be read and are left out", unreadable, store.HISTORY)
+    store.prune(database, now)
+    return records
+
+
+def _since(before: Published) -> float:
+    canary = before.document.Canary
+    try:
+        return timestamp.parse(canary.Since) if canary is not None else 0.0
+    except FormatError:
+        return 0.0

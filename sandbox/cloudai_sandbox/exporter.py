@@ -1,0 +1,85 @@
+"""Simulated node-exporter and dcgm-exporter: what they would say about machines that run what ours run.
+
+`GET /node/NAME` and `GET /dcgm/NAME`, in Prometheus' text format, under the names that node-exporter and dcgm-exporter
+4.8 use.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from aiohttp import web
+
+from cloudai_rts.traces import FleetNode
+
+GPU_MEMORY_MIB: Final = 16_384
+IDLE_WATTS: Final = 40.0
+BUSY_WATTS: Final = 260.0
+BASE_MEMORY_SHARE: Final = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What runs on a machine now: cores, bytes, busy GPUs; CPU seconds since its start; its last XID error."""
+
+    cores: float
+    memory_bytes: float
+    gpus: float
+    cpu_seconds: float
+    up_seconds: float
+    xid: int = 0
+
+
+def node_text(node: FleetNode, usage: Usage) -> str:
+    """What node-exporter would say."""
+    idle = max(0.0, node.cpu * usage.up_seconds - usage.cpu_seconds)
+    available = max(0.0, node.memory_bytes * (1.0 - BASE_MEMORY_SHARE) - usage.memory_bytes)
+    return (
+        "# TYPE node_cpu_seconds_total counter\n"
+        f'node_cpu_seconds_total{{cpu="0",mode="idle"}} {idle:.3f}\n'
+        f'node_cpu_seconds_total{{cpu="0",mode="user"}} {usage.cpu_seconds:.3f}\n'
+        "# TYPE node_memory_MemTotal_bytes gauge\n"
+        f"node_memory_MemTotal_bytes {node.memory_bytes}\n"
+        "# TYPE node_memory_MemAvailable_bytes gauge\n"
+        f"node_memory_MemAvailable_bytes {available:.0f}\n"
+    )
+
+
+def dcgm_text(node: FleetNode, usage: Usage) -> str:
+    """What dcgm-exporter would say: the first GPUs are the busy ones."""
+    lines = []
+    for gpu in range(node.gpu):
+        busy = min(1.0, max(0.0, usage.gpus - gpu))
+        labels = (
+            f'gpu="{gpu}",UUID="GPU-{node.node}-{gpu}",device="nvidia{gpu}",modelName="{node.gpu_product}",'
+            f'Hostname="{node.node}"'
+        )
+        watts = IDLE_WATTS + busy * (BUSY_WATTS - IDLE_WATTS)
+        used = busy * 0.8 * GPU_MEMORY_MIB
+        for name, value in (
+            ("DCGM_FI_DEV_GPU_UTIL", f"{100 * busy:.0f}"),
+            ("DCGM_FI_DEV_FB_USED", f"{used:.0f}"),
+            ("DCGM_FI_DEV_FB_FREE", f"{GPU_MEMORY_MIB - used:.0f}"),
+            ("DCGM_FI_DEV_POWER_USAGE", f"{watts:.1f}"),
+            ("DCGM_FI_DEV_XID_ERRORS", f"{usage.xid}"),
+        ):
+            lines.append(f"{name}{{{labels}}} {value}")
+    return "\n".join(sorted(lines)) + "\n"
+
+
+async def serve(port: int, look: Callable[[str], tuple[FleetNode, Usage] | None]) -> web.AppRunner:
+    """Serve both exporters of all machines on the loopback; a machine that is gone does not answer."""
+
+    async def answer(request: web.Request) -> web.Response:
+        found = look(request.match_info["name"])
+        if found is None:
+            raise web.HTTPServiceUnavailable
+        write = node_text if request.match_info["kind"] == "node" else dcgm_text
+        return web.Response(text=write(*found), content_type="text/plain")
+
+    app = web.Application()
+    app.router.add_get("/{kind:node|dcgm}/{name}", answer)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    return runner

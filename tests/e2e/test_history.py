@@ -1,0 +1,97 @@
+"""History in a database with MongoDB's protocol: everything arrives once, whatever happens to the database."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+from tests.e2e.conftest import Cluster
+
+from cloudai_sandbox.sandbox import Sandbox
+from cloudai_sandbox.services import MONGODB, start_mongodb
+
+OPERATOR = "cloudai-operator"
+
+
+@pytest.fixture(scope="module")
+def remembering(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    """A sandbox with a database."""
+    settings = {OPERATOR: {"RETRY_FIRST_SECONDS": "0.5"}}
+    folder = tmp_path_factory.mktemp("remembering")
+    with Sandbox(folder, nodes=4, settings=settings, services=(MONGODB,)) as running:
+        yield running
+        assert running.audit().violations == []
+
+
+@pytest.fixture
+def cluster(remembering: Sandbox) -> Cluster:
+    """The sandbox of this module."""
+    return Cluster(remembering)
+
+
+def documents(cluster: Cluster, prefix: str) -> list[dict[str, Any]]:
+    """What history holds of these Tasks or pods."""
+    uri = os.environ.get("MONGODB_URI") or cluster.sandbox.urls[MONGODB]
+    with MongoClient[dict[str, Any]](uri, timeoutMS=3000) as client:
+        found = client["cloudai"]["TASK_HISTORY"].find({"name": {"$regex": f"^{prefix}-"}})
+        return list(found)
+
+
+def names(prefix: str, count: int) -> list[str]:
+    """Names of Tasks."""
+    return [f"{prefix}-{number}" for number in range(count)]
+
+
+def run(cluster: Cluster, prefix: str, count: int) -> None:
+    """Tasks from apply to Complete; they take a second."""
+    runtime = {"sandbox.cloudai.dev/runtime-seconds": "1.2"}
+    cluster.apply(*(cluster.task(name, runtime, sla={"finishWithin": "1h"}) for name in names(prefix, count)))
+    cluster.complete(*names(prefix, count))
+
+
+def test_what_is_remembered_of_a_run(cluster: Cluster) -> None:
+    """Tasks' pods and others', with the regressors of the decision, marked in the Task's status."""
+    cluster.apply(cluster.pod("plain-0", {"sandbox.cloudai.dev/runtime-seconds": "1.2"}))
+    run(cluster, "seen", 5)
+    cluster.wait(lambda: len(documents(cluster, "seen")) == 5)
+    cluster.wait(lambda: len(documents(cluster, "plain")) == 1)
+    one = documents(cluster, "seen")[0]
+    assert (one["outcome"], one["sla_success"], one["policy"]) == ("Succeeded", True, "rts")
+    assert (one["cpu"], one["memory"], one["node_class"]) == (1.0, float(1 << 30), "32c-256g")
+    assert one["available"]["cpu"] > 0
+    assert 0 < one["runtime_s"] <= 5
+    cluster.wait(lambda: all(cluster.status(name)["attempts"][0].get("recorded") for name in names("seen", 5)))
+
+
+def test_a_database_that_is_away(cluster: Cluster) -> None:
+    """Killed: Tasks run as ever; the operator is killed too; in the end every record is there, none twice."""
+    child = cluster.sandbox.process(MONGODB)
+    port = int(cluster.sandbox.urls[MONGODB].rstrip("/").rpartition(":")[2])
+    child.kill()
+    cluster.sandbox.children.running.remove(child)
+    run(cluster, "away", 12)
+    os.kill(cluster.sandbox.process(OPERATOR).process.pid, signal.SIGKILL)
+    time.sleep(0.3)
+    cluster.wait(cluster.sandbox.revive, 5)
+    cluster.apply(cluster.task("away-ttl", ttlSecondsAfterFinished=0, sla={"finishWithin": "1h"}, command=["x"]))
+    start_mongodb(cluster.sandbox.folder, cluster.sandbox.children, lambda _text: None, port)
+    cluster.wait(lambda: len(documents(cluster, "away")) >= 12, 60)
+    time.sleep(2)
+    found = [one["_id"] for one in documents(cluster, "away") if one["name"] != "away-ttl"]
+    assert len(found) == len(set(found)) == 12
+
+
+def test_a_database_that_hangs(cluster: Cluster) -> None:
+    """Half-open: nobody waits for it, and afterwards everything is there."""
+    process = cluster.sandbox.process(MONGODB).process
+    os.kill(process.pid, signal.SIGSTOP)
+    try:
+        begun = time.monotonic()
+        run(cluster, "hung", 8)
+        assert time.monotonic() - begun < 30
+    finally:
+        os.kill(process.pid, signal.SIGCONT)
+    cluster.wait(lambda: len(documents(cluster, "hung")) == 8, 60)
