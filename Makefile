@@ -22,8 +22,8 @@ $(READY): requirements/dev.txt requirements/go.txt pyproject.toml
 
 setup: $(READY) ## install the Python packages
 
-binaries: setup ## build etcd, kube-apiserver and kubectl once (minutes when cold), or use KUBEBUILDER_ASSETS
-	@$(BIN)/cloudai-sandbox path >/dev/null
+binaries: setup ## build etcd, kube-apiserver, Prometheus and so on once (minutes when cold), or use KUBEBUILDER_ASSETS
+	@$(BIN)/cloudai-sandbox path --with prometheus,mongodb >/dev/null
 
 demo: binaries ## 120 Tasks on the 17-node reference cluster: RTS against round-robin (about 3 minutes)
 	@$(BIN)/cloudai-sandbox demo

@@ -182,7 +182,13 @@ class NodeSpec(Record):
     taints: list[Taint] = []
 
 
+class NodeAddress(Record):
+    type: str = ""
+    address: str = ""
+
+
 class NodeStatus(Record):
+    addresses: list[NodeAddress] = []
     allocatable: Quantities = {}
     capacity: Quantities = {}
     conditions: list[Condition] = []

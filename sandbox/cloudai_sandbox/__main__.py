@@ -72,7 +72,8 @@ def _parser() -> argparse.ArgumentParser:
     run = add("run", _run, "start it, run one command with KUBECONFIG set, stop it")
     _add_fleet(run)
     run.add_argument("command", nargs=argparse.REMAINDER, metavar="-- COMMAND")
-    add("path", _path, "print the folder with kubectl, for PATH")
+    path = add("path", _path, "print the folder with kubectl, for PATH")
+    path.add_argument("--with", dest="services", default="", metavar="NAMES", help="build also: prometheus, mongodb")
     demo = add("demo", _demo, "120 Tasks on the 17-node reference cluster: RTS against round-robin")
     demo.add_argument("--seed", type=int, default=7)
     demo.add_argument("--tasks", type=int, default=120)
@@ -111,10 +112,7 @@ def _options(arguments: argparse.Namespace) -> list[str]:
 
 def _sandbox(arguments: argparse.Namespace, folder: Path) -> Sandbox:
     _read_fleet(arguments)  # a bad file is reported before anything is started
-    wanted = tuple(name.strip() for name in arguments.services.split(",") if name.strip())
-    unknown = [name for name in wanted if name not in services.SERVICES]
-    if unknown:
-        raise InputError(f"--with {', '.join(unknown)}: known services are {', '.join(services.SERVICES)}")
+    wanted = _services(arguments)
     left_out = {f"cloudai-{name.strip()}" for name in arguments.without.split(",") if name.strip()}
     return Sandbox(
         folder,
@@ -126,6 +124,14 @@ def _sandbox(arguments: argparse.Namespace, folder: Path) -> Sandbox:
         services=wanted,
         say=say,
     )
+
+
+def _services(arguments: argparse.Namespace) -> tuple[str, ...]:
+    wanted = tuple(name.strip() for name in arguments.services.split(",") if name.strip())
+    unknown = [name for name in wanted if name not in services.SERVICES]
+    if unknown:
+        raise InputError(f"--with {', '.join(unknown)}: known services are {', '.join(services.SERVICES)}")
+    return wanted
 
 
 def _up(arguments: argparse.Namespace) -> int:
@@ -182,7 +188,9 @@ def _run(arguments: argparse.Namespace) -> int:
         return subprocess.run(command, env=environ, check=False).returncode
 
 
-def _path(_arguments: argparse.Namespace) -> int:
+def _path(arguments: argparse.Namespace) -> int:
+    for name in _services(arguments):
+        services.binary(name, say)
     sys.stdout.write(f"{binaries.ensure(say=say).folder}\n")
     return 0
 

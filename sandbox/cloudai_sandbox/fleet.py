@@ -39,10 +39,11 @@ def node_object(node: FleetNode) -> dict[str, Any]:
     if node.gpu:
         labels[contract.LABEL_GPU_PRODUCT] = node.gpu_product
         amounts[contract.DEFAULT_GPU_RESOURCE] = str(node.gpu)
+    addresses = [{"type": "Hostname", "address": node.node}]
     ready = {"type": "Ready", "status": "True", "reason": "KubeletReady", "message": "simulated kubelet"}
     return {
         "apiVersion": "v1",
         "kind": "Node",
         "metadata": {"name": node.node, "labels": labels},
-        "status": {"allocatable": amounts, "capacity": amounts, "conditions": [ready]},
+        "status": {"allocatable": amounts, "capacity": amounts, "conditions": [ready], "addresses": addresses},
     }

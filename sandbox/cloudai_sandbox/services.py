@@ -22,13 +22,18 @@ SCRAPE_SECONDS: Final = 5
 READY_SECONDS: Final = 60.0
 
 
+def binary(name: str, say: Say) -> str:
+    """Path of a service's binary, built once."""
+    return binaries.service({MONGODB: "ferretdb"}.get(name, name), say)
+
+
 def start_mongodb(folder: Path, children: Children, say: Say, port: int = 0) -> tuple[Child, str]:
     """Start the database in `folder`; its files stay, so that it can be stopped and started again. Returns its URI."""
-    binary = binaries.service("ferretdb", say)
+    program = binary(MONGODB, say)
     data = folder / MONGODB
     data.mkdir(parents=True, exist_ok=True)
     address = f"127.0.0.1:{port or free_ports(1)[0]}"
-    child = children.start(MONGODB, [binary, address, str(data)])
+    child = children.start(MONGODB, [program, address, str(data)])
     host, _, number = address.rpartition(":")
     _wait(child, lambda: _listens(host, int(number)))
     return child, f"mongodb://{address}/"
@@ -38,14 +43,14 @@ def start_prometheus(
     folder: Path, children: Children, nodes: Sequence[FleetNode], exporters: str, say: Say
 ) -> tuple[Child, str]:
     """Start Prometheus; it scrapes the simulated exporters of all nodes. Returns its URL."""
-    binary = binaries.service("prometheus", say)
+    program = binary(PROMETHEUS, say)
     home = folder / PROMETHEUS
     home.mkdir(parents=True, exist_ok=True)
     config = home / "prometheus.yml"
     config.write_text(yaml.safe_dump(scrape_config(nodes, exporters)), encoding="utf-8")
     port = free_ports(1)[0]
     command = [
-        binary,
+        program,
         f"--config.file={config}",
         f"--storage.tsdb.path={home / 'data'}",
         f"--web.listen-address=127.0.0.1:{port}",

@@ -31,6 +31,7 @@ from cloudai_scheduler.metrics import SchedulerMetrics
 from cloudai_scheduler.parameter_feed import ParameterFeed
 from cloudai_scheduler.scheduler import Scheduler
 from cloudai_scheduler.settings import Settings
+from cloudai_scheduler.telemetry_loop import TelemetryLoop
 
 _log = logging.getLogger("cloudai_scheduler")
 DRAIN_SECONDS = 5.0
@@ -44,7 +45,7 @@ def main() -> None:
         "cloudai-scheduler",
         "Binds pods that name it to the node with the least risk of finishing late.",
         "cloudai-scheduler --kubeconfig ~/.kube/config --health-port 10361",
-        aliases={"KUBECONFIG": "kubeconfig"},
+        aliases={"KUBECONFIG": "kubeconfig", "PROMETHEUS_URL": "prometheus_url"},
     )
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     # Long-lived records by the hundred thousand: scanning them all over again is the collector's main cost.
@@ -136,6 +137,21 @@ class Process:
         background.extend(reflector.run() for reflector in reflectors.values())
         background.append(scheduler.sample_loads())
         background.append(_report(reflectors, recorder, metrics))
+        if settings.prometheus_url:
+            from cloudai_kube.prometheus import Prometheus  # 20 MiB that only those who ask for load pay
+
+            source = Prometheus(settings.prometheus_url)
+            background.append(
+                TelemetryLoop(
+                    source,
+                    scheduler.state,
+                    scheduler.rejections,
+                    recorder,
+                    metrics,
+                    scheduler.clock,
+                    settings.telemetry_seconds,
+                ).run()
+            )
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(work) for work in background]
             lead = group.create_task(self._lead(scheduler, election, reflectors, metrics))

@@ -28,6 +28,9 @@ class SchedulerMetrics:
     lists: Gauge = field(init=False)
     events_dropped: Gauge = field(init=False)
     leader: Gauge = field(init=False)
+    telemetry_nodes: Gauge = field(init=False)
+    telemetry_errors: Counter = field(init=False)
+    telemetry_dropped: Counter = field(init=False)
 
     def __post_init__(self) -> None:
         def counter(name: str, text: str, *labels: str) -> Counter:
@@ -59,3 +62,6 @@ class SchedulerMetrics:
         self.lists = gauge(prefix + "lists", "Full lists requested by resource", "resource")
         self.events_dropped = gauge(prefix + "events_dropped", "Events given up")
         self.leader = gauge(prefix + "leader", "1 while this process leads")
+        self.telemetry_nodes = gauge(prefix + "telemetry_nodes", "Nodes with a fresh measured load")
+        self.telemetry_errors = counter(prefix + "telemetry_errors", "Failed questions to Prometheus")
+        self.telemetry_dropped = counter(prefix + "telemetry_dropped", "Values that could not be used", "reason")

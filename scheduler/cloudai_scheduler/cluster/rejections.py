@@ -35,6 +35,10 @@ class Rejections:
         self._closed.setdefault(node, {})[resource] = at + CLOSED_SECONDS
         return True
 
+    def close(self, node: str, resource: str, at: float) -> None:
+        """Close a node for a resource on other evidence than rejections."""
+        self._closed.setdefault(node, {})[resource] = at + CLOSED_SECONDS
+
     def closed_nodes(self, resources: set[str], owner: str, now: float) -> set[str]:
         """Nodes that a pod asking for these resources and owned by this controller must not go to now."""
         closed = {

@@ -69,6 +69,7 @@ class ClusterState:
     on_capacity: Callable[[str], None] = lambda _node: None
     by_slot: dict[int, NodeInfo] = field(default_factory=dict)
     pods: dict[str, PlacedPod] = field(default_factory=dict)
+    addresses: dict[str, str] = field(default_factory=dict)
     _on_node: dict[str, dict[str, PlacedPod]] = field(default_factory=dict)
     _ports: dict[int, dict[str, frozenset[HostPort]]] = field(default_factory=dict)
     _static: dict[str, tuple[object, ...]] = field(default_factory=dict)
@@ -76,6 +77,7 @@ class ClusterState:
     def put_node(self, node: Node) -> str | None:
         """Add or update a node. Returns what is wrong with it, None if all could be read."""
         name = node.metadata.name
+        self.addresses.update({address.address: name for address in node.status.addresses})
         static = (node.metadata.labels, node.spec.taints, node.spec.unschedulable, node.status.allocatable)
         if self._static.get(name) == static:
             return None
@@ -109,6 +111,7 @@ class ClusterState:
     def remove_node(self, name: str) -> None:
         """Forget a node. Pods recorded on it stay recorded: their deletion follows, or the node comes back."""
         info = self.nodes.pop(name, None)
+        self.addresses = {address: owner for address, owner in self.addresses.items() if owner != name}
         self._static.pop(name, None)
         if info is None:
             return

@@ -1,0 +1,99 @@
+"""Questions to Prometheus through prometheus-api-client, with a session that cannot hang, flood or mislead us.
+
+The client alone waits for ever, reads whatever comes, and drops the `warnings` of partial answers. Here every request
+has a deadline and a size, and a partial answer is an error: half of the nodes taken for all of them would send
+everything to the other half.
+"""
+
+import math
+import time
+from dataclasses import dataclass
+from typing import Any, Final
+
+import requests
+from prometheus_api_client import PrometheusConnect
+from prometheus_api_client.exceptions import PrometheusApiClientException
+from urllib3.util.retry import Retry
+
+from cloudai_kube.errors import KubeError
+
+MAX_BYTES: Final = 32 << 20
+TIMEOUT_SECONDS: Final = 5.0
+TOTAL_SECONDS: Final = 10.0
+CHUNK: Final = 1 << 16
+
+
+class PrometheusError(KubeError):
+    """Prometheus is away, slow, too talkative, or answers in part; the message says which."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One value with its labels."""
+
+    labels: dict[str, str]
+    value: float
+
+
+class _BoundedSession(requests.Session):
+    """Requests with a deadline, a size limit and no partial answers."""
+
+    def request(self, *args: Any, **kwargs: Any) -> requests.Response:  # noqa: ANN401  the signature of requests
+        kwargs["timeout"] = TIMEOUT_SECONDS
+        kwargs["stream"] = True
+        end = time.monotonic() + TOTAL_SECONDS
+        response = super().request(*args, **kwargs)
+        content = bytearray()
+        for chunk in response.iter_content(CHUNK):
+            content += chunk
+            if len(content) > MAX_BYTES:
+                response.close()
+                raise PrometheusError(f"the answer is longer than {MAX_BYTES >> 20} MiB; narrow the scrape targets")
+            if time.monotonic() > end:
+                response.close()
+                raise PrometheusError(f"the answer took longer than {TOTAL_SECONDS:.0f} s")
+        response._content = bytes(content)  # noqa: SLF001  requests' own way to hold a body that was read
+        if response.status_code == requests.codes.ok:
+            _refuse_partial(response)
+        return response
+
+
+class Prometheus:
+    """One server. Blocking: call it from a thread."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+        self._client = PrometheusConnect(self.url, session=_BoundedSession(), retry=Retry(total=0))
+
+    def ask(self, query: str, at: float | None = None) -> list[Sample]:
+        """Samples of an instant query; NaN and infinite ones are left out. Raises `PrometheusError`."""
+        params = {} if at is None else {"time": f"{at:.3f}"}
+        try:
+            found = self._client.custom_query(query, params=params)
+        except PrometheusApiClientException as error:
+            raise PrometheusError(f"{self.url}: {str(error)[:300]}") from error
+        except requests.RequestException as error:
+            raise PrometheusError(f"{self.url} does not answer: {error}") from error
+        except (KeyError, TypeError, ValueError) as error:
+            raise PrometheusError(f"{self.url} answers with something else than samples: {error}") from error
+        return [sample for raw in found if (sample := _sample(raw)) is not None]
+
+
+def _refuse_partial(response: requests.Response) -> None:
+    try:
+        body = response.json()
+    except ValueError as error:
+        raise PrometheusError(f"the answer is no JSON: {error}") from error
+    if not isinstance(body, dict) or body.get("status") != "success":
+        raise PrometheusError("the answer says that the query did not succeed")
+    if body.get("warnings"):
+        raise PrometheusError(f"the answer is partial: {str(body['warnings'])[:200]}")
+
+
+def _sample(raw: Any) -> Sample | None:  # noqa: ANN401  JSON
+    try:
+        value = float(raw["value"][1])
+        labels = {str(name): str(text) for name, text in raw["metric"].items()}
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError):
+        return None
+    return Sample(labels, value) if math.isfinite(value) else None

@@ -1,0 +1,137 @@
+"""Load, GPU memory, power and errors of each node, from node-exporter's and dcgm-exporter's metrics.
+
+Both generations of DCGM names are asked for. A value that is impossible, stale or there twice is dropped and counted,
+never taken for zero.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from cloudai_kube.objects import Node
+from cloudai_kube.prometheus import Sample
+
+STALE_SECONDS: Final = 90.0
+MAX_CORES: Final = 4096.0
+MAX_BYTES: Final = float(1 << 50)
+MAX_WATTS: Final = 20_000.0
+MAX_GPUS: Final = 64.0
+FATAL_XIDS: Final = frozenset({46, 48, 62, 64, 74, 79, 95, 109, 110, 119, 120, 136, 140, 143, 155, 156, 158})
+"""XID errors after which NVIDIA's catalogue advises to reset the GPU or restart the machine."""
+
+_HOST: Final = 'label_replace(label_replace({0}, "node", "$1", "Hostname", "(.+)"), "node", "$1", "hostname", "(.+)")'
+QUERIES: Final[Mapping[str, str]] = {
+    "sampled_at": "max by (instance, node, nodename, kubernetes_node) (timestamp(node_memory_MemAvailable_bytes))",
+    "cpu": "sum by (instance, node, nodename, kubernetes_node) "
+    '(rate(node_cpu_seconds_total{mode!~"idle|iowait|steal"}[1m]))',
+    "memory": "node_memory_MemTotal_bytes - node_memory_MemAvailable_bytes",
+    "gpu": "sum by (node, instance) ("
+    + _HOST.format("DCGM_FI_DEV_GPU_UTIL / 100 or DCGM_FI_DEV_GPU_UTIL_RATIO or DCGM_FI_PROF_GR_ENGINE_ACTIVE")
+    + ")",
+    "gpu_memory": "sum by (node, instance) ("
+    + _HOST.format("DCGM_FI_DEV_FB_USED * 1048576 or DCGM_FI_DEV_FB_USED_BYTES")
+    + ")",
+    "watts": "sum by (node, instance) ("
+    + _HOST.format("DCGM_FI_DEV_POWER_USAGE or DCGM_FI_DEV_BOARD_POWER_WATTS")
+    + ")",
+    "xid": "max by (node, instance) (" + _HOST.format("DCGM_FI_DEV_XID_ERRORS or DCGM_FI_DEV_XID_ERROR") + ")",
+}
+_LIMITS: Final[Mapping[str, float]] = {
+    "sampled_at": 1e12,
+    "cpu": MAX_CORES,
+    "memory": MAX_BYTES,
+    "gpu": MAX_GPUS,
+    "gpu_memory": MAX_BYTES,
+    "watts": MAX_WATTS,
+    "xid": 65_535.0,
+}
+
+
+class Source(Protocol):
+    """Whoever answers PromQL."""
+
+    def ask(self, query: str, at: float | None = None) -> list[Sample]:
+        """Samples of an instant query."""
+
+
+@dataclass(slots=True)
+class NodeReading:
+    """One node now; None where nothing usable is known. Cores, bytes, GPUs busy (fractions add up), watts."""
+
+    sampled_at: float | None = None
+    cpu: float | None = None
+    memory: float | None = None
+    gpu: float | None = None
+    gpu_memory: float | None = None
+    watts: float | None = None
+    xid: float | None = None
+
+
+@dataclass(slots=True)
+class Snapshot:
+    """All nodes, what was dropped by reason, and series that belong to no node."""
+
+    nodes: dict[str, NodeReading] = field(default_factory=dict)
+    dropped: Counter[str] = field(default_factory=Counter)
+
+    def usable_share(self) -> float:
+        """Share of the values that could be used."""
+        kept = sum(
+            getattr(reading, name) is not None for reading in self.nodes.values() for name in NodeReading.__slots__
+        )
+        total = kept + sum(self.dropped.values())
+        return kept / total if total else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class NodeNames:
+    """Resolves series to nodes: label `node`, then `nodename`, then the host of `instance` by name or address."""
+
+    names: frozenset[str]
+    addresses: Mapping[str, str]
+
+    @classmethod
+    def of(cls, nodes: Sequence[Node]) -> "NodeNames":
+        """The names and addresses of these nodes."""
+        known = {address.address: node.metadata.name for node in nodes for address in node.status.addresses}
+        return cls(frozenset(node.metadata.name for node in nodes), known)
+
+    def resolve(self, labels: Mapping[str, str]) -> str | None:
+        """The node that a series is about, None if none is."""
+        for key in ("node", "nodename", "kubernetes_node", "Hostname", "hostname"):
+            if labels.get(key) in self.names:
+                return labels[key]
+        host = labels.get("instance", "").rpartition(":")[0] or labels.get("instance", "")
+        host = host.strip("[]")
+        return host if host in self.names else self.addresses.get(host)
+
+
+def read(source: Source, names: NodeNames, now: float) -> Snapshot:
+    """Ask for everything. Raises `PrometheusError`; a value that cannot be used is only left out."""
+    found = Snapshot()
+    for metric, query in QUERIES.items():
+        for sample in source.ask(query):
+            _take(found, names, metric, sample)
+    for reading in found.nodes.values():
+        if reading.sampled_at is None or not now - STALE_SECONDS <= reading.sampled_at <= now + STALE_SECONDS:
+            if reading.cpu is not None or reading.memory is not None:
+                found.dropped["stale"] += 1
+            reading.cpu = reading.memory = None
+    return found
+
+
+def _take(found: Snapshot, names: NodeNames, metric: str, sample: Sample) -> None:
+    node = names.resolve(sample.labels)
+    if node is None:
+        found.dropped["unmatched"] += 1
+        return
+    if not 0.0 <= sample.value <= _LIMITS[metric]:
+        found.dropped["impossible"] += 1
+        return
+    reading = found.nodes.setdefault(node, NodeReading())
+    if getattr(reading, metric) is not None and getattr(reading, metric) != sample.value:
+        found.dropped["duplicate"] += 1
+        setattr(reading, metric, max(getattr(reading, metric), sample.value))
+        return
+    setattr(reading, metric, sample.value)

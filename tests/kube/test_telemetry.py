@@ -1,0 +1,77 @@
+"""Metrics to nodes: both label styles, both generations of names, and everything that must not be believed."""
+
+import math
+
+import pytest
+
+from cloudai_kube.prometheus import Sample
+from cloudai_kube.telemetry import QUERIES, NodeNames, Snapshot, read
+
+NOW = 1_000_000.0
+NAMES = NodeNames(frozenset({"a", "b"}), {"10.0.0.2": "b"})
+
+
+class Canned:
+    """Answers by metric."""
+
+    def __init__(self, **answers: list[Sample]) -> None:
+        self.answers = {QUERIES[name]: samples for name, samples in answers.items()}
+
+    def ask(self, query: str, at: float | None = None) -> list[Sample]:
+        """What was prepared."""
+        del at
+        return self.answers.get(query, [])
+
+
+def one(value: float, **labels: str) -> list[Sample]:
+    """One sample."""
+    return [Sample(labels, value)]
+
+
+def snapshot(**answers: list[Sample]) -> Snapshot:
+    """What is made of answers; both nodes were sampled a moment ago unless said otherwise."""
+    fresh = [Sample({"node": name}, NOW - 5) for name in ("a", "b")]
+    return read(Canned(**{"sampled_at": fresh, **answers}), NAMES, NOW)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        {"node": "b"},
+        {"nodename": "b", "instance": "10.9.9.9:9100"},
+        {"instance": "b:9100"},
+        {"instance": "10.0.0.2:9100"},
+        {"Hostname": "b"},
+        {"hostname": "b"},
+    ],
+)
+def test_whose_series_it_is(labels: dict[str, str]) -> None:
+    """By label, by host name, by address."""
+    assert snapshot(cpu=one(3.5, **labels)).nodes["b"].cpu == 3.5
+
+
+@pytest.mark.parametrize(
+    ("answers", "reason"),
+    [
+        ({"cpu": one(1.0, instance="stranger:9100")}, "unmatched"),
+        ({"cpu": one(-1.0, node="a")}, "impossible"),
+        ({"gpu": one(4_294_967_295.0, node="a")}, "impossible"),
+        ({"watts": one(1e9, node="a")}, "impossible"),
+        ({"cpu": one(1.0, node="a"), "sampled_at": one(NOW - 400, node="a")}, "stale"),
+        ({"cpu": one(1.0, node="a"), "sampled_at": one(NOW + 4000, node="a")}, "stale"),
+        ({"cpu": [*one(1.0, node="a"), *one(2.0, node="a", job="other")]}, "duplicate"),
+    ],
+)
+def test_what_is_not_believed(answers: dict[str, list[Sample]], reason: str) -> None:
+    """Dropped and counted; never taken for zero."""
+    found = snapshot(**answers)
+    assert found.dropped[reason] == 1
+    reading = found.nodes.get("a")
+    if reason != "duplicate":
+        assert reading is None or (reading.cpu, reading.gpu, reading.watts) == (None, None, None)
+
+
+def test_nothing_at_all() -> None:
+    """An empty answer is nothing, not zero load."""
+    assert read(Canned(), NAMES, NOW).nodes == {}
+    assert math.isclose(snapshot(cpu=one(1.0, node="a")).usable_share(), 1.0)
