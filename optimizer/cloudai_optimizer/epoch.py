@@ -158,7 +158,7 @@ def _usable(records: Sequence[Record], now: float) -> tuple[list[Record], dict[s
 
 def _is_news(records: Sequence[Record], incumbent: Document) -> bool:
     known = incumbent.Window
-    return known is None or max(record.finish for record in records) > _parse(known.To)
+    return known is None or max(record.finish for record in records) > _parse(known.To) + 0.001
 
 
 def _parse(text: str) -> float:

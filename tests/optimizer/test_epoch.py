@@ -1,0 +1,145 @@
+"""A whole epoch on simulated history."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import msgspec
+import numpy as np
+import pytest
+
+from cloudai_optimizer import epoch
+from cloudai_optimizer.epoch import FITTED, TUNED, UNCHANGED, Outcome, Rules
+from cloudai_optimizer.window import Machine
+from cloudai_rts import parameters
+from cloudai_rts.history import Record
+from cloudai_rts.parameters import Document
+from cloudai_rts.replay import trace, workload, world
+from cloudai_rts.replay.chooser import LEAST_ALLOCATED, ScoreChooser
+from cloudai_rts.replay.engine import Replay, fleet_of
+from cloudai_rts.replay.records import records
+from cloudai_rts.replay.workload import STANDARD_KINDS, Shape
+from cloudai_rts.task import GIB
+from cloudai_rts.traces import FleetNode
+
+SPEEDS = {(kind, product): factor for kind in STANDARD_KINDS for product, factor in (("slow", 2.5), ("fast", 0.5))}
+NODES = [
+    *(FleetNode(f"s{i}", 32, 256 * GIB, 4, "slow", GIB, 110) for i in range(3)),
+    *(FleetNode(f"f{i}", 32, 256 * GIB, 4, "fast", GIB, 110) for i in range(3)),
+]
+QUICK = Rules(generations=2, population=6, windows=4, window_tasks=60)
+NOW = 1e9
+
+
+def machines() -> list[Machine]:
+    """The machines as the optimizer sees them."""
+    fleet = fleet_of(NODES)
+    return [Machine(node, fleet.class_names[index]) for node, index in zip(NODES, fleet.class_index, strict=True)]
+
+
+def history(count: int, seed: int = 1) -> list[Record]:
+    """What happened under a scheduler that knew nothing."""
+    drawn = workload.draw(seed, count, Shape(load=0.9, kinds=STANDARD_KINDS), NODES)
+    there = world.from_speeds(NODES, SPEEDS, list(STANDARD_KINDS))
+    jobs = trace.jobs(drawn.tasks, Document(), drawn.cpu_used)
+    return records(jobs, Replay(there, jobs, ScoreChooser(LEAST_ALLOCATED)).run(), NODES)
+
+
+def run(found: list[Record], incumbent: Document | None = None, rules: Rules = QUICK, seed: int = 1) -> Outcome:
+    """One epoch."""
+    with ThreadPoolExecutor(1) as executor:
+        return epoch.run(found, machines(), incumbent or Document(), rules, np.random.default_rng(seed), executor, NOW)
+
+
+def test_too_few_tasks() -> None:
+    """Nine finished tasks: unchanged, and it says so."""
+    outcome = run(history(9))
+    assert (outcome.result, outcome.document) == (UNCHANGED, None)
+    assert "at least 10" in outcome.reason
+
+
+def test_a_fit_without_a_search() -> None:
+    """From ten tasks on the run times are fitted; the weights stay."""
+    outcome = run(history(120))
+    assert outcome.result == FITTED
+    assert outcome.document is not None
+    assert outcome.document.Lateness == Document().Lateness
+    assert outcome.document.Runtime.U
+
+
+def test_nothing_new() -> None:
+    """The same history again: unchanged."""
+    found = history(60)
+    first = run(found)
+    assert run(found, first.document).reason == "nothing has finished since the last epoch"
+
+
+def test_search_and_guard() -> None:
+    """From 200 tasks on weights are searched; whatever comes out is a valid document with its evidence."""
+    outcome = run(history(260))
+    assert outcome.result in {FITTED, TUNED}
+    assert len(outcome.generations) == 2
+    assert outcome.verdict is not None
+    assert outcome.document is not None
+    parameters.parse(parameters.dump(msgspec.structs.replace(outcome.document, Evidence=outcome.evidence())))
+    assert outcome.quality["R2"] > outcome.quality["R2TauAlone"] + 0.2
+
+
+def test_same_seed_same_bytes() -> None:
+    """Twice the same, with whatever executor."""
+    found = history(220)
+    texts = [parameters.dump(document) for _ in range(2) if (document := run(found).document) is not None]
+    assert len(texts) == 2
+    assert texts[0] == texts[1]
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        {"finish": float("nan")},
+        {"finish": -5.0},
+        {"start": NOW + 1e6, "finish": NOW + 1e6 + 5},
+        {"node": ""},
+        {"cpu": -1.0},
+        {"load": float("inf")},
+    ],
+)
+def test_rubbish_is_dropped_and_counted(spoil: dict[str, object]) -> None:
+    """A few bad records change nothing; too many stop the epoch."""
+    found = history(100)
+    bad = [msgspec.structs.replace(record, pod_uid=f"bad-{i}", **spoil) for i, record in enumerate(found[:10])]
+    assert run([*found, *bad]).document == run(found).document
+    many = [msgspec.structs.replace(record, pod_uid=f"bad-{i}", **spoil) for i, record in enumerate(found[:40])]
+    outcome = run([*found, *many])
+    assert outcome.document is None
+    assert "40 of 140 records are unusable" in outcome.reason
+
+
+def test_unknown_nodes_and_types_do_no_harm() -> None:
+    """Nodes that no longer exist and types never seen are learned from as far as they go."""
+    found = [
+        *history(100),
+        *(
+            msgspec.structs.replace(one, pod_uid=f"x{i}", node="gone", type="new")
+            for i, one in enumerate(history(20, 2))
+        ),
+    ]
+    assert run(found).document is not None
+
+
+def test_a_poisoned_tenant_moves_little() -> None:
+    """A fifth of the records claim that fast machines are slow: no value moves by more than a tenth of its range."""
+    found = history(400)
+    first = run(found, rules=replace(QUICK, search_tasks=10_000)).document
+    assert first is not None
+    hostile = [
+        msgspec.structs.replace(one, pod_uid=f"h{i}", user="evil", start=one.start, finish=one.finish + 1e5)
+        for i, one in enumerate(one for one in history(300, 3) if one.node.startswith("f"))
+    ][:100]
+    again = run([*found, *hostile], first, replace(QUICK, search_tasks=10_000)).document
+    assert again is not None
+    for kind, row in again.Runtime.U.items():
+        for name, value in row.items():
+            before = first.Runtime.U.get(kind, {}).get(name, value)
+            assert abs(value - before) <= 1.0 + 1e-9
+    for kind, value in again.Tau.items():
+        assert 0.5 <= value / first.Tau.get(kind, value) <= 2.0

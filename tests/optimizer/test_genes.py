@@ -1,0 +1,37 @@
+"""Whatever the genes, the document is valid, ordered, and within a step of what is in force."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cloudai_optimizer import genes
+from cloudai_rts import parameters
+from cloudai_rts.parameters import HINGE, LATENESS, Document
+
+Genes = st.lists(st.floats(-1, 2), min_size=14, max_size=14)
+
+
+@given(Genes, st.sampled_from([LATENESS, HINGE]))
+def test_every_chromosome_is_a_valid_document(drawn: list[float], model: str) -> None:
+    """Also a wild one; the order of the weights cannot be broken."""
+    found = genes.decode(np.array(drawn[: genes.length(model)]), Document(model=model))
+    parameters.parse(parameters.dump(found))
+    assert found.AffinityW.A2 > found.AffinityW.A1 > found.AffinityW.A3
+    assert found.PenaltyW.G1 > found.PenaltyW.G2 > found.PenaltyW.G3
+
+
+@given(Genes)
+def test_one_release_is_one_step(drawn: list[float]) -> None:
+    """At most twice or half of what is in force."""
+    found = genes.decode(np.array(drawn), Document())
+    assert 10.0 <= found.Lateness.Alpha <= 40.0
+    assert 0.25 <= found.Lateness.Beta <= 1.0
+
+
+def test_what_is_in_force_survives_the_round_trip() -> None:
+    """Encode and decode give the same weights."""
+    found = genes.decode(genes.encode(Document()), Document())
+    assert found.Lateness.Alpha == pytest.approx(20.0, rel=1e-4)
+    assert found.Lateness.Delta == pytest.approx(0.35, rel=1e-4)
+    assert pytest.approx(2.0, abs=0.01) == found.AffinityW.A2
