@@ -151,7 +151,9 @@ class Stage:
             self.console.log(_live_line(policy, tasks, total))
             pods = await _list(transport, "/api/v1/pods")
             events = await _list(transport, "/api/v1/events")
-        deferred = len({event["involvedObject"]["uid"] for event in events if event["reason"] == "Deferred"})
+        ours = {pod["metadata"]["uid"] for pod in pods}
+        told = {event["involvedObject"]["uid"] for event in events if event["reason"] == "Deferred"}
+        deferred = len(ours & told)
         return evaluate(policy, tasks, [pod for pod in pods if pod["spec"].get("nodeName")], deferred)
 
     def _apply(self, due: Sequence[workload.Arrival]) -> None:

@@ -1,0 +1,121 @@
+"""The optimizer against a real cluster: what it learns is in use within seconds, and a bad release can be undone."""
+
+import asyncio
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from tests.e2e.conftest import Cluster
+
+from cloudai_kube import connection
+from cloudai_kube.transport import Transport
+from cloudai_optimizer import config_map, publication
+from cloudai_optimizer.config_map import Change
+from cloudai_optimizer.errors import PublishError
+from cloudai_rts.parameters import Document, LatenessTerms
+
+NAMESPACE = "cloudai-system"
+VERSION = "cloudai_rts_parameter_version"
+NOW = "2026-01-01T00:00:00.000Z"
+
+
+class Optimizer:
+    """The command under its own service account."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self.kubeconfig = cluster.plane.service_account_kubeconfig("cloudai-optimizer")
+
+    def run(self, *arguments: str, code: int = 0) -> str:
+        """Its output; fails if the exit code is another."""
+        command = [sys.executable, "-m", "cloudai_optimizer", "--kubeconfig", str(self.kubeconfig), *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    def epoch(self, *arguments: str) -> dict[str, Any]:
+        """One epoch's report."""
+        found: dict[str, Any] = json.loads(self.run("epoch", "-o", "json", *arguments))
+        return found
+
+    def in_force(self, version: int) -> None:
+        """Wait until the scheduler uses a version."""
+        self.cluster.wait(lambda: int(self.cluster.metric("cloudai-scheduler", VERSION)) == version, 5)
+
+
+@pytest.fixture
+def optimizer(cluster: Cluster) -> Optimizer:
+    """The optimizer; the test begins without parameters."""
+    cluster.plane.kubectl("delete", "configmap", "cloudai-parameters", f"--namespace={NAMESPACE}", "--ignore-not-found")
+    cluster.plane.kubectl("delete", "tasks.cloudai.dev", "--all", "--wait=false")
+    cluster.wait(lambda: not cluster.get("tasks.cloudai.dev")["items"])
+    return Optimizer(cluster)
+
+
+def test_from_finished_tasks_to_new_parameters(cluster: Cluster, optimizer: Optimizer) -> None:
+    """Nothing finished: unchanged. Then fit, publish, use; show, diff, freeze, rollback."""
+    assert optimizer.epoch()["result"] == "unchanged"
+    runtime = {"sandbox.cloudai.dev/runtime-seconds": "2"}
+    names = [f"learn-{i}" for i in range(16)]
+    cluster.apply(*(cluster.task(name, runtime, type="cpu-light", sla={"finishWithin": "1h"}) for name in names))
+    cluster.complete(*names)
+    assert not optimizer.epoch("--dry-run")["published"]
+    report = optimizer.epoch()
+    assert (report["result"], report["version"], report["published"]) == ("fitted", 1, True)
+    optimizer.in_force(1)
+    document = json.loads(optimizer.run("show", "-o", "json"))
+    assert 1.0 <= document["Tau"]["cpu-light"] <= 4.0
+    assert optimizer.epoch()["reason"] == "nothing has finished since the last epoch"
+    assert "Tau.cpu-light" in optimizer.run("diff")
+    assert "frozen" in optimizer.run("freeze", "incident 42")
+    assert optimizer.epoch()["reason"] == "incident 42"
+    optimizer.run("freeze", "--off")
+    assert "no previous document" in optimizer.run("rollback", code=1)
+    file = cluster.sandbox.folder / "changes.yaml"
+    file.write_text("Lateness: {Beta: 1.0}\n")
+    optimizer.run("publish", str(file))
+    optimizer.in_force(2)
+    assert "version 3" in optimizer.run("rollback")
+    optimizer.in_force(3)
+    assert json.loads(optimizer.run("show", "-o", "json"))["Lateness"]["Beta"] == 0.5
+
+
+def test_two_optimizers_at_once(optimizer: Optimizer) -> None:
+    """One wins; the other is told, and nothing of his is left."""
+
+    async def race() -> str:
+        async with Transport(connection.load(str(optimizer.kubeconfig)), "test") as transport:
+            first = publication.release(
+                await config_map.read(transport, NAMESPACE), Document(), None, NOW, 0.0, {"By": "first"}
+            )
+            await config_map.write(transport, NAMESPACE, first, await config_map.read(transport, NAMESPACE))
+            before = await config_map.read(transport, NAMESPACE)
+            changes = [publication.release(before, Document(), None, NOW, 0.0, {"By": who}) for who in ("one", "other")]
+            await config_map.write(transport, NAMESPACE, changes[0], before)
+            with pytest.raises(PublishError, match="someone else published"):
+                await config_map.write(transport, NAMESPACE, changes[1], before)
+            return str((await config_map.read(transport, NAMESPACE)).document.Evidence["By"])
+
+    assert asyncio.run(race()) == "one"
+
+
+def test_a_canary_takes_its_share(cluster: Cluster, optimizer: Optimizer) -> None:
+    """Some Tasks are placed by the candidate, the others by its control; every decision says by which."""
+
+    async def begin() -> None:
+        async with Transport(connection.load(str(optimizer.kubeconfig)), "test") as transport:
+            before = await config_map.read(transport, NAMESPACE)
+            tuned = Document(Lateness=LatenessTerms(Alpha=30.0))
+            change: Change = publication.release(before, Document(), tuned, NOW, 0.5, {})
+            await config_map.write(transport, NAMESPACE, change, before)
+
+    asyncio.run(begin())
+    optimizer.in_force(1)
+    names = [f"canary-{i}" for i in range(24)]
+    cluster.apply(*(cluster.task(name) for name in names))
+    cluster.complete(*names)
+    versions = [cluster.status(name)["parametersVersion"] for name in names]
+    assert set(versions) == {1, 2}
+    assert 4 <= versions.count(2) <= 20
