@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SOURCE_ROOTS = ["rts", "kube", "operator", "scheduler", "optimizer", "sandbox"]
+SOURCE_ROOTS = ["rts", "kube", "operator", "scheduler", "optimizer", "cli", "sandbox"]
 
 
 @pytest.mark.parametrize("root", SOURCE_ROOTS)

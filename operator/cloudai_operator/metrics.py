@@ -1,6 +1,8 @@
 """What the operator tells Prometheus."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -21,6 +23,12 @@ class OperatorMetrics:
     reconcile_seconds: Histogram = field(init=False)
     queue: Gauge = field(init=False)
     leader: Gauge = field(init=False)
+    ga_epoch_seconds: Gauge = field(init=False)
+    ga_best_fitness: Gauge = field(init=False)
+    ga_data_points: Gauge = field(init=False)
+    fit_r2: Gauge = field(init=False)
+    guard_gain: Gauge = field(init=False)
+    parameters_version: Gauge = field(init=False)
     history_waiting: Gauge = field(init=False)
     history_written: Counter = field(init=False)
     history_errors: Counter = field(init=False)
@@ -44,3 +52,30 @@ class OperatorMetrics:
         self.history_written = Counter(prefix + "history_written", "Records written", registry=registry)
         self.history_errors = Counter(prefix + "history_errors", "Failed writes of history", registry=registry)
         self.history_dropped = Counter(prefix + "history_dropped", "Records given up", registry=registry)
+        self._learning()
+
+    def _learning(self) -> None:
+        """What the optimizer left in the document: a CronJob's own metrics would be gone with it."""
+        registry = self.registry
+        self.ga_epoch_seconds = Gauge("cloudai_ga_epoch_duration_seconds", "Last published epoch", registry=registry)
+        self.ga_best_fitness = Gauge("cloudai_ga_best_fitness_score", "Best fitness of its search", registry=registry)
+        self.ga_data_points = Gauge("cloudai_ga_training_data_points", "Finished tasks it used", registry=registry)
+        self.fit_r2 = Gauge("cloudai_fit_r2", "Explained variance of ln run time", registry=registry)
+        self.guard_gain = Gauge("cloudai_guard_gain", "Held-out gain of its candidate", registry=registry)
+        self.parameters_version = Gauge("cloudai_parameters_version", "Version of the parameters", registry=registry)
+
+    def show_learning(self, version: int, evidence: Mapping[str, Any]) -> None:
+        """Expose a document's evidence; anything but numbers is left out."""
+        self.parameters_version.set(version)
+        guard = evidence.get("Guard")
+        values = {**evidence, "Gain": guard.get("gain") if isinstance(guard, dict) else None}
+        for gauge, key in (
+            (self.ga_epoch_seconds, "EpochSeconds"),
+            (self.ga_best_fitness, "BestFitness"),
+            (self.ga_data_points, "Tasks"),
+            (self.fit_r2, "R2"),
+            (self.guard_gain, "Gain"),
+        ):
+            value = values.get(key)
+            if isinstance(value, int | float):
+                gauge.set(float(value))

@@ -67,6 +67,7 @@ class Workers:
     def use(self, document: Document) -> None:
         """Take new parameters into use: they hold for Tasks accepted from now on."""
         self.document = document
+        self.metrics.show_learning(document.version, document.Evidence)
         if document == defaults():  # nothing is published any more
             self.tau = TauStore()
         self.tau.seed(document.Tau)

@@ -99,6 +99,7 @@ def _add_learning(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=int, default=2, help="processes that replay candidates")
     parser.add_argument("--seed", type=int, default=1, help="of the search; the same seed gives the same document")
     parser.add_argument("--mongodb-uri", default=os.environ.get("MONGODB_URI", ""), help="history; empty: Task status")
+    parser.add_argument("--prometheus-url", default=os.environ.get("PROMETHEUS_URL", ""), help="node and GPU metrics")
     parser.add_argument("--hours", type=float, default=24.0, help="how far back history is read")
 
 
@@ -123,6 +124,7 @@ def _options(arguments: argparse.Namespace) -> Options:
         seed=arguments.seed,
         window_seconds=arguments.hours * 3600.0,
         mongodb_uri=arguments.mongodb_uri,
+        prometheus_url=arguments.prometheus_url,
         share=getattr(arguments, "share", 0.0),
         dry_run=getattr(arguments, "dry_run", True),
         progress=_generation if sys.stderr.isatty() or arguments.output == "text" else session.silent,

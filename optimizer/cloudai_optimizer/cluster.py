@@ -21,10 +21,15 @@ class _Nodes(msgspec.Struct):
     items: list[Node] = []
 
 
+async def nodes(transport: Transport) -> list[Node]:
+    """All nodes."""
+    return (await transport.get("/api/v1/nodes", _Nodes)).items
+
+
 async def machines(transport: Transport, background: Mapping[str, float] | None = None) -> list[Machine]:
     """All nodes that can run anything. `background` are cores used by others, by node."""
-    found = await transport.get("/api/v1/nodes", _Nodes)
-    known = [_machine(node, (background or {}).get(node.metadata.name, 0.0)) for node in found.items]
+    found = await nodes(transport)
+    known = [_machine(node, (background or {}).get(node.metadata.name, 0.0)) for node in found]
     return [machine for machine in known if machine is not None]
 
 

@@ -55,10 +55,12 @@ class Outcome:
     quality: dict[str, float] = field(default_factory=dict)
     generations: list[Generation] = field(default_factory=list)
     verdict: Verdict | None = None
+    seconds: float = 0.0
 
     def evidence(self) -> dict[str, Any]:
         """What travels with the document, for people and dashboards."""
         found: dict[str, Any] = {"Result": self.result, "Reason": self.reason, "Tasks": self.finished}
+        found["EpochSeconds"] = round(self.seconds, 3)
         found |= {name: round(value, 4) for name, value in self.quality.items()}
         if self.generations:
             found["BestFitness"] = round(self.generations[-1].best, 6)

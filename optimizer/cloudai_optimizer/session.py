@@ -1,5 +1,6 @@
 """An epoch against a cluster: read, decide, publish, tell. The deciding is done by `epoch` and `publication`."""
 
+import asyncio
 import logging
 import multiprocessing
 import time
@@ -10,13 +11,16 @@ from typing import Any, Final
 
 import numpy as np
 
-from cloudai_kube import timestamp
+from cloudai_kube import telemetry, timestamp
 from cloudai_kube.errors import FormatError
+from cloudai_kube.prometheus import Prometheus, PrometheusError
+from cloudai_kube.telemetry import NodeNames
 from cloudai_kube.transport import Transport
 from cloudai_optimizer import cluster, config_map, learn, publication, store
 from cloudai_optimizer import epoch as algorithm
 from cloudai_optimizer.config_map import Change, Published
 from cloudai_optimizer.epoch import TUNED, Outcome, Rules
+from cloudai_optimizer.errors import TelemetryError
 from cloudai_optimizer.genetic import Generation
 from cloudai_optimizer.publication import RUNNING, CanaryVerdict
 from cloudai_rts.history import Record
@@ -24,6 +28,7 @@ from cloudai_rts.history import Record
 _log = logging.getLogger(__name__)
 Progress = Callable[[int, int, float, float, float], None]
 FROZEN: Final = "frozen"
+MIN_USABLE_SHARE: Final = 0.8
 
 
 def silent(_number: int, _of: int, _best: float, _mean: float, _worst: float) -> None:
@@ -41,6 +46,7 @@ class Options:
     window_seconds: float = 86_400.0
     share: float = publication.SHARE
     mongodb_uri: str = ""
+    prometheus_url: str = ""
     dry_run: bool = False
     progress: Progress = silent
 
@@ -95,6 +101,7 @@ async def epoch(transport: Transport, options: Options) -> Report:
     outcome = await _decide(transport, options, before, records, now)
     if outcome.document is None:
         return Report(outcome.result, outcome.reason, before.document.version, False, time.monotonic() - begun, outcome)
+    outcome.seconds = time.monotonic() - begun
     change = _change(before, outcome, options, timestamp.millis(now))
     return await _publish(transport, options, before, change, outcome.result, outcome.reason, begun, None, outcome)
 
@@ -115,8 +122,10 @@ async def _decide(
     transport: Transport, options: Options, before: Published, records: list[Record], now: float
 ) -> Outcome:
     machines = await cluster.machines(transport)
+    stats = await _measure(transport, options, now)
     if options.mongodb_uri:
-        store.write_workers(store.connect(options.mongodb_uri), machines, {}, now)
+        store.write_workers(store.connect(options.mongodb_uri), machines, stats, now)
+    watts = {node: values["watts"] for node, values in stats.items() if "watts" in values}
     rng = np.random.default_rng(options.seed)
     of = options.rules.generations
 
@@ -125,7 +134,7 @@ async def _decide(
 
     context = multiprocessing.get_context("forkserver")
     with ProcessPoolExecutor(options.workers, mp_context=context) as executor:
-        return algorithm.run(records, machines, before.document, options.rules, rng, executor, now, progress=progress)
+        return algorithm.run(records, machines, before.document, options.rules, rng, executor, now, watts, progress)
 
 
 def _change(before: Published, outcome: Outcome, options: Options, created_at: str) -> Change:
@@ -154,6 +163,27 @@ async def _publish(
         await config_map.write(transport, options.namespace, change, before)
         version = publication.version_of(change)
     return Report(result, reason, version, not options.dry_run, time.monotonic() - begun, outcome, canary)
+
+
+async def _measure(transport: Transport, options: Options, now: float) -> dict[str, dict[str, float]]:
+    """What Prometheus says about each node now. Raises `TelemetryError`: nothing is learned from half of it."""
+    if not options.prometheus_url:
+        return {}
+    nodes = await cluster.nodes(transport)
+    try:
+        found = await asyncio.to_thread(telemetry.read, Prometheus(options.prometheus_url), NodeNames.of(nodes), now)
+    except PrometheusError as error:
+        raise TelemetryError(f"{error}; the parameters stay as they are") from error
+    share = found.usable_share()
+    if share < MIN_USABLE_SHARE:
+        raise TelemetryError(
+            f"only {share:.0%} of the metrics are usable (dropped: {dict(found.dropped)}), {MIN_USABLE_SHARE:.0%} are "
+            "needed; check the exporters. The parameters stay as they are"
+        )
+    return {
+        node: {name: value for name in reading.__slots__ if (value := getattr(reading, name)) is not None}
+        for node, reading in found.nodes.items()
+    }
 
 
 async def _history(transport: Transport, options: Options, now: float) -> list[Record]:

@@ -1,0 +1,1 @@
+"""`kubectl cloudai`: what users and engineers on call ask."""

@@ -1,0 +1,151 @@
+"""`kubectl cloudai`: simulate policies on your own tasks, and make workloads to try them on."""
+
+import argparse
+import csv
+import json
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from cloudai_cli import plot, simulate
+from cloudai_cli.errors import CliError, InputError
+from cloudai_cli.simulate import FIGURES, POLICIES, Outcome, Scenario
+from cloudai_rts import parameters, traces
+from cloudai_rts.errors import RtsError
+from cloudai_rts.parameters import Document
+from cloudai_rts.replay import workload
+from cloudai_rts.replay.workload import REFERENCE_KINDS, STANDARD_KINDS, Shape
+
+_EXAMPLES = """examples:
+  kubectl cloudai workload --fleet config/reference-fleet.csv --count 1000 --load .9 > tasks.csv
+  kubectl cloudai simulate --tasks tasks.csv --fleet config/reference-fleet.csv --speeds config/reference-speeds.csv \\
+      --knows-speeds --plot build/response.png
+  kubectl cloudai simulate --tasks tasks.csv --fleet fleet.csv --parameters parameters.json -o json"""
+_COLUMNS = (
+    "arrival_s", "name", "type", "cpu", "memory_bytes", "gpu", "reference_runtime_s", "sla_multiplier",
+    "expected_runtime_s", "deadline_s",
+)  # fmt: skip
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run one command; exit 0 if it worked, 2 for unusable input."""
+    arguments = _parser().parse_args(argv)
+    try:
+        arguments.run(arguments)
+    except (CliError, RtsError) as error:
+        sys.stderr.write(f"kubectl cloudai: {error}\n")
+        raise SystemExit(2) from error
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="kubectl cloudai",
+        description=__doc__,
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    what_if = commands.add_parser("simulate", help="replay tasks under several policies and compare them")
+    what_if.set_defaults(run=_simulate)
+    what_if.add_argument("--tasks", type=Path, required=True, help="task trace, CSV")
+    what_if.add_argument("--fleet", type=Path, required=True, help="machines, CSV")
+    what_if.add_argument("--speeds", type=Path, help="true run-time factors by type and GPU, CSV")
+    what_if.add_argument("--knows-speeds", action="store_true", help="the policies know the table of speeds")
+    what_if.add_argument("--policy", default=",".join(POLICIES), help=f"of {', '.join(POLICIES)}")
+    what_if.add_argument("--parameters", type=Path, help="parameter document, JSON; default: built in")
+    what_if.add_argument("--seeds", type=int, default=3, help="draws of what tasks really use")
+    what_if.add_argument("--workers", type=int, default=2)
+    what_if.add_argument("--plot", type=Path, metavar="PNG", help="draw response times by policy")
+    what_if.add_argument("-o", "--output", choices=["text", "json"], default="text")
+    make = commands.add_parser("workload", help="draw a workload and write it as a task trace")
+    make.set_defaults(run=_workload)
+    make.add_argument("--fleet", type=Path, required=True, help="machines that it is scaled to, CSV")
+    make.add_argument("--count", type=int, default=1000)
+    make.add_argument("--load", type=float, default=0.75, help="GPU work over GPU time")
+    make.add_argument("--seed", type=int, default=1)
+    make.add_argument("--kinds", choices=["standard", "reference"], default="standard", help="task types")
+    make.add_argument("--size-sd", type=float, default=0.35, help="spread of task sizes, log sd; heavy tails: 1.9")
+    make.add_argument("--declared", type=float, default=0.0, help="share of tasks with a declared run time")
+    make.add_argument("--day", type=float, default=0.0, help="amplitude of the day cycle, 0..1")
+    return parser
+
+
+def _simulate(arguments: argparse.Namespace) -> None:
+    policies = [name.strip() for name in arguments.policy.split(",") if name.strip()]
+    unknown = [name for name in policies if name not in POLICIES]
+    if unknown or not policies:
+        raise InputError(f"--policy {arguments.policy!r}: known policies are {', '.join(POLICIES)}")
+    speeds = traces.read_speeds(_read(arguments.speeds)) if arguments.speeds else {}
+    document = parameters.parse(_read(arguments.parameters)) if arguments.parameters else Document()
+    if arguments.knows_speeds:
+        document = simulate.known_speeds(speeds, document)
+    scenario = Scenario(
+        traces.read_tasks(_read(arguments.tasks)), traces.read_fleet(_read(arguments.fleet)), speeds, document
+    )
+    if not scenario.tasks:
+        raise InputError(f"{arguments.tasks} holds no tasks; write at least one line below the header")
+    outcomes = _run(scenario, policies, arguments.seeds, arguments.workers)
+    if arguments.plot is not None:
+        plot.draw(scenario, outcomes, arguments.plot)
+        sys.stderr.write(f"drawn: {arguments.plot}\n")
+    found = simulate.rows(outcomes)
+    sys.stdout.write(json.dumps(found) + "\n" if arguments.output == "json" else _table(found))
+
+
+def _run(scenario: Scenario, policies: Sequence[str], seeds: int, workers: int) -> list[Outcome]:
+    cases = [(policy, seed) for policy in policies for seed in range(seeds)]
+    outcomes = []
+    with ProcessPoolExecutor(workers) as executor:
+        one = partial(simulate.run, scenario)
+        for number, outcome in enumerate(executor.map(one, *zip(*cases, strict=True)), start=1):
+            outcomes.append(outcome)
+            if sys.stderr.isatty():
+                sys.stderr.write(f"\r{number}/{len(cases)} replays")
+    if sys.stderr.isatty():
+        sys.stderr.write("\n")
+    return outcomes
+
+
+def _table(found: Sequence[dict[str, Any]]) -> str:
+    header = ["policy", *FIGURES.values(), "against the first"]
+    lines = [header]
+    for row in found:
+        width = "" if row["half_width"] is None else f" +-{row['half_width']:.1f}"
+        lines.append([row["policy"], *(f"{row[name]:.3g}" for name in FIGURES), f"{row['difference']:+.1f}{width}"])
+    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
+    text = "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)
+    floor = found[0]["floor"]
+    return f"{text}\nnot to be met by any policy: {floor:.1f} %\n"
+
+
+def _workload(arguments: argparse.Namespace) -> None:
+    kinds = STANDARD_KINDS if arguments.kinds == "standard" else REFERENCE_KINDS
+    shape = Shape(
+        load=arguments.load,
+        kinds=kinds,
+        size_log_sd=arguments.size_sd,
+        declared_share=arguments.declared,
+        day_amplitude=arguments.day,
+    )
+    drawn = workload.draw(arguments.seed, arguments.count, shape, traces.read_fleet(_read(arguments.fleet)))
+    writer = csv.writer(sys.stdout)
+    writer.writerow(_COLUMNS)
+    for task in drawn.tasks:
+        values = [getattr(task, name) for name in _COLUMNS]
+        writer.writerow(
+            "" if value is None else f"{value:.3f}" if isinstance(value, float) else value for value in values
+        )
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{file} cannot be read: {error}") from error
+
+
+if __name__ == "__main__":
+    main()

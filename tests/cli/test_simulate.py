@@ -1,0 +1,65 @@
+"""What-if from files to a table."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from cloudai_cli.__main__ import main
+
+ROOT = Path(__file__).parents[2]
+FLEET = str(ROOT / "config/reference-fleet.csv")
+SPEEDS = str(ROOT / "config/reference-speeds.csv")
+
+
+@pytest.fixture
+def tasks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    """A drawn workload of 150 tasks, as a file."""
+    main(["workload", "--fleet", FLEET, "--count", "150", "--load", ".9", "--seed", "3"])
+    file = tmp_path / "tasks.csv"
+    file.write_text(capsys.readouterr().out)
+    return str(file)
+
+
+def test_policies_are_compared(tasks: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Means, paired differences, classes, and a picture; knowing the speeds helps."""
+    picture = tmp_path / "response.png"
+    options = ["--speeds", SPEEDS, "--knows-speeds", "--seeds", "2", "--policy", "lateness,round-robin", "-o", "json"]
+    main(["simulate", "--tasks", tasks, "--fleet", FLEET, *options, "--plot", str(picture)])
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["policy"] for row in rows] == ["lateness", "round-robin"]
+    assert rows[0]["violations"] < rows[1]["violations"]
+    assert rows[1]["difference"] == pytest.approx(rows[1]["violations"] - rows[0]["violations"])
+    assert set(rows[0]["missed_by_class"]) <= {
+        "gpu-training",
+        "gpu-inference",
+        "mixed",
+        "cpu-light",
+        "cpu-heavy",
+        "memory-heavy",
+    }
+    assert picture.stat().st_size > 1000
+
+
+def test_a_table_for_people(tasks: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """One line a policy, and the floor."""
+    main(["simulate", "--tasks", tasks, "--fleet", FLEET, "--policy", "least-allocated", "--seeds", "1"])
+    said = capsys.readouterr().out
+    assert "least-allocated" in said
+    assert "not to be met by any policy" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--tasks", "nowhere.csv", "--fleet", FLEET], "cannot be read"),
+        (["--tasks", FLEET, "--fleet", FLEET], "the header lacks"),
+        (["--tasks", FLEET, "--fleet", FLEET, "--policy", "magic"], "known policies"),
+    ],
+)
+def test_bad_input(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit 2 and a message that names file or option."""
+    with pytest.raises(SystemExit) as ended:
+        main(["simulate", *arguments])
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err
