@@ -30,12 +30,17 @@ TUNED: Final = "tuned"
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Settings of an epoch. Fewer than `min_tasks` finished: nothing is done; fewer than `search_tasks`: fit only."""
+    """Settings of an epoch. Fewer than `min_tasks` finished: nothing is done; fewer than `search_tasks`: fit only.
+
+    The window is cut into `windows`; of every other one `window_tasks` tune the weights, of those in between
+    `guard_tasks` judge them.
+    """
 
     min_tasks: int = 10
     search_tasks: int = 200
     windows: int = 6
-    window_tasks: int = 400
+    window_tasks: int = 150
+    guard_tasks: int = 400
     generations: int = GENERATIONS
     population: int = 20
     fitness: str = fitness.DEFAULT
@@ -124,10 +129,11 @@ def _search(
 ) -> None:
     """Tune the weights on every other window; let the guard judge them on the windows in between."""
     works = window.recover(records, learned.samples, learned.fit)
-    parts = window.split(works, rules.windows, rules.window_tasks)
+    tuned = window.split(works, rules.windows, rules.window_tasks)[0::2]
+    judged = window.split(works, rules.windows, rules.guard_tasks)[1::2]
     before = outcome.document if outcome.document is not None else learned.document
-    tuning = Stage(machines, parts[0::2], before)
-    held_out = Stage(machines, parts[1::2], before)
+    tuning = Stage(machines, tuned, before)
+    held_out = Stage(machines, judged, before)
     reference = fitness.summaries(tuning, before)
     seeds = [genes.encode(before), genes.encode(_default_weights(before))]
     search = GeneticSearch(rng, seeds, rules.population, adaptive=rules.adaptive_mutation)

@@ -70,5 +70,7 @@ def evaluate_all(
 ) -> FloatArray:
     """Fitness of a whole population. Same result whatever the executor."""
     one = partial(evaluate, stage, incumbent, kind, reference)
-    chunk = max(1, len(members) // 8)
-    return np.array(list(executor.map(one, list(members), chunksize=chunk)))
+    distinct, place = np.unique(members, axis=0, return_inverse=True)  # the elite comes again in every generation
+    chunk = max(1, len(distinct) // 8)
+    values = np.array(list(executor.map(one, list(distinct), chunksize=chunk)))
+    return np.asarray(values[place.ravel()], np.float64)

@@ -55,7 +55,6 @@ class _Machine:
     """What runs on one node: remaining seconds of reference work by job."""
 
     remaining: dict[int, float] = field(default_factory=dict)
-    used: float = 0.0
     at: float = 0.0
     ticket: int = 0
 
@@ -88,6 +87,7 @@ class Replay:
     chooser: Chooser
     view: View = field(init=False)
     _machines: list[_Machine] = field(init=False)
+    _used: FloatArray = field(init=False)
     _events: list[tuple[float, int, int, int, int]] = field(default_factory=list)
     _tickets: Iterator[int] = field(default_factory=itertools.count)
     _waiting: dict[int, float | None] = field(default_factory=dict)
@@ -108,7 +108,8 @@ class Replay:
 
     def __post_init__(self) -> None:
         self.view = View(fleet_of(self.world.nodes), HarmTable(), LoadHistory())
-        self._machines = [_Machine(used=float(cores)) for cores in self.world.background]
+        self._machines = [_Machine() for _ in self.world.nodes]
+        self._used = self.world.background.astype(np.float64).copy()
         count = len(self.jobs)
         self._start, self._finish = np.full(count, np.nan), np.full(count, np.nan)
         self._predicted, self._late = np.full(count, np.nan), np.full(count, np.nan)
@@ -165,7 +166,7 @@ class Replay:
         done = [index for index, left in machine.remaining.items() if left <= max(1e-9, least)]
         for index in done:
             del machine.remaining[index]
-            machine.used -= self.jobs[index].cpu_used
+            self._used[slot] -= self.jobs[index].cpu_used
             self._finish[index] = now
             self.view.fleet.request(slot, self.jobs[index].amounts, -1)
             self.view.harm.remove(slot, self.jobs[index].name)
@@ -209,7 +210,7 @@ class Replay:
         self._advance(slot, now)
         machine = self._machines[slot]
         machine.remaining[index] = job.work
-        machine.used += job.cpu_used
+        self._used[slot] += job.cpu_used
         self._plan_end(slot)
 
     def _defer(self, index: int, deferred: Deferred, now: float) -> None:
@@ -249,8 +250,8 @@ class Replay:
 
     def _factor(self, slot: int, index: int) -> float:
         task_type = self.jobs[index].true_type or self.jobs[index].known.type
-        load = self._machines[slot].used / self.world.cores[slot]
-        return float(self.world.own[task_type][slot]) * self.world.slow_down(task_type, float(load))
+        load = float(self._used[slot]) / float(self.world.cores[slot])
+        return float(self.world.own[task_type][slot]) * self.world.slow_down(task_type, load)
 
     def _plan_end(self, slot: int) -> None:
         machine = self._machines[slot]
@@ -274,8 +275,7 @@ class Replay:
         if now - self._sampled_at < SAMPLE_SECONDS:
             return
         self._sampled_at = now
-        used = np.array([machine.used for machine in self._machines])
-        self.view.fleet.measure(CPU, np.rint(used * 1000).astype(np.int64))
+        self.view.fleet.measure(CPU, np.rint(self._used * 1000).astype(np.int64))
         self.view.loads.sample(self.view.fleet)
 
     def _account(self, now: float) -> None:
@@ -284,9 +284,8 @@ class Replay:
         self._accounted = now
         if elapsed <= 0:
             return
-        used = np.array([machine.used for machine in self._machines])
-        self._overload += elapsed * float(np.maximum(0.0, used / self.world.cores - 1.0).sum())
-        self._busy += elapsed * float(used.sum())
+        self._overload += elapsed * float(np.maximum(0.0, self._used / self.world.cores - 1.0).sum())
+        self._busy += elapsed * float(self._used.sum())
         if any(until is not None for until in self._waiting.values()):
             free = self.view.fleet.available(contract.DEFAULT_GPU_RESOURCE)
             self._idle_gpu += elapsed * float(np.maximum(0, free).sum())

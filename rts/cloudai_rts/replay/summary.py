@@ -67,17 +67,21 @@ def violated(jobs: Sequence[Job], course: Course) -> FloatArray:
 def floor(world: World, jobs: Sequence[Job]) -> FloatArray:
     """1 for each job that even the fastest suitable machine, idle, could not have finished in time."""
     found = np.full(len(jobs), np.nan)
+    gpus = np.array([node.gpu for node in world.nodes])
+    cores = np.array([node.cpu for node in world.nodes])
+    products = np.array([node.gpu_product for node in world.nodes])
+    fastest: dict[tuple[object, ...], float] = {}
     for index, job in enumerate(jobs):
         if job.due is None:
             continue
-        usable = [
-            float(world.own[job.true_type or job.known.type][slot])
-            for slot, node in enumerate(world.nodes)
-            if node.gpu >= job.known.gpu
-            and node.cpu * 1000 >= job.amounts.get("cpu", 0)
-            and (not job.gpu_product or node.gpu_product == job.gpu_product)
-        ]
-        found[index] = float(not usable or job.known.arrival + job.work * min(usable) > job.due)
+        kind, cpu = job.true_type or job.known.type, job.amounts.get("cpu", 0) / 1000
+        key = (kind, job.known.gpu, cpu, job.gpu_product)
+        if key not in fastest:
+            usable = (gpus >= job.known.gpu) & (cores >= cpu)
+            if job.gpu_product:
+                usable &= products == job.gpu_product
+            fastest[key] = float(world.own[kind][usable].min()) if usable.any() else np.inf
+        found[index] = float(job.known.arrival + job.work * fastest[key] > job.due)
     return found
 
 

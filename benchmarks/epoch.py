@@ -1,0 +1,100 @@
+"""What an epoch of the optimizer costs: fit, replay, search and guard over history of many tasks on many nodes.
+
+History comes from a replay of the reference workload on copies of the reference cluster.
+"""
+
+import argparse
+import json
+import resource
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from rich.console import Console
+
+from cloudai_optimizer import epoch
+from cloudai_optimizer.epoch import Rules
+from cloudai_optimizer.window import Machine
+from cloudai_rts import traces
+from cloudai_rts.parameters import Document
+from cloudai_rts.replay import trace, workload, world
+from cloudai_rts.replay.chooser import LEAST_ALLOCATED, ScoreChooser
+from cloudai_rts.replay.engine import Replay, fleet_of
+from cloudai_rts.replay.records import records
+from cloudai_rts.replay.workload import REFERENCE_KINDS, Shape
+from cloudai_rts.traces import FleetNode
+
+ROOT: Final = Path(__file__).parents[1]
+SIZES: Final = ((1_000, 100), (10_000, 1_000))
+
+
+@dataclass(frozen=True)
+class Result:
+    """Seconds and MiB of one epoch."""
+
+    tasks: int
+    nodes: int
+    seconds: float
+    peak_mib: float
+    result: str
+    r2: float
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog="example:\n  python benchmarks/epoch.py -o json",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("-o", "--output", choices=["text", "json"], default="text")
+    arguments = parser.parse_args()
+    console = Console(stderr=True, log_path=False)
+    results = []
+    for tasks, nodes in SIZES:
+        results.append(measure(tasks, nodes, arguments.workers, console))
+        console.log(str(results[-1]))
+    if arguments.output == "json":
+        sys.stdout.write(json.dumps([asdict(one) for one in results]) + "\n")
+        return
+    for one in results:
+        sys.stdout.write(
+            f"{one.tasks} tasks on {one.nodes} nodes: {one.seconds:.1f} s, peak {one.peak_mib:.0f} MiB, "
+            f"{one.result}, R2 {one.r2:.2f}\n"
+        )
+
+
+def measure(tasks: int, count: int, workers: int, console: Console) -> Result:
+    """One epoch over a drawn history."""
+    speeds = traces.read_speeds((ROOT / "benchmarks/data/gavel-speeds.csv").read_text(encoding="utf-8"))
+    nodes = fleet(count)
+    drawn = workload.draw(1, tasks, Shape(load=0.9), nodes)
+    there = world.from_speeds(nodes, speeds, list(REFERENCE_KINDS))
+    jobs = trace.jobs(drawn.tasks, Document(), drawn.cpu_used)
+    console.log(f"making the history of {tasks} tasks on {count} nodes ...")
+    history = records(jobs, Replay(there, jobs, ScoreChooser(LEAST_ALLOCATED)).run(), nodes)
+    known = fleet_of(nodes)
+    machines = [
+        Machine(node, known.class_names[index]) for node, index in zip(nodes, known.class_index.tolist(), strict=True)
+    ]
+    with ProcessPoolExecutor(workers) as executor:
+        begun = time.perf_counter()
+        outcome = epoch.run(history, machines, Document(), Rules(), np.random.default_rng(1), executor, 1e12)
+        seconds = time.perf_counter() - begun
+    kib = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return Result(tasks, count, seconds, kib / 1024, outcome.result, outcome.quality.get("R2", float("nan")))
+
+
+def fleet(count: int) -> list[FleetNode]:
+    """Copies of the reference cluster."""
+    base = traces.read_fleet((ROOT / "config/reference-fleet.csv").read_text(encoding="utf-8"))
+    return [replace(base[i % len(base)], node=f"{base[i % len(base)].node}-{i // len(base)}") for i in range(count)]
+
+
+if __name__ == "__main__":
+    main()
