@@ -24,6 +24,7 @@ from rich.table import Table
 
 from cloudai_optimizer import learn
 from cloudai_rts import traces
+from cloudai_rts.arrays import FloatArray
 from cloudai_rts.parameters import Document, RuntimeModel
 from cloudai_rts.placement import ROUND_ROBIN
 from cloudai_rts.replay import trace, workload, world
@@ -37,13 +38,14 @@ from cloudai_rts.replay.chooser import (
 )
 from cloudai_rts.replay.engine import Replay
 from cloudai_rts.replay.records import records
-from cloudai_rts.replay.summary import Summary, summarise
+from cloudai_rts.replay.summary import Summary, summarise, violated
 from cloudai_rts.replay.workload import Drawn, Shape
 from cloudai_rts.traces import FleetNode, Speeds
 
 ROOT: Final = Path(__file__).parents[1]
 TASKS: Final = 1500
 SLOW: Final = 1.5
+Z80: Final = 1.2816
 TAU: Final = {name: kind.runtime for name, kind in workload.REFERENCE_KINDS.items()}
 POLICIES: Final = (
     "round-robin",
@@ -88,9 +90,16 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=8)
     parser.add_argument("--loads", default=".60,.75,.90,1.05")
     parser.add_argument("--shapes", default="reference", help=f"of {', '.join(SHAPES)}; or all")
+    parser.add_argument("--calibration", action="store_true", help="predicted against observed lateness, by decile")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("-o", "--output", choices=["text", "json"], default="text")
     arguments = parser.parse_args()
+    if arguments.calibration:
+        with ProcessPoolExecutor(arguments.workers) as executor:
+            for load in (0.75, 0.90):
+                runs = executor.map(placed, [(load, seed) for seed in range(arguments.seeds)])
+                sys.stdout.write(calibration(load, list(runs)))
+        return
     shapes = list(SHAPES) if arguments.shapes == "all" else arguments.shapes.split(",")
     loads = [float(text) for text in arguments.loads.split(",")]
     cases = [
@@ -138,6 +147,36 @@ def run(case: Case) -> Summary:
     there = world.from_speeds(nodes, speeds, list(TAU))
     jobs = trace.jobs(drawn.tasks, document, drawn.cpu_used, drawn.called)
     return summarise(there, jobs, Replay(there, jobs, chooser).run())
+
+
+def placed(case: tuple[float, int]) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """P(late) of each task when it was placed, whether it was late, and its error in predicted sds."""
+    load, seed = case
+    speeds = traces.read_speeds((ROOT / "benchmarks/data/gavel-speeds.csv").read_text(encoding="utf-8"))
+    nodes = fleet(seed)
+    document = experience(seed, nodes, speeds, Shape(load=0.75))
+    drawn = workload.draw(5000 + seed, TASKS, Shape(load=load), nodes)
+    there = world.from_speeds(nodes, speeds, list(TAU))
+    jobs = trace.jobs(drawn.tasks, document, drawn.cpu_used, drawn.called)
+    course = Replay(there, jobs, RtsChooser(document)).run()
+    spread = np.array([job.known.log_sd for job in jobs])
+    error = np.log((course.finish - course.start) / (course.predicted - course.start)) / spread
+    return course.late_probability, violated(jobs, course), error
+
+
+def calibration(load: float, runs: Sequence[tuple[FloatArray, FloatArray, FloatArray]]) -> str:
+    """Deciles with at least 100 tasks, and the coverage of the 80 % interval of the predicted completion."""
+    predicted, late, error = (np.concatenate([run[part] for run in runs]) for part in range(3))
+    inside = float((np.abs(error) < Z80).mean())
+    lines = [f"load {load:.2f}: {inside:.1%} of the completions lie in the 80 % interval"]
+    for decile in range(10):
+        members = (predicted >= decile / 10) & (predicted < (decile + 1) / 10 + (decile == 9))
+        if members.sum() >= 100:
+            lines.append(
+                f"  P(late) {decile / 10:.1f}..: {int(members.sum())} tasks, predicted "
+                f"{float(predicted[members].mean()):.1%}, observed {float(late[members].mean()):.1%}"
+            )
+    return "\n".join(lines) + "\n"
 
 
 def fleet(seed: int) -> list[FleetNode]:
