@@ -5,20 +5,9 @@ Pure: time is an argument. The slow-down by load is that of the reference worklo
 """
 
 from dataclasses import dataclass, field
-from typing import Final
 
+from cloudai_rts.replay.world import DEFAULT_PHI, OVERLOAD_SLOPE, REFERENCE_PHI
 from cloudai_rts.traces import FleetNode, Speeds
-
-PHI: Final = {
-    "gpu-training": 0.25,
-    "gpu-inference": 0.45,
-    "mixed": 0.5,
-    "cpu-light": 0.2,
-    "cpu-heavy": 0.35,
-    "memory-heavy": 0.4,
-}
-DEFAULT_PHI: Final = 0.3
-OVERLOAD_SLOPE: Final = 2.0
 
 
 @dataclass(slots=True)
@@ -46,7 +35,7 @@ class Machine:
         """Seconds that one second of reference work takes here now."""
         own = self.speeds.get((work.task_type, self.node.gpu_product), 1.0) * self.node.speed * self.fault_factor
         load = sum(other.cpu for other in self.work.values()) / self.node.cpu if self.node.cpu else 0.0
-        phi = PHI.get(work.task_type, DEFAULT_PHI)
+        phi = REFERENCE_PHI.get(work.task_type, DEFAULT_PHI)
         return own * (1.0 + phi * load * load + OVERLOAD_SLOPE * max(0.0, load - 1.0))
 
     def advance(self, now: float) -> list[str]:

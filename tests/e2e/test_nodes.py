@@ -74,7 +74,9 @@ def test_a_node_without_allocatable(cluster: Cluster) -> None:
 
 def test_a_target_node(cluster: Cluster) -> None:
     """targetNode is obeyed; one that does not exist is named in the reason."""
-    cluster.apply(cluster.task("there", targetNode="node-4"), cluster.task("nowhere", targetNode="node-99"))
-    assert cluster.state("there", "Complete")["attempts"][0]["node"] == "node-4"
+    existing = sorted(node["metadata"]["name"] for node in cluster.get("nodes")["items"])
+    target = existing[-1]  # not the first, which rejects; another one has vanished before
+    cluster.apply(cluster.task("there", targetNode=target), cluster.task("nowhere", targetNode="node-99"))
+    assert cluster.state("there", "Complete")["attempts"][0]["node"] == target
     cluster.wait(lambda: "didn't satisfy plugin(s) [NodeAffinity]" in str(cluster.status("nowhere")))
     cluster.plane.kubectl("delete", "ctask", "nowhere")

@@ -6,6 +6,7 @@ from typing import Any, Final
 import numpy as np
 
 from cloudai_rts import contract
+from cloudai_rts.replay.workload import STANDARD_KINDS
 from cloudai_sandbox.kubelet import ANNOTATION_RUNTIME
 
 SCALE: Final = 1.0 / 78.0
@@ -16,25 +17,7 @@ FLIP: Final = 1.0 / 15.0
 GIB: Final = 1 << 30
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """A task type: share of the arrivals, median reference run time (s, unscaled), cores, GiB, GPUs or not."""
-
-    share: float
-    runtime: float
-    cpu: float
-    memory_gib: float
-    gpu: bool
-
-
-KINDS: Final = {
-    "gpu-training": Kind(0.24, 900, 6, 24, True),
-    "gpu-inference": Kind(0.22, 500, 4, 24, True),
-    "mixed": Kind(0.16, 400, 5, 8, True),
-    "cpu-light": Kind(0.12, 120, 2, 4, False),
-    "cpu-heavy": Kind(0.16, 500, 8, 12, False),
-    "memory-heavy": Kind(0.10, 400, 4, 48, False),
-}
+KINDS: Final = STANDARD_KINDS
 
 
 @dataclass(frozen=True, slots=True)
