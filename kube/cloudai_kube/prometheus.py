@@ -70,19 +70,19 @@ class Prometheus:
         params = {} if at is None else {"time": f"{at:.3f}"}
         try:
             found = self._client.custom_query(query, params=params)
+            return [sample for raw in found if (sample := _sample(raw)) is not None]
         except PrometheusApiClientException as error:
             raise PrometheusError(f"{self.url}: {str(error)[:300]}") from error
         except requests.RequestException as error:
             raise PrometheusError(f"{self.url} does not answer: {error}") from error
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise PrometheusError(f"{self.url} answers with something else than samples: {error}") from error
-        return [sample for raw in found if (sample := _sample(raw)) is not None]
 
 
 def _refuse_partial(response: requests.Response) -> None:
     try:
         body = response.json()
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise PrometheusError(f"the answer is no JSON: {error}") from error
     if not isinstance(body, dict) or body.get("status") != "success":
         raise PrometheusError("the answer says that the query did not succeed")

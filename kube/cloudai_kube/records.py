@@ -1,12 +1,12 @@
-"""History records from what the cluster still shows: attempts in a Task's status, and finished pods of anybody."""
+"""History records from what the cluster still shows: the attempts in a Task's status."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
-from cloudai_kube import duration, quantity, timestamp
+from cloudai_kube import duration, timestamp
 from cloudai_kube.errors import FormatError
-from cloudai_kube.objects import Pod
 from cloudai_kube.task import Attempt, Task, requests
 from cloudai_rts import contract
 from cloudai_rts.history import Available, Record, identity_key
@@ -14,11 +14,11 @@ from cloudai_rts.history import Available, Record, identity_key
 _CPU, _MEMORY, _STORAGE = "cpu", "memory", "ephemeral-storage"
 
 
-class _Decision(msgspec.Struct):
+class Decision(msgspec.Struct):
     """The part of the decision annotation that is learned from."""
 
     policy: str = ""
-    parametersVersion: int = 0
+    parametersVersion: Annotated[int, Meta(ge=0, le=2**53)] = 0
     nodeClass: str = ""
     predictedRuntimeSeconds: float | None = None
     lateProbability: float | None = None
@@ -43,7 +43,7 @@ def declared_of(task: Task) -> float | None:
 
 def of_attempt(task: Task, attempt: Attempt) -> Record | None:
     """The record of an attempt that ran and ended, None if it never ran or cannot be read."""
-    decision = _decision(attempt.decision)
+    decision = decision_of(attempt.decision)
     if decision is None or not attempt.startTime or not attempt.outcome:
         return None
     meta, spec, status = task.metadata, task.spec, task.status
@@ -57,7 +57,7 @@ def of_attempt(task: Task, attempt: Attempt) -> Record | None:
             name=meta.name,
             type=status.type,
             node=attempt.node,
-            node_class=_plain_class(decision.nodeClass, gpu_resource),
+            node_class=plain_class(decision.nodeClass, gpu_resource),
             arrival=timestamp.parse(status.arrivalTime),
             start=timestamp.parse(attempt.startTime),
             finish=timestamp.parse(attempt.completionTime),
@@ -86,66 +86,16 @@ def of_attempt(task: Task, attempt: Attempt) -> Record | None:
         return None
 
 
-def of_pod(pod: Pod) -> Record | None:
-    """The record of a finished pod that we bound and that is no Task's; None if it never ran or cannot be read."""
-    meta, notes = pod.metadata, pod.metadata.annotations
-    decision = _decision(_json(notes.get(contract.ANNOTATION_DECISION, "")))
-    ended = next((one.state.terminated for one in pod.status.containerStatuses if one.state.terminated), None)
-    if decision is None or ended is None or not ended.startedAt or not ended.finishedAt:
-        return None
-    owner = next((one for one in meta.ownerReferences if one.controller), None)
+def decision_of(raw: Any) -> Decision | None:  # noqa: ANN401
+    """What can be learned from a decision; None if a stranger wrote something else there."""
     try:
-        amounts = {
-            name: quantity.resource(name, str(value))
-            for container in pod.spec.containers
-            for name, value in {**container.resources.limits, **container.resources.requests}.items()
-        }
-        gpu_resource = next((name for name in sorted(amounts) if "/" in name and "gpu" in name), "")
-        created = timestamp.parse(meta.creationTimestamp)
-        return Record(
-            pod_uid=meta.uid,
-            task_uid=owner.uid if owner is not None else meta.uid,
-            namespace=meta.namespace,
-            name=meta.name,
-            type=notes.get(contract.ANNOTATION_TASK_TYPE) or meta.labels.get(contract.LABEL_TASK_TYPE) or "other",
-            node=pod.spec.nodeName,
-            node_class=_plain_class(decision.nodeClass, gpu_resource),
-            arrival=timestamp.parse_optional(notes.get(contract.ANNOTATION_ARRIVAL)) or created,
-            start=timestamp.parse(ended.startedAt),
-            finish=timestamp.parse(ended.finishedAt),
-            outcome=pod.status.phase,
-            cpu=amounts.get(_CPU, 0) / 1000,
-            memory=float(amounts.get(_MEMORY, 0)),
-            gpu=float(amounts.get(gpu_resource, 0)),
-            gpu_resource=gpu_resource,
-            user=meta.namespace,
-            load=decision.load,
-            predicted=decision.predictedRuntimeSeconds,
-            late_probability=decision.lateProbability,
-            parameters_version=decision.parametersVersion,
-            policy=decision.policy,
-            available=decision.available,
-        )
-    except FormatError:
-        return None
-
-
-def _decision(raw: Any) -> _Decision | None:  # noqa: ANN401  a stranger may have written anything there
-    try:
-        return msgspec.convert(raw, _Decision) if raw else None
+        return msgspec.convert(raw, Decision) if raw else None
     except (msgspec.ValidationError, RecursionError):
         return None
 
 
-def _json(text: str) -> Any:  # noqa: ANN401
-    try:
-        return msgspec.json.decode(text) if text else None
-    except (msgspec.DecodeError, RecursionError):
-        return None
-
-
-def _plain_class(decided: str, gpu_resource: str) -> str:
-    """The node's own class: the decision names it together with the slice that was asked for."""
+def plain_class(decided: str, gpu_resource: str) -> str:
+    """Name the node's own class: the decision names it together with the slice that was asked for."""
     suffix = f"/{gpu_resource.rpartition('/')[2]}"
     is_slice = gpu_resource not in {"", contract.DEFAULT_GPU_RESOURCE}
     return decided.removesuffix(suffix) if is_slice else decided

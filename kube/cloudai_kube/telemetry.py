@@ -35,7 +35,9 @@ QUERIES: Final[Mapping[str, str]] = {
     "watts": "sum by (node, instance) ("
     + _HOST.format("DCGM_FI_DEV_POWER_USAGE or DCGM_FI_DEV_BOARD_POWER_WATTS")
     + ")",
-    "xid": "max by (node, instance) (" + _HOST.format("DCGM_FI_DEV_XID_ERRORS or DCGM_FI_DEV_XID_ERROR") + ")",
+    "xid": "max by (node, instance, gpu, UUID) ("
+    + _HOST.format("DCGM_FI_DEV_XID_ERRORS or DCGM_FI_DEV_XID_ERROR")
+    + ")",
 }
 _LIMITS: Final[Mapping[str, float]] = {
     "sampled_at": 1e12,
@@ -57,7 +59,10 @@ class Source(Protocol):
 
 @dataclass(slots=True)
 class NodeReading:
-    """One node now; None where nothing usable is known. Cores, bytes, GPUs busy (fractions add up), watts."""
+    """One node now; None where nothing usable is known. Cores, bytes, GPUs busy (fractions add up), watts.
+
+    `xids` are the last errors by GPU.
+    """
 
     sampled_at: float | None = None
     cpu: float | None = None
@@ -65,7 +70,7 @@ class NodeReading:
     gpu: float | None = None
     gpu_memory: float | None = None
     watts: float | None = None
-    xid: float | None = None
+    xids: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -75,13 +80,10 @@ class Snapshot:
     nodes: dict[str, NodeReading] = field(default_factory=dict)
     dropped: Counter[str] = field(default_factory=Counter)
 
-    def usable_share(self) -> float:
-        """Share of the values that could be used."""
-        kept = sum(
-            getattr(reading, name) is not None for reading in self.nodes.values() for name in NodeReading.__slots__
-        )
-        total = kept + sum(self.dropped.values())
-        return kept / total if total else 0.0
+    def usable_share(self, nodes: int) -> float:
+        """Share of the nodes whose cores and memory are known; series of other clusters' machines do not matter."""
+        known = sum(reading.cpu is not None and reading.memory is not None for reading in self.nodes.values())
+        return known / nodes if nodes else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +132,9 @@ def _take(found: Snapshot, names: NodeNames, metric: str, sample: Sample) -> Non
         found.dropped["impossible"] += 1
         return
     reading = found.nodes.setdefault(node, NodeReading())
+    if metric == "xid":
+        reading.xids[sample.labels.get("UUID") or sample.labels.get("gpu", "")] = sample.value
+        return
     if getattr(reading, metric) is not None and getattr(reading, metric) != sample.value:
         found.dropped["duplicate"] += 1
         setattr(reading, metric, max(getattr(reading, metric), sample.value))

@@ -14,12 +14,13 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
+from bson.errors import BSONError
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import BulkWriteError, PyMongoError
+from pymongo.errors import AutoReconnect, BulkWriteError, PyMongoError, WriteError
 
-from cloudai_kube import records
 from cloudai_kube.objects import Pod
+from cloudai_operator import foreign
 from cloudai_operator.metrics import OperatorMetrics
 from cloudai_rts.history import Record
 
@@ -77,7 +78,7 @@ class HistoryWriter:
                 await self._wake.wait()
             batch = list(self._waiting.values())[:BATCH]
             try:
-                await self._write([record for _, record in batch])
+                await self._write_or_single_out(batch)
             except PyMongoError as error:
                 self.metrics.history_errors.inc()
                 _log.info("history: %s; %d records wait, again in %.0f s", error, len(self._waiting), pause)
@@ -90,6 +91,18 @@ class HistoryWriter:
                 self.written(owner, record.pod_uid)
             self.metrics.history_written.inc(len(batch))
             self.metrics.history_waiting.set(len(self._waiting))
+
+    async def _write_or_single_out(self, batch: Sequence[tuple[str, Record]]) -> None:
+        """Write a batch; if it holds something that no database takes, only that is given up."""
+        try:
+            await self._write([record for _, record in batch])
+        except (BSONError, OverflowError, WriteError, BulkWriteError):
+            for _, record in batch:
+                try:
+                    await self._write([record])
+                except (BSONError, OverflowError, WriteError, BulkWriteError) as error:
+                    self.metrics.history_dropped.inc()
+                    _log.warning("the record of pod %s/%s is given up: %s", record.namespace, record.name, error)
 
     async def _write(self, batch: Sequence[Record]) -> None:
         if not self._indexed:
@@ -105,7 +118,10 @@ class HistoryWriter:
         try:
             await self.database[collection].insert_many(documents, ordered=False)
         except BulkWriteError as error:
-            if any(problem.get("code") != _DUPLICATE_KEY for problem in error.details.get("writeErrors", [])):
+            found = error.details
+            if found.get("writeConcernErrors"):
+                raise AutoReconnect(f"not yet safe: {found['writeConcernErrors']}") from error
+            if any(problem.get("code") != _DUPLICATE_KEY for problem in found.get("writeErrors", [])):
                 raise
 
 
@@ -124,7 +140,7 @@ class PodStore:
         """Take an event; also a deletion shows the pod's last state."""
         del event
         if item.status.phase in _FINISHED:
-            record = records.of_pod(item)
+            record = foreign.record_of(item)
             if record is not None:
                 self.writer.offer("", record)
 

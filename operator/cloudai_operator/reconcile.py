@@ -247,7 +247,8 @@ def _keep_history(plan: Plan, task: Task, knowledge: Knowledge, now: float) -> N
         else:
             plan.history.append(record)
     if plan.delete_task and plan.history:
-        patience_ends = timestamp.parse(plan.status.completionTime) + HISTORY_PATIENCE_SECONDS
+        ttl = task.spec.ttlSecondsAfterFinished or 0
+        patience_ends = timestamp.parse(plan.status.completionTime) + ttl + HISTORY_PATIENCE_SECONDS
         if now < patience_ends:
             plan.delete_task = False
             plan.wake(patience_ends)

@@ -66,4 +66,4 @@ def _machine(node: Node, background: float) -> Machine | None:
         storage_bytes=amounts.get("ephemeral-storage", 0),
         pods=amounts.get("pods", DEFAULT_PODS),
     )
-    return Machine(shape, nodeclass.node_class(meta.labels, cpu, memory), background)
+    return Machine(shape, nodeclass.node_class(meta.labels, cpu, memory), background, gpus)

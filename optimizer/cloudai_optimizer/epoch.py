@@ -90,7 +90,7 @@ def run(
 ) -> Outcome:
     """Decide what the parameters should be after what has happened. `now` in seconds since the epoch."""
     usable, dropped = _usable(records, now)
-    invalid = len(records) - len(usable)
+    invalid = len(records) - len(usable) - dropped.get(history.TOO_SHORT, 0)
     finished = sum(record.outcome == history.SUCCEEDED for record in usable)
     outcome = Outcome(UNCHANGED, "", finished=finished, dropped=dropped)
     if finished < rules.min_tasks:

@@ -12,11 +12,11 @@ import numpy as np
 
 from cloudai_optimizer.fit import affinity, declared, runtime, theta
 from cloudai_optimizer.fit.affinity import Tallies
-from cloudai_optimizer.fit.runtime import RuntimeFit
+from cloudai_optimizer.fit.runtime import MAX_U, MAX_V, RuntimeFit
 from cloudai_optimizer.fit.samples import Samples, collect
 from cloudai_rts.arrays import FloatArray
 from cloudai_rts.history import SUCCEEDED, Record
-from cloudai_rts.parameters import Document, RuntimeModel, ThetaTerms
+from cloudai_rts.parameters import HINGE, Document, RuntimeModel, ThetaTerms
 
 STEP_U: Final = 1.0
 STEP_V: Final = 0.6
@@ -58,7 +58,7 @@ def from_records(
         Kappa=round(_near(found.kappa, old.Kappa, STEP_KAPPA), 4),
         Mu=round(_near(found.mu, old.Mu, STEP_MU), 4),
         U=_table_near(terms["U"], old.U, STEP_U),
-        V=_row_near(terms["V"], old.V, STEP_V),
+        V=_row_near(terms["V"], {name: v for name, v in old.V.items() if name in cores}, STEP_V, MAX_V),
         Sigma=_row_near(terms["Sigma"], old.Sigma, STEP_SIGMA),
         Counts=terms["Counts"],
         Declared=errors,
@@ -66,12 +66,15 @@ def from_records(
     )
     tau = {name: round(_within(value, incumbent.Tau.get(name), STEP_TAU), 3) for name, value in terms["Tau"].items()}
     tallies = affinity.tally(records)
-    fitted = theta.fit(*_regression(records, samples, first)).theta
+    fitted = theta.fit(*_regression(records, samples, first))
+    # Tau belongs to both rules: the intercept is folded into it only where `hinge` is the one that reads it.
+    folds = incumbent.model == HINGE
+    tau = {name: round(value * (fitted.tau_factor if folds else 1.0), 3) for name, value in tau.items()}
     document = msgspec.structs.replace(
         incumbent,
         Runtime=model,
         Tau={**incumbent.Tau, **tau},
-        Theta=_theta_near(fitted, incumbent.Theta),
+        Theta=_theta_near(fitted.theta if folds else fitted.unfolded(), incumbent.Theta),
         Canary=incumbent.Canary,
     )
     expected = np.where(np.isnan(base), found.log_tau[samples.type], base)
@@ -140,9 +143,12 @@ def _within(value: float, before: float | None, factor: float) -> float:
     return value if before is None else min(before * factor, max(before / factor, value))
 
 
-def _row_near(new: Mapping[str, float], old: Mapping[str, float], step: float) -> dict[str, float]:
-    """New values within a step of the old ones; what is not seen any more stays as it was."""
-    return {**old, **{name: round(_near(value, old.get(name, value), step), 3) for name, value in new.items()}}
+def _row_near(
+    new: Mapping[str, float], old: Mapping[str, float], step: float, limit: float = MAX_U
+) -> dict[str, float]:
+    """New values within a step of the old ones and within their bounds; what is not seen any more stays as it was."""
+    near = {name: _near(value, old.get(name, value), step) for name, value in new.items()}
+    return {**old, **{name: round(min(limit, max(-limit, value)), 3) for name, value in near.items()}}
 
 
 def _table_near(

@@ -29,6 +29,7 @@ _log = logging.getLogger(__name__)
 Progress = Callable[[int, int, float, float, float], None]
 FROZEN: Final = "frozen"
 MIN_USABLE_SHARE: Final = 0.8
+_MEASURED: Final = ("cpu", "memory", "gpu", "gpu_memory", "watts")
 
 
 def silent(_number: int, _of: int, _best: float, _mean: float, _worst: float) -> None:
@@ -95,9 +96,11 @@ async def epoch(transport: Transport, options: Options) -> Report:
     records = await _history(transport, options, now)
     if before.document.Canary is not None:
         verdict = publication.judge_canary(before.document, records, _since(before), now)
-        if verdict.result != RUNNING:
-            change = publication.end_canary(before, verdict, timestamp.millis(now))
-            return await _publish(transport, options, before, change, verdict.result, verdict.text(), begun, verdict)
+        if verdict.result == RUNNING:  # nothing may change under it, or neither side could be judged
+            version = before.document.version
+            return Report(RUNNING, verdict.text(), version, False, time.monotonic() - begun, None, verdict)
+        change = publication.end_canary(before, verdict, timestamp.millis(now))
+        return await _publish(transport, options, before, change, verdict.result, verdict.text(), begun, verdict)
     outcome = await _decide(transport, options, before, records, now)
     if outcome.document is None:
         return Report(outcome.result, outcome.reason, before.document.version, False, time.monotonic() - begun, outcome)
@@ -174,14 +177,14 @@ async def _measure(transport: Transport, options: Options, now: float) -> dict[s
         found = await asyncio.to_thread(telemetry.read, Prometheus(options.prometheus_url), NodeNames.of(nodes), now)
     except PrometheusError as error:
         raise TelemetryError(f"{error}; the parameters stay as they are") from error
-    share = found.usable_share()
+    share = found.usable_share(len(nodes))
     if share < MIN_USABLE_SHARE:
         raise TelemetryError(
-            f"only {share:.0%} of the metrics are usable (dropped: {dict(found.dropped)}), {MIN_USABLE_SHARE:.0%} are "
-            "needed; check the exporters. The parameters stay as they are"
+            f"the load of only {share:.0%} of the nodes is known (dropped: {dict(found.dropped)}), "
+            f"{MIN_USABLE_SHARE:.0%} are needed; check node-exporter. The parameters stay as they are"
         )
     return {
-        node: {name: value for name in reading.__slots__ if (value := getattr(reading, name)) is not None}
+        node: {name: value for name in _MEASURED if (value := getattr(reading, name)) is not None}
         for node, reading in found.nodes.items()
     }
 

@@ -4,8 +4,8 @@ The intrinsic work of a task is recovered by inverting equation (1) at the node 
 is the fitted run-time model. So a candidate is judged on what *would* have happened.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
@@ -27,11 +27,12 @@ from cloudai_rts.traces import FleetNode
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """A node as the optimizer knows it: its shape, its class, and the cores that others use on it."""
+    """A node as the optimizer knows it: its shape, its class, the cores that others use on it, its GPU resources."""
 
     node: FleetNode
     node_class: str
     background_cores: float = 0.0
+    devices: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +48,11 @@ def recover(records: Sequence[Record], samples: Samples, found: RuntimeFit) -> l
     factor = np.exp(found.log_node_factor(samples))
     ordered = sorted(records, key=lambda record: (record.finish, record.pod_uid))
     works = {
-        record.task_uid: Work(record, record.runtime / float(slow))
+        record.pod_uid: Work(record, record.runtime / float(slow))
         for record, slow in zip(ordered, factor, strict=True)
         if record.outcome == SUCCEEDED
     }
-    return sorted(works.values(), key=lambda work: (work.record.arrival, work.record.task_uid))
+    return sorted(works.values(), key=lambda work: (work.record.arrival, work.record.pod_uid))
 
 
 def split(works: Sequence[Work], windows: int, longest: int) -> list[list[Work]]:
@@ -77,6 +78,8 @@ def world_of(machines: Sequence[Machine], document: Document, types: Sequence[st
         np.array([machine.node.cpu for machine in machines]),
         np.array([machine.background_cores for machine in machines]),
         runtime.Mu,
+        [machine.node_class for machine in machines],
+        [machine.devices for machine in machines],
     )
 
 
@@ -114,4 +117,4 @@ def _job(work: Work, begin: float, document: Document, store: TauStore) -> Job:
     if record.gpu:
         amounts[record.gpu_resource or contract.DEFAULT_GPU_RESOURCE] = round(record.gpu)
     used = record.cpu if record.used_cpu is None else record.used_cpu
-    return Job(record.task_uid, known, amounts, work.seconds, used, deadline)
+    return Job(record.pod_uid, known, amounts, work.seconds, used, deadline)

@@ -10,6 +10,8 @@ import msgspec
 
 SUCCEEDED: Final = "Succeeded"
 MAX_SECONDS: Final = 31_536_000.0
+TOO_SHORT: Final = "it ran for less than a second"
+"""Containers' times are whole seconds: such a run says nothing, and is no sign of anything wrong either."""
 
 
 class Available(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -80,6 +82,8 @@ def problem(record: Record, now: float) -> str | None:
         return "a number is not finite"
     if not record.type or not record.node or not record.node_class:
         return "type, node or node class is missing"
+    if record.runtime == 0.0:
+        return TOO_SHORT
     if not 0.0 < record.runtime <= MAX_SECONDS:
         return "its run time is not positive"
     if record.start > now + 300.0 or record.finish > now + 300.0 or record.arrival > record.start + 300.0:

@@ -253,7 +253,7 @@ class Scheduler:
             message = f"binding to {node} was refused: {result.message}"
             self.recorder.warning(_subject(entry), "FailedScheduling", message)
         self.queue.back_off(entry, now + result.retry_after_seconds)
-        if entry.newer is not None:
+        if entry.newer is not None and self.queue.entries.get(meta.uid) is entry:
             newer, entry.newer = entry.newer, None
             self.intake.apply_pod("MODIFIED", newer)
 

@@ -38,7 +38,7 @@ class TelemetryLoop:
     clock: Callable[[], float]
     interval_seconds: float = INTERVAL_SECONDS
     _last_success: float = -1e18
-    _xids: dict[str, float] = field(default_factory=dict)
+    _xids: dict[tuple[str, str], float] = field(default_factory=dict)
 
     async def run(self) -> None:
         """Ask for ever."""
@@ -51,6 +51,9 @@ class TelemetryLoop:
                 _log.info("telemetry: %s", error)
                 if self.clock() - self._last_success > STALE_SECONDS:
                     self.apply(Snapshot())
+            except Exception:  # noqa: BLE001  whatever Prometheus says, decisions go on
+                self.metrics.telemetry_errors.inc()
+                _log.exception("telemetry")
             else:
                 self._last_success = self.clock()
                 self.apply(found)
@@ -69,19 +72,18 @@ class TelemetryLoop:
                 cpu[slot], fresh_cpu[slot] = round(reading.cpu * 1000), True
             if reading.memory is not None:
                 memory[slot], fresh_memory[slot] = round(reading.memory), True
-            self._heed_gpu_error(name, reading.xid)
+            for gpu, xid in reading.xids.items():
+                self._heed_gpu_error(name, gpu, xid)
         fleet.measure(CPU, cpu, fresh_cpu)
         fleet.measure(MEMORY, memory, fresh_memory)
         self.metrics.telemetry_nodes.set(int(np.count_nonzero(fresh_cpu)))
         for reason, count in found.dropped.items():
             self.metrics.telemetry_dropped.labels(reason).inc(count)
 
-    def _heed_gpu_error(self, node: str, xid: float | None) -> None:
+    def _heed_gpu_error(self, node: str, gpu: str, now: float) -> None:
         """XID is a gauge that keeps its last value: only a change is news."""
-        before, now = self._xids.get(node), xid
-        if now is None:
-            return
-        self._xids[node] = now
+        before = self._xids.get((node, gpu))
+        self._xids[node, gpu] = now
         if now == before or int(now) not in FATAL_XIDS:
             return
         self.rejections.close(node, contract.DEFAULT_GPU_RESOURCE, self.clock())

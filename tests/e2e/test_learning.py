@@ -119,3 +119,6 @@ def test_a_canary_takes_its_share(cluster: Cluster, optimizer: Optimizer) -> Non
     versions = [cluster.status(name)["parametersVersion"] for name in names]
     assert set(versions) == {1, 2}
     assert 4 <= versions.count(2) <= 20
+    report = optimizer.epoch()
+    assert (report["result"], report["published"]) == ("running", False)
+    assert json.loads(optimizer.run("show", "-o", "json"))["Canary"]["Version"] == 2

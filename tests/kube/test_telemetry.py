@@ -74,4 +74,12 @@ def test_what_is_not_believed(answers: dict[str, list[Sample]], reason: str) -> 
 def test_nothing_at_all() -> None:
     """An empty answer is nothing, not zero load."""
     assert read(Canned(), NAMES, NOW).nodes == {}
-    assert math.isclose(snapshot(cpu=one(1.0, node="a")).usable_share(), 1.0)
+    both = snapshot(cpu=one(1.0, node="a"), memory=one(1.0, node="a"))
+    assert math.isclose(both.usable_share(2), 0.5)
+    assert snapshot(cpu=one(1.0, node="a")).usable_share(2) == 0.0
+
+
+def test_errors_by_gpu() -> None:
+    """One GPU's error does not hide another's."""
+    samples = [Sample({"node": "a", "UUID": "G1"}, 154.0), Sample({"node": "a", "UUID": "G2"}, 79.0)]
+    assert snapshot(xid=samples).nodes["a"].xids == {"G1": 154.0, "G2": 79.0}

@@ -14,7 +14,8 @@ from cloudai_rts.task import MAX_LOG_SD, MIN_LOG_SD
 SHRINK_USER: Final = 8.0
 SHRINK_IDENTITY: Final = 3.0
 MAX_BIAS: Final = 5.0
-REMEMBERED: Final = 10_000
+REMEMBERED: Final = 2_000
+"""Identities in one document: each takes 80 bytes of the 900 KiB that a ConfigMap may have."""
 MIN_SEEN: Final = 2
 
 

@@ -100,6 +100,7 @@ def fit(
             MAX_V,
         )
         u, v = _centred(u, v, samples)
+        u = np.clip(u, -MAX_U, MAX_U)
         node = u[samples.type, samples.node_class] + v[samples.node]
         kappa, mu = _curve(robust - expected - node, samples, kappa, mu)
         residual = robust - expected - node - np.log(load_curve(samples.load, kappa, mu))

@@ -26,6 +26,11 @@ class ThetaFit:
     theta: ThetaTerms
     tau_factor: float
 
+    def unfolded(self) -> ThetaTerms:
+        """Theta for a tau that stays as it is: tau (1 + b) theta' = tau theta."""
+        values = (self.theta.Theta1, self.theta.Theta2, self.theta.Theta3, self.theta.Theta4)
+        return ThetaTerms(*(min(MAX_THETA, round(value * self.tau_factor, 4)) for value in values))
+
 
 def fit(features: FloatArray, slowdown: FloatArray, ridge: float = RIDGE) -> ThetaFit:
     """`features` is [samples, 4]: CPU, memory, GPU ratio, load (EDD 3.5); `slowdown` = actual / tau - 1."""

@@ -6,7 +6,7 @@ Deterministic: same input, same bytes.
 
 import heapq
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -18,7 +18,7 @@ from cloudai_rts.deferral import RECHECK_SECONDS
 from cloudai_rts.fleet import CPU, MEMORY, PODS, STORAGE, Fleet, NodeSpec
 from cloudai_rts.harm import HarmTable, RunningTask
 from cloudai_rts.load_history import LoadHistory
-from cloudai_rts.nodeclass import node_class
+from cloudai_rts.nodeclass import is_gpu_resource, node_class
 from cloudai_rts.placement import Deferred, Placed
 from cloudai_rts.replay.chooser import Chooser, View
 from cloudai_rts.replay.job import Job
@@ -59,10 +59,12 @@ class _Machine:
     ticket: int = 0
 
 
-def fleet_of(nodes: Sequence[FleetNode]) -> Fleet:
-    """The nodes of a trace as the policy sees them; slot = position."""
+def fleet_of(
+    nodes: Sequence[FleetNode], classes: Sequence[str] = (), devices: Sequence[Mapping[str, int]] = ()
+) -> Fleet:
+    """The nodes of a trace as the policy sees them; slot = position. `classes` and `devices` by node, where known."""
     fleet = Fleet()
-    for node in nodes:
+    for index, node in enumerate(nodes):
         allocatable = {
             CPU: round(node.cpu * 1000),
             MEMORY: node.memory_bytes,
@@ -73,8 +75,11 @@ def fleet_of(nodes: Sequence[FleetNode]) -> Fleet:
         if node.gpu:
             allocatable[contract.DEFAULT_GPU_RESOURCE] = node.gpu
             labels[contract.LABEL_GPU_PRODUCT] = node.gpu_product
-        name = node_class(labels, allocatable[CPU], node.memory_bytes)
-        fleet.put(NodeSpec(node.node, allocatable, name, bool(node.gpu)))
+        if devices:
+            allocatable |= devices[index]
+        name = classes[index] if classes else node_class(labels, allocatable[CPU], node.memory_bytes)
+        has_gpu = any(is_gpu_resource(resource) for resource in allocatable)
+        fleet.put(NodeSpec(node.node, allocatable, name, has_gpu))
     return fleet
 
 
@@ -107,7 +112,7 @@ class Replay:
     _accounted: float = 0.0
 
     def __post_init__(self) -> None:
-        self.view = View(fleet_of(self.world.nodes), HarmTable(), LoadHistory())
+        self.view = View(fleet_of(self.world.nodes, self.world.classes, self.world.devices), HarmTable(), LoadHistory())
         self._machines = [_Machine() for _ in self.world.nodes]
         self._used = self.world.background.astype(np.float64).copy()
         count = len(self.jobs)

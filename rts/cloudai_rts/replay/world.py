@@ -38,6 +38,8 @@ class World:
 
     `own[type][node]` is the number of seconds that one second of reference work takes on an idle node; `phi` by type
     and `mu` slow it down by the node's real load; `cores` and `background` (cores used by others) are by node.
+    `classes` and `devices` (GPU resources) say by node what the shapes in `nodes` cannot: instance types, slices, other
+    vendors.
     """
 
     nodes: Sequence[FleetNode]
@@ -46,6 +48,8 @@ class World:
     cores: FloatArray
     background: FloatArray
     mu: float = OVERLOAD_SLOPE
+    classes: Sequence[str] = ()
+    devices: Sequence[Mapping[str, int]] = ()
 
     def slow_down(self, task_type: str, load: float) -> float:
         """Factor by which a load (real use over cores) slows this type down."""

@@ -1,0 +1,75 @@
+"""Pods that are nobody's Task, as history."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from cloudai_kube import timestamp
+from cloudai_kube.objects import Pod
+from cloudai_operator.foreign import record_of
+
+DECISION = '{"policy":"rts","parametersVersion":3,"nodeClass":"NVIDIA-V100","load":0.25,"available":{"cpu":8}}'
+NOON = timestamp.parse("2026-01-01T12:00:00Z")
+
+
+def a_pod(decision: str = DECISION, **notes: str) -> Pod:
+    """A finished pod with a main container and a sidecar."""
+
+    def ended(name: str, start: str, finish: str) -> dict[str, Any]:
+        state = {
+            "terminated": {
+                "exitCode": 0,
+                "startedAt": f"2026-01-01T12:{start}Z",
+                "finishedAt": f"2026-01-01T12:{finish}Z",
+            }
+        }
+        return {"name": name, "state": state}
+
+    annotations = {
+        "cloudai.dev/decision": decision,
+        **{f"cloudai.dev/{key.replace('_', '-')}": v for key, v in notes.items()},
+    }
+    raw = {
+        "metadata": {
+            "name": "p", "namespace": "ns", "uid": "u", "creationTimestamp": "2026-01-01T12:00:00Z",
+            "annotations": annotations,
+            "ownerReferences": [{"kind": "Job", "name": "j", "uid": "job", "controller": True}],
+        },
+        "spec": {
+            "nodeName": "n",
+            "containers": [
+                {"name": "main", "resources": {"limits": {"cpu": "8", "memory": "4Gi", "nvidia.com/gpu": "2"}}},
+                {"name": "side", "resources": {"requests": {"cpu": "100m"}}},
+            ],
+        },
+        "status": {
+            "phase": "Succeeded",
+            "containerStatuses": [ended("side", "00:10", "00:20"), ended("main", "00:05", "01:05")],
+        },
+    }  # fmt: skip
+    return msgspec.convert(raw, Pod)
+
+
+def test_a_pod_of_a_job() -> None:
+    """All containers together, from the first start to the last end; its own promise, its type as the scheduler's."""
+    record = record_of(a_pod(finish_within="10m"))
+    assert record is not None
+    assert (record.cpu, record.gpu, record.gpu_resource) == (8.1, 2.0, "nvidia.com/gpu")
+    assert (record.start - NOON, record.finish - NOON) == (5.0, 65.0)
+    assert (record.deadline, record.violated) == (NOON + 600, False)
+    assert (record.type, record.node_class, record.task_uid) == ("gpu-training", "NVIDIA-V100", "u")
+
+
+@pytest.mark.parametrize(
+    "decision",
+    ["", "{", "[]", '{"parametersVersion":18446744073709551616}', '{"load":"much"}', "[" * 5000],
+)
+def test_rubbish_is_no_record(decision: str) -> None:
+    """Strangers may write into the annotation; none of it reaches the database."""
+    assert record_of(a_pod(decision)) is None
+
+
+def test_unreadable_promises() -> None:
+    """A time that cannot be read makes no record that would lie."""
+    assert record_of(a_pod(finish_by="soon")) is None
