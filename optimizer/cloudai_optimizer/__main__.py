@@ -15,11 +15,11 @@ import yaml
 from cloudai_kube import connection, timestamp
 from cloudai_kube.errors import ConfigurationError, KubeError
 from cloudai_kube.transport import Transport
-from cloudai_optimizer import config_map, document, fitness, publication, session
+from cloudai_optimizer import cluster_epoch, config_map, document, fitness, publication
+from cloudai_optimizer.cluster_epoch import Options
 from cloudai_optimizer.config_map import Change
 from cloudai_optimizer.epoch import Rules
 from cloudai_optimizer.errors import InputError, OptimizerError
-from cloudai_optimizer.session import Options
 from cloudai_rts import contract, parameters, traces
 from cloudai_rts.errors import RtsError
 
@@ -127,7 +127,7 @@ def _options(arguments: argparse.Namespace) -> Options:
         prometheus_url=arguments.prometheus_url,
         share=getattr(arguments, "share", 0.0),
         dry_run=getattr(arguments, "dry_run", True),
-        progress=_generation if sys.stderr.isatty() or arguments.output == "text" else session.silent,
+        progress=_generation if sys.stderr.isatty() or arguments.output == "text" else cluster_epoch.silent,
     )
 
 
@@ -137,7 +137,7 @@ def _generation(number: int, of: int, best: float, mean: float, worst: float) ->
 
 
 async def _epoch(transport: Transport, arguments: argparse.Namespace) -> None:
-    report = await session.epoch(transport, _options(arguments))
+    report = await cluster_epoch.epoch(transport, _options(arguments))
     if arguments.output == "json":
         sys.stdout.write(json.dumps(report.as_json()) + "\n")
     else:
@@ -145,7 +145,7 @@ async def _epoch(transport: Transport, arguments: argparse.Namespace) -> None:
 
 
 async def _fit(transport: Transport, arguments: argparse.Namespace) -> None:
-    outcome = await session.fit(transport, _options(arguments))
+    outcome = await cluster_epoch.fit(transport, _options(arguments))
     if arguments.output == "json":
         sys.stdout.write(json.dumps(outcome.evidence()) + "\n")
         return
