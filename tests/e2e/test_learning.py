@@ -4,12 +4,13 @@ import asyncio
 import json
 import subprocess
 import sys
+import time
 from typing import Any
 
 import pytest
 from tests.e2e.conftest import Cluster
 
-from cloudai_kube import connection
+from cloudai_kube import connection, timestamp
 from cloudai_kube.transport import Transport
 from cloudai_optimizer import config_map, publication
 from cloudai_optimizer.config_map import Change
@@ -108,7 +109,8 @@ def test_a_canary_takes_its_share(cluster: Cluster, optimizer: Optimizer) -> Non
         async with Transport(connection.load(str(optimizer.kubeconfig)), "test") as transport:
             before = await config_map.read(transport, NAMESPACE)
             tuned = Document(Lateness=LatenessTerms(Alpha=30.0))
-            change: Change = publication.release(before, Document(), tuned, NOW, 0.5, {})
+            begun = timestamp.millis(time.time())
+            change: Change = publication.release(before, Document(), tuned, begun, 0.5, {})
             await config_map.write(transport, NAMESPACE, change, before)
 
     asyncio.run(begin())

@@ -18,9 +18,14 @@ NAMESPACE = "--namespace=cloudai-system"
 @pytest.fixture(autouse=True)
 def without_parameters(cluster: Cluster) -> Iterator[None]:
     """Every test begins and ends with the built-in parameters."""
+
+    def clear() -> None:
+        cluster.plane.kubectl("delete", "configmap", "cloudai-parameters", NAMESPACE, "--ignore-not-found")
+        cluster.wait(lambda: in_force(cluster) == 0)
+
+    clear()
     yield
-    cluster.plane.kubectl("delete", "configmap", "cloudai-parameters", NAMESPACE, "--ignore-not-found")
-    cluster.wait(lambda: in_force(cluster) == 0)
+    clear()
 
 
 def in_force(cluster: Cluster) -> int:
