@@ -28,7 +28,10 @@ class FleetNode:
 
 @dataclass(frozen=True, slots=True)
 class TraceTask:
-    """One task. Times in seconds from the start of the trace; `reference_runtime_s` is the truth only kubelets see."""
+    """One task. Times in seconds from the start of the trace; `reference_runtime_s` is the truth only kubelets see.
+
+    `gpu_product` restricts it to machines with that GPU.
+    """
 
     arrival_s: float
     name: str
@@ -40,6 +43,10 @@ class TraceTask:
     sla_multiplier: float
     expected_runtime_s: float | None = None
     deadline_s: float | None = None
+    priority: int = 0
+    gpu_product: str = ""
+    storage_bytes: int = 0
+    user: str = ""
 
 
 Speeds = dict[tuple[str, str], float]
@@ -88,6 +95,10 @@ def read_tasks(text: str) -> list[TraceTask]:
             sla_multiplier=row.number("sla_multiplier"),
             expected_runtime_s=row.optional("expected_runtime_s"),
             deadline_s=row.optional("deadline_s"),
+            priority=row.integer("priority"),
+            gpu_product=row.values.get("gpu_product", "").strip(),
+            storage_bytes=int(row.optional("storage_bytes") or 0),
+            user=row.values.get("user", "").strip(),
         )
         for row in _rows(text, required)
     ]
@@ -115,6 +126,13 @@ class _Row:
             raise TraceError(f"line {self.line}: {column} = {text!r} is no number of 0 or more")
         return number
 
+    def integer(self, column: str) -> int:
+        text = self.values.get(column, "").strip() or "0"
+        try:
+            return int(text)
+        except ValueError:
+            raise TraceError(f"line {self.line}: {column} = {text!r} is no whole number") from None
+
     def optional(self, column: str) -> float | None:
         return self.number(column) if self.values.get(column, "").strip() else None
 
@@ -125,4 +143,8 @@ def _rows(text: str, required: tuple[str, ...]) -> Iterator[_Row]:
     if missing:
         raise TraceError(f"line 1: the header lacks {', '.join(missing)}; it needs {', '.join(required)}")
     for values in reader:
+        if (values.get("gang") or "1").strip() not in {"", "1"}:
+            raise TraceError(
+                f"line {reader.line_num}: gang = {values['gang']!r}; only tasks of one pod can be replayed"
+            )
         yield _Row(reader.line_num, {name: value or "" for name, value in values.items() if name is not None})

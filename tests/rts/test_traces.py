@@ -45,3 +45,24 @@ def test_bad_fleets(text: str, message: str) -> None:
     """The message names line, column and value."""
     with pytest.raises(TraceError, match=message):
         traces.read_fleet(text)
+
+
+def test_optional_columns() -> None:
+    """Priority, GPU product, storage and user; empty cells have their defaults."""
+    header = "arrival_s,name,type,cpu,memory_bytes,gpu,reference_runtime_s,sla_multiplier"
+    text = (
+        f"{header},priority,gpu_product,storage_bytes,user\n0,a,t,1,1,0,5,2,-7,NVIDIA-V100,9,ada\n1,b,t,1,1,0,5,2,,,,\n"
+    )
+    one, other = traces.read_tasks(text)
+    assert (one.priority, one.gpu_product, one.storage_bytes, one.user) == (-7, "NVIDIA-V100", 9, "ada")
+    assert (other.priority, other.gpu_product, other.storage_bytes, other.user) == (0, "", 0, "")
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "said"), [("priority", "high", "no whole number"), ("gang", "4", "one pod")]
+)
+def test_optional_columns_that_cannot_be_read(column: str, value: str, said: str) -> None:
+    """The message names line and column."""
+    header = "arrival_s,name,type,cpu,memory_bytes,gpu,reference_runtime_s,sla_multiplier"
+    with pytest.raises(TraceError, match=said):
+        traces.read_tasks(f"{header},{column}\n0,a,t,1,1,0,5,2,{value}\n")

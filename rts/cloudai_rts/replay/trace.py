@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from cloudai_rts import contract, prediction
 from cloudai_rts.arrays import FloatArray
-from cloudai_rts.fleet import CPU, MEMORY, PODS
+from cloudai_rts.fleet import CPU, MEMORY, PODS, STORAGE
 from cloudai_rts.parameters import Document
 from cloudai_rts.replay.job import Job
 from cloudai_rts.task import Task
@@ -42,6 +42,8 @@ def jobs(
                 cpu_used=task.cpu if cpu_used is None else float(cpu_used[index]),
                 due=due,
                 true_type=task.type,
+                gpu_product=task.gpu_product,
+                priority=task.priority,
             )
         )
     return found
@@ -52,7 +54,7 @@ def _known(task: TraceTask, name: str, due: float, store: TauStore, document: Do
     history = prediction.Estimate(store.get(name), prediction.type_log_sd(name, runtime))
     declared = None
     if task.expected_runtime_s:
-        declared = prediction.declared_estimate(task.expected_runtime_s, "", runtime)
+        declared = prediction.declared_estimate(task.expected_runtime_s, task.user, runtime)
     estimate = prediction.combine(declared, history, prediction.node_log_sd(runtime))
     return Task(
         type=name,
@@ -69,6 +71,8 @@ def _known(task: TraceTask, name: str, due: float, store: TauStore, document: Do
 
 def _amounts(task: TraceTask) -> dict[str, int]:
     amounts = {CPU: round(task.cpu * 1000), MEMORY: task.memory_bytes, PODS: 1}
+    if task.storage_bytes:
+        amounts[STORAGE] = task.storage_bytes
     if task.gpu:
         amounts[contract.DEFAULT_GPU_RESOURCE] = task.gpu
     return amounts
