@@ -27,7 +27,7 @@ from cloudai_sandbox.demo.result import Result, decision, evaluate, is_true
 from cloudai_sandbox.kubelet import ANNOTATION_FAULT
 from cloudai_sandbox.sandbox import Sandbox
 
-SPAN_SECONDS: Final = 38.0
+SPAN_SECONDS: Final = 34.0
 LIMIT_SECONDS: Final = 180.0
 BATCH_SECONDS: Final = 1.0
 REJECTING, SLOW = "p100-2", "cpu-s-1"

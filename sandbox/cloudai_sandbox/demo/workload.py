@@ -9,7 +9,7 @@ from cloudai_rts import contract
 from cloudai_rts.replay.workload import STANDARD_KINDS
 from cloudai_sandbox.kubelet import ANNOTATION_RUNTIME
 
-SCALE: Final = 1.0 / 78.0
+SCALE: Final = 1.0 / 88.0
 SIZE_LOG_SD: Final = 0.35
 BURST_SPEED: Final = 2.0
 CALM_SPEED: Final = 0.67
