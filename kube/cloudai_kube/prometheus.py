@@ -65,11 +65,10 @@ class Prometheus:
         self.url = url.rstrip("/")
         self._client = PrometheusConnect(self.url, session=_BoundedSession(), retry=Retry(total=0))
 
-    def ask(self, query: str, at: float | None = None) -> list[Sample]:
+    def ask(self, query: str) -> list[Sample]:
         """Samples of an instant query; NaN and infinite ones are left out. Raises `PrometheusError`."""
-        params = {} if at is None else {"time": f"{at:.3f}"}
         try:
-            found = self._client.custom_query(query, params=params)
+            found = self._client.custom_query(query)
             return [sample for raw in found if (sample := _sample(raw)) is not None]
         except PrometheusApiClientException as error:
             raise PrometheusError(f"{self.url}: {str(error)[:300]}") from error

@@ -1,7 +1,7 @@
 """Load, GPU memory, power and errors of each node, from node-exporter's and dcgm-exporter's metrics.
 
-Both generations of DCGM names are asked for. A value that is impossible, stale or there twice is dropped and counted,
-never taken for zero.
+Both generations of DCGM names are asked for. A value that is impossible or stale is dropped and counted, never taken
+for zero; of two that contradict each other the larger one counts.
 """
 
 from collections import Counter
@@ -13,6 +13,7 @@ from cloudai_kube.objects import Node
 from cloudai_kube.prometheus import Sample
 
 STALE_SECONDS: Final = 90.0
+RATE_SECONDS: Final = 60.0
 MAX_CORES: Final = 4096.0
 MAX_BYTES: Final = float(1 << 50)
 MAX_WATTS: Final = 20_000.0
@@ -24,7 +25,7 @@ _HOST: Final = 'label_replace(label_replace({0}, "node", "$1", "Hostname", "(.+)
 QUERIES: Final[Mapping[str, str]] = {
     "sampled_at": "max by (instance, node, nodename, kubernetes_node) (timestamp(node_memory_MemAvailable_bytes))",
     "cpu": "sum by (instance, node, nodename, kubernetes_node) "
-    '(rate(node_cpu_seconds_total{mode!~"idle|iowait|steal"}[1m]))',
+    '(rate(node_cpu_seconds_total{mode!~"idle|iowait|steal"}[60s]))',
     "memory": "node_memory_MemTotal_bytes - node_memory_MemAvailable_bytes",
     "gpu": "sum by (node, instance) ("
     + _HOST.format("DCGM_FI_DEV_GPU_UTIL / 100 or DCGM_FI_DEV_GPU_UTIL_RATIO or DCGM_FI_PROF_GR_ENGINE_ACTIVE")
@@ -53,7 +54,7 @@ _LIMITS: Final[Mapping[str, float]] = {
 class Source(Protocol):
     """Whoever answers PromQL."""
 
-    def ask(self, query: str, at: float | None = None) -> list[Sample]:
+    def ask(self, query: str) -> list[Sample]:
         """Samples of an instant query."""
 
 

@@ -17,7 +17,7 @@ import msgspec
 from bson.errors import BSONError
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import AutoReconnect, BulkWriteError, PyMongoError, WriteError
+from pymongo.errors import AutoReconnect, BulkWriteError, PyMongoError
 
 from cloudai_kube.objects import Pod
 from cloudai_operator import foreign
@@ -33,6 +33,8 @@ LONGEST_PAUSE_SECONDS: Final = 30.0
 SELECTION_MILLISECONDS: Final = 2_000
 OPERATION_MILLISECONDS: Final = 5_000
 _DUPLICATE_KEY: Final = 11000
+_UNWRITABLE: Final = (BSONError, OverflowError)
+"""The value itself is at fault. Whatever a server refuses (a full disk, a missing right) may be taken later."""
 _FINISHED: Final = frozenset({"Succeeded", "Failed"})
 _log = logging.getLogger(__name__)
 
@@ -78,7 +80,7 @@ class HistoryWriter:
                 await self._wake.wait()
             batch = list(self._waiting.values())[:BATCH]
             try:
-                await self._write_or_single_out(batch)
+                given_up = await self._write_or_single_out(batch)
             except PyMongoError as error:
                 self.metrics.history_errors.inc()
                 _log.info("history: %s; %d records wait, again in %.0f s", error, len(self._waiting), pause)
@@ -89,20 +91,25 @@ class HistoryWriter:
             for owner, record in batch:
                 self._waiting.pop(record.pod_uid, None)
                 self.written(owner, record.pod_uid)
-            self.metrics.history_written.inc(len(batch))
+            self.metrics.history_written.inc(len(batch) - given_up)
+            self.metrics.history_dropped.inc(given_up)
             self.metrics.history_waiting.set(len(self._waiting))
 
-    async def _write_or_single_out(self, batch: Sequence[tuple[str, Record]]) -> None:
-        """Write a batch; if it holds something that no database takes, only that is given up."""
+    async def _write_or_single_out(self, batch: Sequence[tuple[str, Record]]) -> int:
+        """Write a batch; what cannot even be written down as BSON is given up. Returns how many were."""
         try:
             await self._write([record for _, record in batch])
-        except (BSONError, OverflowError, WriteError, BulkWriteError):
-            for _, record in batch:
-                try:
-                    await self._write([record])
-                except (BSONError, OverflowError, WriteError, BulkWriteError) as error:
-                    self.metrics.history_dropped.inc()
-                    _log.warning("the record of pod %s/%s is given up: %s", record.namespace, record.name, error)
+        except _UNWRITABLE:
+            return sum([await self._give_up_if_unwritable(record) for _, record in batch])
+        return 0
+
+    async def _give_up_if_unwritable(self, record: Record) -> bool:
+        try:
+            await self._write([record])
+        except _UNWRITABLE as error:
+            _log.warning("the record of pod %s/%s is given up: %s", record.namespace, record.name, error)
+            return True
+        return False
 
     async def _write(self, batch: Sequence[Record]) -> None:
         if not self._indexed:

@@ -126,7 +126,7 @@ async def _decide(
 ) -> Outcome:
     machines = await cluster.machines(transport)
     stats = await _measure(transport, options, now)
-    if options.mongodb_uri:
+    if options.mongodb_uri and not options.dry_run:
         store.write_workers(store.connect(options.mongodb_uri), machines, stats, now)
     watts = {node: values["watts"] for node, values in stats.items() if "watts" in values}
     rng = np.random.default_rng(options.seed)
@@ -198,7 +198,8 @@ async def _history(transport: Transport, options: Options, now: float) -> list[R
     records, unreadable = store.read(database, since)
     if unreadable:
         _log.warning("%d documents of %s cannot be read and are left out", unreadable, store.HISTORY)
-    store.prune(database, now)
+    if not options.dry_run:
+        store.prune(database, now)
     return records
 
 

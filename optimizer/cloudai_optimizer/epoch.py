@@ -110,9 +110,6 @@ def run(
     if finished < rules.search_tasks:
         outcome.reason += f"; weights are searched from {rules.search_tasks} tasks on"
         return outcome
-    if incumbent.Canary is not None:
-        outcome.reason += "; no search while a canary runs"
-        return outcome
     _search(outcome, usable, machines, learned, rules, rng, executor, progress)
     return outcome
 

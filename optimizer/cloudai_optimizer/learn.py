@@ -75,7 +75,6 @@ def from_records(
         Runtime=model,
         Tau={**incumbent.Tau, **tau},
         Theta=_theta_near(fitted.theta if folds else fitted.unfolded(), incumbent.Theta),
-        Canary=incumbent.Canary,
     )
     expected = np.where(np.isnan(base), found.log_tau[samples.type], base)
     quality = {

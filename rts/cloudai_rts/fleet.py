@@ -145,14 +145,16 @@ class Fleet:
         for column, amount in columns.items():
             self._unrequested_use[column, slot] = amount - self._requested[column, slot]
 
-    def measure(self, resource: str, used: IntArray, fresh: BoolArray | None = None) -> None:
+    def measure(
+        self, resource: str, used: IntArray, fresh: BoolArray | None = None, requested: IntArray | None = None
+    ) -> None:
         """Take a sample of one resource's real use on all nodes (`[slots]`); where it is not `fresh`, requests count.
 
         What is requested after the sample adds to it, what is given back takes from it: a pod just placed counts at
-        once.
+        once. `requested` is what was requested when the sample was taken, if that is not now.
         """
         column, width = self.column(resource), len(self.names)
-        beyond = used - self._requested[column, :width]
+        beyond = used - (self._requested[column, :width] if requested is None else requested)
         self._unrequested_use[column, :width] = beyond if fresh is None else np.where(fresh, beyond, 0)
 
     def allocatable(self, resource: str) -> IntArray:

@@ -19,6 +19,7 @@ from cloudai_sandbox.errors import StartError
 APISERVER_ARGUMENTS: Final = ("--storage-media-type=application/json", "--etcd-compaction-interval=0")
 """What the API server must be started with: objects that can be read in etcd, and none of them thrown away."""
 TIMEOUT_SECONDS: Final = 60.0
+FIRST_REVISION: Final = 1
 _PREFIX: Final = "/registry/"
 _PODS: Final = "/registry/pods/"
 _NODES: Final = "/registry/minions/"
@@ -42,26 +43,24 @@ class Change:
 
 def read(etcd: str) -> Iterator[Change]:
     """All changes of pods and nodes until now, oldest first. `etcd` is its client URL. Raises `StartError`."""
-    _put_end(etcd)
+    end = _put_end(etcd)
     request = {
         "create_request": {
             "key": _encoded(_PREFIX),
             "range_end": _encoded(_PREFIX[:-1] + "0"),
-            "start_revision": 1,
+            "start_revision": FIRST_REVISION,
         }
     }
     try:
-        with urllib.request.urlopen(_post(f"{etcd}/v3/watch", request), timeout=TIMEOUT_SECONDS) as stream:  # noqa: S310
+        with urllib.request.urlopen(_post(f"{etcd}/v3/watch", request), timeout=TIMEOUT_SECONDS) as stream:  # noqa: S310  our own etcd
             for line in stream:
                 result = json.loads(line).get("result", {})
                 if result.get("canceled"):
                     raise StartError(f"etcd has no full history: {result.get('cancel_reason', 'it was compacted')}")
                 for event in result.get("events", []):
+                    if int(event["kv"]["mod_revision"]) >= end:
+                        return
                     key = base64.b64decode(event["kv"]["key"]).decode()
-                    if key == _END:
-                        if event.get("type") != "DELETE":
-                            return
-                        continue
                     if key.startswith((_PODS, _NODES)):
                         yield _change(key, event)
     except (OSError, ValueError) as error:
@@ -79,21 +78,18 @@ def _change(key: str, event: dict[str, Any]) -> Change:
     return Change(revision, key, node=msgspec.json.decode(text, type=Node))
 
 
-def _put_end(etcd: str) -> None:
-    """Mark where the history ends now; an earlier mark is taken away first, so that reading does not stop there."""
-    for path, body in (
-        ("deleterange", {"key": _encoded(_END)}),
-        ("put", {"key": _encoded(_END), "value": ""}),
-    ):
-        try:
-            with urllib.request.urlopen(_post(f"{etcd}/v3/kv/{path}", body), timeout=TIMEOUT_SECONDS):  # noqa: S310
-                pass
-        except OSError as error:
-            raise StartError(f"etcd at {etcd} does not answer: {error}") from error
+def _put_end(etcd: str) -> int:
+    """Write a mark where the history ends now. Returns its revision: marks of earlier readings lie before it."""
+    body = {"key": _encoded(_END), "value": ""}
+    try:
+        with urllib.request.urlopen(_post(f"{etcd}/v3/kv/put", body), timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310  our own etcd
+            return int(json.load(answer)["header"]["revision"])
+    except (OSError, ValueError, KeyError) as error:
+        raise StartError(f"etcd at {etcd} does not answer: {error}") from error
 
 
 def _post(url: str, body: dict[str, Any]) -> urllib.request.Request:
-    return urllib.request.Request(url, data=json.dumps(body).encode(), method="POST")  # noqa: S310
+    return urllib.request.Request(url, data=json.dumps(body).encode(), method="POST")  # noqa: S310  our own etcd
 
 
 def _encoded(text: str) -> str:

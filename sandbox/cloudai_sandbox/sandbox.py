@@ -179,13 +179,13 @@ class Sandbox:
         request = urllib.request.Request(  # noqa: S310  our own proxy
             f"{self.proxy}/faults", data=json.dumps(faults).encode(), method="PUT"
         )
-        with urllib.request.urlopen(request, timeout=5):  # noqa: S310
+        with urllib.request.urlopen(request, timeout=5):  # noqa: S310  our own proxy
             return
 
     def proxied_requests(self) -> dict[str, int] | None:
         """Requests that passed the proxy and hits of the present faults; None while it does not answer."""
         try:
-            with urllib.request.urlopen(f"{self.proxy}/faults", timeout=5) as answer:  # noqa: S310
+            with urllib.request.urlopen(f"{self.proxy}/faults", timeout=5) as answer:  # noqa: S310  our own proxy
                 counts: dict[str, int] = json.load(answer)
                 return counts
         except OSError:

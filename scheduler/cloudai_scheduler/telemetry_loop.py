@@ -6,6 +6,7 @@ once. A fatal GPU error closes the node for GPU work.
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
@@ -15,14 +16,16 @@ import numpy as np
 from cloudai_kube import telemetry
 from cloudai_kube.errors import KubeError
 from cloudai_kube.events import Recorder, Subject
-from cloudai_kube.telemetry import FATAL_XIDS, STALE_SECONDS, NodeNames, Snapshot, Source
+from cloudai_kube.telemetry import FATAL_XIDS, RATE_SECONDS, STALE_SECONDS, NodeNames, Snapshot, Source
 from cloudai_rts import contract
+from cloudai_rts.arrays import IntArray
 from cloudai_rts.fleet import CPU, MEMORY
 from cloudai_scheduler.cluster.rejections import Rejections
 from cloudai_scheduler.cluster.state import ClusterState
 from cloudai_scheduler.metrics import SchedulerMetrics
 
 INTERVAL_SECONDS: Final = 15.0
+REMEMBERED: Final = 64
 _log = logging.getLogger(__name__)
 
 
@@ -38,11 +41,14 @@ class TelemetryLoop:
     clock: Callable[[], float]
     interval_seconds: float = INTERVAL_SECONDS
     _last_success: float = -1e18
+    _topology: int = -1
+    _requests: deque[tuple[float, IntArray, IntArray]] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
     _xids: dict[tuple[str, str], float] = field(default_factory=dict)
 
     async def run(self) -> None:
         """Ask for ever."""
         while True:
+            self.remember()
             try:
                 names = NodeNames(frozenset(self.state.nodes), self.state.addresses)
                 found = await asyncio.to_thread(telemetry.read, self.source, names, self.clock())
@@ -59,9 +65,30 @@ class TelemetryLoop:
                 self.apply(found)
             await asyncio.sleep(self.interval_seconds)
 
+    def remember(self) -> None:
+        """Keep what is requested now: a sample that arrives later is compared with the moment it was taken at."""
+        fleet = self.state.fleet
+        if fleet.topology != self._topology:  # slots may mean other nodes now
+            self._topology = fleet.topology
+            self._requests.clear()
+        self._requests.append((self.clock(), fleet.requested(CPU).copy(), fleet.requested(MEMORY).copy()))
+
+    def _requested_at(self, at: float) -> tuple[IntArray, IntArray]:
+        """Requests at a moment; from the oldest that is remembered if that is later. Rather count a pod twice than not.
+
+        A rate of use describes the middle of its window, so the moment is half a window before the sample.
+        """
+        fleet = self.state.fleet
+        if fleet.topology != self._topology:
+            self.remember()
+        known = [one for one in self._requests if one[0] <= at - RATE_SECONDS / 2] or [self._requests[0]]
+        return known[-1][1], known[-1][2]
+
     def apply(self, found: Snapshot) -> None:
         """Take one snapshot into use."""
         fleet = self.state.fleet
+        taken_at = min((one.sampled_at for one in found.nodes.values() if one.sampled_at), default=self.clock())
+        requested_cpu, requested_memory = self._requested_at(taken_at)
         cpu, memory = np.zeros(len(fleet), np.int64), np.zeros(len(fleet), np.int64)
         fresh_cpu, fresh_memory = np.zeros(len(fleet), np.bool_), np.zeros(len(fleet), np.bool_)
         for name, reading in found.nodes.items():
@@ -74,8 +101,8 @@ class TelemetryLoop:
                 memory[slot], fresh_memory[slot] = round(reading.memory), True
             for gpu, xid in reading.xids.items():
                 self._heed_gpu_error(name, gpu, xid)
-        fleet.measure(CPU, cpu, fresh_cpu)
-        fleet.measure(MEMORY, memory, fresh_memory)
+        fleet.measure(CPU, cpu, fresh_cpu, requested_cpu)
+        fleet.measure(MEMORY, memory, fresh_memory, requested_memory)
         self.metrics.telemetry_nodes.set(int(np.count_nonzero(fresh_cpu)))
         for reason, count in found.dropped.items():
             self.metrics.telemetry_dropped.labels(reason).inc(count)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from pymongo import MongoClient
-from tests.e2e.conftest import Cluster
+from tests.e2e.conftest import Cluster, check_history
 
 from cloudai_sandbox.sandbox import Sandbox
 from cloudai_sandbox.services import MONGODB, start_mongodb
@@ -23,7 +23,7 @@ def remembering(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     folder = tmp_path_factory.mktemp("remembering")
     with Sandbox(folder, nodes=4, settings=settings, services=(MONGODB,)) as running:
         yield running
-        assert running.audit().violations == []
+        check_history(running)
 
 
 @pytest.fixture

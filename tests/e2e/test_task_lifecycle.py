@@ -102,3 +102,11 @@ def test_what_was_promised_cannot_be_changed(cluster: Cluster) -> None:
     cluster.wait(lambda: cluster.status("fixed")["deadline"] != first["deadline"])
     assert cluster.status("fixed")["originalDeadline"] == first["deadline"]
     cluster.plane.kubectl("delete", "ctask", "fixed")
+
+
+def test_the_audit_reads_on_where_it_ended_before(cluster: Cluster) -> None:
+    """A second audit sees the binds that came after the first."""
+    before = cluster.sandbox.audit().binds
+    cluster.apply(cluster.task("after-the-audit"))
+    cluster.state("after-the-audit", "Complete")
+    assert cluster.sandbox.audit().binds == before + 1

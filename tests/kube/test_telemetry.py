@@ -17,9 +17,8 @@ class Canned:
     def __init__(self, **answers: list[Sample]) -> None:
         self.answers = {QUERIES[name]: samples for name, samples in answers.items()}
 
-    def ask(self, query: str, at: float | None = None) -> list[Sample]:
+    def ask(self, query: str) -> list[Sample]:
         """What was prepared."""
-        del at
         return self.answers.get(query, [])
 
 

@@ -1,0 +1,129 @@
+"""Measured load: what was placed after the sample counts, what is stale does not; GPU errors close nodes."""
+
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from cloudai_kube.prometheus import Sample
+from cloudai_kube.telemetry import NodeReading, Snapshot
+from cloudai_rts.fleet import CPU
+from cloudai_scheduler.cluster.rejections import Rejections
+from cloudai_scheduler.cluster.state import ClusterState
+from cloudai_scheduler.metrics import SchedulerMetrics
+from cloudai_scheduler.telemetry_loop import TelemetryLoop
+
+Maker = Any  # the fixture of conftest.py
+GPU = "nvidia.com/gpu"
+
+
+class Nobody:
+    """A source that is never asked, and a recorder that keeps reasons."""
+
+    def __init__(self) -> None:
+        self.reasons: list[str] = []
+
+    def ask(self, _query: str) -> list[Sample]:
+        """Nothing."""
+        return []
+
+    def warning(self, _subject: object, reason: str, _message: str) -> None:
+        """Keep."""
+        self.reasons.append(reason)
+
+
+class Rig:
+    """One node of four cores and a loop whose time is given."""
+
+    def __init__(self, make: Maker) -> None:
+        self.now = 1000.0
+        self.state = ClusterState()
+        self.state.put_node(make.node("n", cpu="4"))
+        self.nobody = Nobody()
+        self.rejections = Rejections()
+        metrics = SchedulerMetrics(CollectorRegistry())
+        self.loop = TelemetryLoop(
+            self.nobody,
+            self.state,
+            self.rejections,
+            self.nobody,  # type: ignore[arg-type]  # only `warning` is called
+            metrics,
+            lambda: self.now,
+        )
+
+    def request(self, millicores: int) -> None:
+        """A pod is placed."""
+        self.state.fleet.request(0, {CPU: millicores})
+
+    def measured(self, cores: float | None, age: float = 5.0, **xids: float) -> None:
+        """A snapshot arrives whose sample is `age` seconds old."""
+        self.loop.apply(Snapshot({"n": NodeReading(sampled_at=self.now - age, cpu=cores, xids=xids)}))
+
+    def load(self) -> float:
+        """What decisions see."""
+        return float(self.state.fleet.load()[0])
+
+
+def test_use_beyond_requests_counts(make: Maker) -> None:
+    """One core requested, three used, of four."""
+    rig = Rig(make)
+    rig.request(1000)
+    rig.loop.remember()
+    rig.now += 100
+    rig.measured(3.0)
+    assert rig.load() == pytest.approx(0.75)
+
+
+def test_a_pod_placed_after_the_sample_counts_at_once(make: Maker) -> None:
+    """The sample knows nothing of it, although it arrives later: one core used and one core just requested."""
+    rig = Rig(make)
+    rig.request(1000)
+    rig.loop.remember()
+    rig.now += 100
+    rig.request(1000)  # after the sample was taken
+    rig.measured(1.0, age=20.0)
+    assert rig.load() == pytest.approx(0.5)
+    rig.request(1000)  # and after it arrived
+    assert rig.load() == pytest.approx(0.75)
+
+
+def test_what_was_placed_long_before_the_sample_counts_once(make: Maker) -> None:
+    """It is in the measured use already."""
+    rig = Rig(make)
+    rig.loop.remember()
+    rig.request(2000)
+    rig.loop.remember()
+    for _ in range(8):
+        rig.now += 15
+        rig.loop.remember()
+    rig.measured(2.0)
+    assert rig.load() == pytest.approx(0.5)
+
+
+def test_without_a_fresh_value_requests_count(make: Maker) -> None:
+    """Nothing measured, or nothing any more."""
+    rig = Rig(make)
+    rig.request(1000)
+    rig.loop.remember()
+    rig.measured(3.0)
+    rig.measured(None)
+    assert rig.load() == pytest.approx(0.25)
+
+
+def test_a_node_that_joins_does_not_shift_the_others(make: Maker) -> None:
+    """What is remembered belongs to slots; after a change of the fleet it is begun anew."""
+    rig = Rig(make)
+    rig.loop.remember()
+    rig.state.put_node(make.node("m"))
+    rig.measured(2.0)
+    assert rig.load() == pytest.approx(0.5)
+
+
+def test_a_fatal_gpu_error_closes_once(make: Maker) -> None:
+    """A gauge that keeps its value is news once; a harmless code is none; a second GPU's error is."""
+    rig = Rig(make)
+    rig.loop.remember()
+    for xids, reasons in (({"a": 13.0}, 0), ({"a": 79.0}, 1), ({"a": 79.0}, 1), ({"a": 79.0, "b": 48.0}, 2)):
+        rig.measured(1.0, **xids)
+        assert len(rig.nobody.reasons) == reasons
+    assert rig.rejections.closed_nodes({GPU}, "", rig.now) == {"n"}
