@@ -9,9 +9,9 @@ from cloudai_kube import duration, timestamp
 from cloudai_kube.errors import FormatError
 from cloudai_kube.task import Attempt, Task, requests
 from cloudai_rts import contract
+from cloudai_rts.contract import CPU, MEMORY, STORAGE
 from cloudai_rts.history import Available, Record, identity_key
-
-_CPU, _MEMORY, _STORAGE = "cpu", "memory", "ephemeral-storage"
+from cloudai_rts.nodeclass import gpu_resource_of
 
 
 class Decision(msgspec.Struct):
@@ -24,6 +24,20 @@ class Decision(msgspec.Struct):
     lateProbability: float | None = None
     load: float = 0.0
     available: Available = Available()
+
+
+def with_decision(record: Record, decision: Decision) -> Record:
+    """The record of a run with what the scheduler knew when it placed the pod."""
+    return msgspec.structs.replace(
+        record,
+        node_class=plain_class(decision.nodeClass, record.gpu_resource),
+        load=decision.load,
+        predicted=decision.predictedRuntimeSeconds,
+        late_probability=decision.lateProbability,
+        parameters_version=decision.parametersVersion,
+        policy=decision.policy,
+        available=decision.available,
+    )
 
 
 def identity_of(task: Task) -> str:
@@ -49,24 +63,24 @@ def of_attempt(task: Task, attempt: Attempt) -> Record | None:
     meta, spec, status = task.metadata, task.spec, task.status
     try:
         amounts = requests(task)
-        gpu_resource = spec.gpuResourceName if amounts.get(spec.gpuResourceName) else ""
-        return Record(
+        gpu_resource = spec.gpuResourceName if amounts.get(spec.gpuResourceName) else gpu_resource_of(amounts)
+        record = Record(
             pod_uid=attempt.podUID,
             task_uid=meta.uid,
             namespace=meta.namespace,
             name=meta.name,
             type=status.type,
             node=attempt.node,
-            node_class=plain_class(decision.nodeClass, gpu_resource),
+            node_class="",
             arrival=timestamp.parse(status.arrivalTime),
             start=timestamp.parse(attempt.startTime),
             finish=timestamp.parse(attempt.completionTime),
             outcome=attempt.outcome,
-            cpu=amounts.get(_CPU, 0) / 1000,
-            memory=float(amounts.get(_MEMORY, 0)),
+            cpu=amounts.get(CPU, 0) / 1000,
+            memory=float(amounts.get(MEMORY, 0)),
             gpu=float(amounts.get(gpu_resource, 0)),
             gpu_resource=gpu_resource,
-            storage=float(amounts.get(_STORAGE, 0)),
+            storage=float(amounts.get(STORAGE, 0)),
             user=spec.user or meta.namespace,
             identity=identity_of(task),
             attempt=attempt.number,
@@ -75,18 +89,13 @@ def of_attempt(task: Task, attempt: Attempt) -> Record | None:
             reference_runtime=status.referenceRuntimeSeconds,
             log_sd=status.runtimeLogSd,
             declared=declared_of(task),
-            load=decision.load,
-            predicted=decision.predictedRuntimeSeconds,
-            late_probability=decision.lateProbability,
-            parameters_version=decision.parametersVersion,
-            policy=decision.policy,
-            available=decision.available,
         )
     except FormatError:
         return None
+    return with_decision(record, decision)
 
 
-def decision_of(raw: Any) -> Decision | None:  # noqa: ANN401
+def decision_of(raw: Any) -> Decision | None:  # noqa: ANN401  JSON
     """What can be learned from a decision; None if a stranger wrote something else there."""
     try:
         return msgspec.convert(raw, Decision) if raw else None

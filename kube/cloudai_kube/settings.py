@@ -106,7 +106,7 @@ def _scalar(name: str, text: str, hint: Any) -> Any:  # noqa: ANN401  a type hin
         raise ConfigurationError(f"setting {name} = {text!r} cannot be read: {error}") from error
 
 
-def _base(hint: Any) -> Any:  # noqa: ANN401
+def _base(hint: Any) -> Any:  # noqa: ANN401  a type, or a union of types
     while get_origin(hint) is Annotated:
         hint = get_args(hint)[0]
     if get_origin(hint) in {Union, types.UnionType}:

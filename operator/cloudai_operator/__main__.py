@@ -81,7 +81,7 @@ class Process:
             workers = Workers(Executor(transport, recorder, metrics), rules, metrics, count=settings.workers)
             workers.cache.node_gone_seconds = settings.node_gone_seconds
             if settings.mongodb_uri:
-                database = history.client(settings.mongodb_uri)[history.DATABASE]
+                database = history.client(settings.mongodb_uri)[contract.MONGODB_DATABASE]
                 workers.history = history.HistoryWriter(database, metrics, workers.note_written)
             await self._serve(transport, workers, recorder, metrics)
 

@@ -17,15 +17,14 @@ import msgspec
 from bson.errors import BSONError
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import AutoReconnect, BulkWriteError, PyMongoError
+from pymongo.errors import AutoReconnect, BulkWriteError, OperationFailure, PyMongoError
 
 from cloudai_kube.objects import Pod
 from cloudai_operator import foreign
 from cloudai_operator.metrics import OperatorMetrics
+from cloudai_rts.contract import ASSIGNMENTS, RESULTS, RETENTION_SECONDS, TASK_HISTORY, TASKS
 from cloudai_rts.history import Record
 
-DATABASE: Final = "cloudai"
-HISTORY, ASSIGNMENTS, TASKS, RESULTS = "TASK_HISTORY", "ASSIGNMENTS", "TASKS", "RESULTS"
 BATCH: Final = 200
 WAITING_MOST: Final = 50_000
 FIRST_PAUSE_SECONDS: Final = 1.0
@@ -113,13 +112,21 @@ class HistoryWriter:
 
     async def _write(self, batch: Sequence[Record]) -> None:
         if not self._indexed:
-            await self.database[HISTORY].create_index([("finish", 1)])
+            await self._make_indexes()
             self._indexed = True
-        await self._insert(HISTORY, [document(record) for record in batch])
+        await self._insert(TASK_HISTORY, [document(record) for record in batch])
         await self._insert(ASSIGNMENTS, [_assignment(record) for record in batch])
         for record in batch:
             await self.database[TASKS].update_one({"_id": record.task_uid}, {"$set": _task(record)}, upsert=True)
             await self.database[RESULTS].update_one({"_id": record.task_uid}, {"$set": _result(record)}, upsert=True)
+
+    async def _make_indexes(self) -> None:
+        history = self.database[TASK_HISTORY]
+        await history.create_index([("finish", 1)])
+        try:
+            await history.create_index([("finished_at", 1)], expireAfterSeconds=round(RETENTION_SECONDS))
+        except OperationFailure as error:  # not every server with MongoDB's protocol knows TTL indexes
+            _log.info("no TTL index on %s, the optimizer deletes what is old: %s", TASK_HISTORY, error)
 
     async def _insert(self, collection: str, documents: Sequence[dict[str, Any]]) -> None:
         try:
@@ -161,7 +168,7 @@ def document(record: Record) -> dict[str, Any]:
         **raw,
         "runtime_s": record.runtime,
         "sla_success": succeeded,
-        "stored": _date(record),
+        "finished_at": _date(record),
     }
 
 

@@ -4,9 +4,9 @@ from typing import Final
 
 from cloudai_kube import timestamp
 from cloudai_kube.objects import Pod, Terminated, Waiting
-from cloudai_rts import contract
+from cloudai_rts import contract, history
 
-SUCCEEDED: Final = "Succeeded"
+SUCCEEDED: Final = history.SUCCEEDED
 FAILED: Final = "Failed"
 REJECTED: Final = "Rejected"
 DISRUPTED: Final = "Disrupted"

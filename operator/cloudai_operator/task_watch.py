@@ -82,7 +82,7 @@ class TaskWatch:
             return self._connection_info()
 
         @kopf.on.event(contract.GROUP, contract.VERSION, contract.PLURAL, registry=registry)
-        async def see(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: ANN401, A002
+        async def see(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: ANN401, A002  kopf gives these by name
             self.last_event = time.monotonic()
             self._loop.call_soon_threadsafe(self._see, type or "ADDED", dict(body))
 

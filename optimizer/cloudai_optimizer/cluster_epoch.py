@@ -23,6 +23,7 @@ from cloudai_optimizer.epoch import TUNED, Outcome, Rules
 from cloudai_optimizer.errors import TelemetryError
 from cloudai_optimizer.genetic import Generation
 from cloudai_optimizer.publication import RUNNING, CanaryVerdict
+from cloudai_rts import contract
 from cloudai_rts.history import Record
 
 _log = logging.getLogger(__name__)
@@ -197,7 +198,7 @@ async def _history(transport: Transport, options: Options, now: float) -> list[R
     database = store.connect(options.mongodb_uri)
     records, unreadable = store.read(database, since)
     if unreadable:
-        _log.warning("%d documents of %s cannot be read and are left out", unreadable, store.HISTORY)
+        _log.warning("%d documents of %s cannot be read and are left out", unreadable, contract.TASK_HISTORY)
     if not options.dry_run:
         store.prune(database, now)
     return records

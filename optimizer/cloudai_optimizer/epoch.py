@@ -7,12 +7,13 @@ executor are arguments.
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
 import numpy as np
 
+from cloudai_kube import timestamp
+from cloudai_kube.errors import FormatError
 from cloudai_optimizer import fitness, genes, guard, learn, window
 from cloudai_optimizer.fitness import Stage
 from cloudai_optimizer.genetic import GENERATIONS, Generation, GeneticSearch
@@ -163,22 +164,16 @@ def _usable(records: Sequence[Record], now: float) -> tuple[list[Record], dict[s
 
 def _is_news(records: Sequence[Record], incumbent: Document) -> bool:
     known = incumbent.Window
-    return known is None or max(record.finish for record in records) > _parse(known.To) + 0.001
-
-
-def _parse(text: str) -> float:
     try:
-        return datetime.fromisoformat(text).timestamp()
-    except ValueError:
-        return 0.0
+        return known is None or max(record.finish for record in records) > timestamp.parse(known.To) + 0.001
+    except FormatError:  # a person wrote something else there: rather an epoch too many than none
+        return True
 
 
 def _with_window(document: Document, records: Sequence[Record]) -> Document:
-    def iso(seconds: float) -> str:
-        return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
-
     begin, end = min(record.finish for record in records), max(record.finish for record in records)
-    return msgspec.structs.replace(document, Window=HistoryWindow(iso(begin), iso(end), len(records)))
+    window_read = HistoryWindow(timestamp.millis(begin), timestamp.millis(end), len(records))
+    return msgspec.structs.replace(document, Window=window_read)
 
 
 def _default_weights(document: Document) -> Document:

@@ -31,8 +31,7 @@ class Stage:
 
     def world(self) -> World:
         """The machines under the fitted model."""
-        types = sorted({work.record.type for part in self.windows for work in part})
-        return window.world_of(self.machines, self.fitted, types)
+        return window.world_of(self.machines, self.fitted, [work for part in self.windows for work in part])
 
 
 def replay(stage: Stage, document: Document) -> list[tuple[World, list[Job], Course]]:

@@ -43,7 +43,7 @@ class Learned:
 def from_records(
     records: Sequence[Record], incumbent: Document, cores: Mapping[str, float], energy: Mapping[str, float]
 ) -> Learned:
-    """Fit everything. `cores` by node; `energy` is joules by node over the window, empty where nobody measures it."""
+    """Fit everything. `cores` by node; `energy` is what each node draws in any one unit, empty if nobody measures it."""
     samples = collect(records, cores)
     known = incumbent.Runtime.ReferenceClass
     first = runtime.fit(samples, reference_class=known)

@@ -12,13 +12,11 @@ from pymongo.errors import PyMongoError
 
 from cloudai_optimizer.errors import HistoryError
 from cloudai_optimizer.window import Machine
-from cloudai_rts import history
+from cloudai_rts import contract, history
+from cloudai_rts.contract import TASK_HISTORY, WORKER_REGISTRY, WORKER_STATS
 from cloudai_rts.history import Record
 
-DATABASE: Final = "cloudai"
-HISTORY, REGISTRY, STATS = "TASK_HISTORY", "WORKER_REGISTRY", "WORKER_STATS"
 LONGEST_WINDOW: Final = 50_000
-RETENTION_DAYS: Final = 30.0
 
 
 def connect(uri: str) -> Database[dict[str, Any]]:
@@ -26,7 +24,7 @@ def connect(uri: str) -> Database[dict[str, Any]]:
     client: MongoClient[dict[str, Any]] = MongoClient(
         uri, appname="cloudai-optimizer", serverSelectionTimeoutMS=3_000, connectTimeoutMS=3_000, timeoutMS=20_000
     )
-    return client[DATABASE]
+    return client[contract.MONGODB_DATABASE]
 
 
 def read(database: Database[dict[str, Any]], since: float) -> tuple[list[Record], int]:
@@ -35,7 +33,7 @@ def read(database: Database[dict[str, Any]], since: float) -> tuple[list[Record]
     Raises `HistoryError`.
     """
     try:
-        cursor = database[HISTORY].find({"finish": {"$gte": since}}).sort("finish", -1).limit(LONGEST_WINDOW)
+        cursor = database[TASK_HISTORY].find({"finish": {"$gte": since}}).sort("finish", -1).limit(LONGEST_WINDOW)
         found = [history.decode(raw) for raw in cursor]
     except PyMongoError as error:
         raise HistoryError(f"MongoDB does not answer: {error}") from error
@@ -62,22 +60,22 @@ def write_workers(
                 "gpu_product": node.gpu_product,
                 "seen": now,
             }
-            database[REGISTRY].update_one({"_id": node.node}, {"$set": registered}, upsert=True)
+            database[WORKER_REGISTRY].update_one({"_id": node.node}, {"$set": registered}, upsert=True)
             measured = dict(stats.get(node.node, {}))
             if measured:
                 key = f"{node.node}/{minute}"
                 body = {"node": node.node, "from": minute, **measured}
-                database[STATS].update_one({"_id": key}, {"$set": body}, upsert=True)
+                database[WORKER_STATS].update_one({"_id": key}, {"$set": body}, upsert=True)
     except PyMongoError as error:
         raise HistoryError(f"MongoDB does not answer: {error}") from error
 
 
-def prune(database: Database[dict[str, Any]], now: float, days: float = RETENTION_DAYS) -> int:
+def prune(database: Database[dict[str, Any]], now: float) -> int:
     """Delete what is older than the retention; in code, because not every server has TTL indexes. Returns how many."""
-    limit = now - days * 86_400.0
+    limit = now - contract.RETENTION_SECONDS
     try:
-        deleted = database[HISTORY].delete_many({"finish": {"$lt": limit}}).deleted_count
-        database[STATS].delete_many({"from": {"$lt": limit}})
+        deleted = database[TASK_HISTORY].delete_many({"finish": {"$lt": limit}}).deleted_count
+        database[WORKER_STATS].delete_many({"from": {"$lt": limit}})
     except PyMongoError as error:
         raise HistoryError(f"MongoDB does not answer: {error}") from error
     return int(deleted)

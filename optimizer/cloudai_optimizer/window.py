@@ -14,7 +14,7 @@ from cloudai_optimizer.fit.runtime import RuntimeFit
 from cloudai_optimizer.fit.samples import Samples
 from cloudai_rts import contract, prediction
 from cloudai_rts.arrays import FloatArray
-from cloudai_rts.fleet import CPU, MEMORY, PODS
+from cloudai_rts.contract import CPU, MEMORY, PODS
 from cloudai_rts.history import SUCCEEDED, Record
 from cloudai_rts.nodeclass import class_for
 from cloudai_rts.parameters import Document
@@ -61,16 +61,22 @@ def split(works: Sequence[Work], windows: int, longest: int) -> list[list[Work]]
     return [list(works[begin:end])[-longest:] for begin, end in pairwise(edges.tolist())]
 
 
-def world_of(machines: Sequence[Machine], document: Document, types: Sequence[str]) -> World:
-    """The fitted model as the truth of a replay."""
+def true_type(record: Record) -> str:
+    """What the work of a record is in a replay: its type, on the GPU (or the slice of one) that it asked for."""
+    is_slice = record.gpu_resource not in {"", contract.DEFAULT_GPU_RESOURCE}
+    return f"{record.type} {record.gpu_resource}" if is_slice else record.type
+
+
+def world_of(machines: Sequence[Machine], document: Document, works: Sequence[Work]) -> World:
+    """The fitted model as the truth of a replay of these works."""
     runtime = document.Runtime
     v = np.array([runtime.V.get(machine.node.node, 0.0) for machine in machines])
     own: dict[str, FloatArray] = {}
-    for name in set(types):
-        known = runtime.U.get(name, {})
-        gpu = [class_for(one.node_class, "") for one in machines]
-        u = np.array([known.get(node_class, 0.0) for node_class in gpu])
-        own[name] = np.exp(u + v)
+    for name, task_type, gpu_resource in {
+        (true_type(work.record), work.record.type, work.record.gpu_resource) for work in works
+    }:
+        names = [class_for(one.node_class, gpu_resource) for one in machines]
+        own[name] = np.exp(prediction.class_factors(task_type, names, runtime) + v)
     return World(
         [machine.node for machine in machines],
         own,
@@ -117,4 +123,4 @@ def _job(work: Work, begin: float, document: Document, store: TauStore) -> Job:
     if record.gpu:
         amounts[record.gpu_resource or contract.DEFAULT_GPU_RESOURCE] = round(record.gpu)
     used = record.cpu if record.used_cpu is None else record.used_cpu
-    return Job(record.pod_uid, known, amounts, work.seconds, used, deadline)
+    return Job(record.pod_uid, known, amounts, work.seconds, used, deadline, true_type(record))

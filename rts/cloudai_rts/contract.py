@@ -39,6 +39,10 @@ CANDIDATE_KEY: Final = "candidate.json"
 PREVIOUS_KEY: Final = "previous.json"
 ANNOTATION_FROZEN: Final = "cloudai.dev/frozen"
 
+CPU: Final = "cpu"
+MEMORY: Final = "memory"
+STORAGE: Final = "ephemeral-storage"
+PODS: Final = "pods"
 DEFAULT_GPU_RESOURCE: Final = "nvidia.com/gpu"
 LABEL_GPU_PRODUCT: Final = "nvidia.com/gpu.product"
 LABEL_GPU_SHARING: Final = "nvidia.com/gpu.sharing-strategy"
@@ -48,6 +52,16 @@ LABEL_HOSTNAME: Final = "kubernetes.io/hostname"
 # A kubelet that refuses a pod it was given sets one of these as the pod's reason, or "OutOf<resource>".
 REJECTION_REASONS: Final = frozenset({"UnexpectedAdmissionError", "TopologyAffinityError", "NodeAffinity"})
 REJECTION_PREFIX: Final = "OutOf"
+
+MONGODB_DATABASE: Final = "cloudai"
+TASK_HISTORY: Final = "TASK_HISTORY"
+TASKS: Final = "TASKS"
+ASSIGNMENTS: Final = "ASSIGNMENTS"
+RESULTS: Final = "RESULTS"
+WORKER_REGISTRY: Final = "WORKER_REGISTRY"
+WORKER_STATS: Final = "WORKER_STATS"
+RETENTION_SECONDS: Final = 30 * 86_400.0
+"""How long MongoDB keeps runs and samples."""
 
 DECISION_MAX_BYTES: Final = 2048
 

@@ -11,11 +11,8 @@ from typing import Final
 import numpy as np
 
 from cloudai_rts.arrays import BoolArray, FloatArray, IntArray
+from cloudai_rts.contract import CPU, MEMORY, PODS, STORAGE
 
-CPU: Final = "cpu"
-MEMORY: Final = "memory"
-STORAGE: Final = "ephemeral-storage"
-PODS: Final = "pods"
 _FIXED: Final = (CPU, MEMORY, STORAGE, PODS)
 _FIRST_SLOTS: Final = 64
 

@@ -23,6 +23,8 @@ class RequestMix:
 
     _recent: deque[int] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
     _counts: FloatArray = field(default_factory=lambda: np.zeros(LARGEST + 1))
+    _too_large: FloatArray = field(default_factory=lambda: np.zeros(LARGEST + 1))
+    """Share of the tasks that ask for more than g GPUs, by g."""
 
     def note(self, gpus: float) -> None:
         """A task was placed."""
@@ -31,13 +33,11 @@ class RequestMix:
             self._counts[self._recent[0]] -= 1
         self._recent.append(asked)
         self._counts[asked] += 1
+        self._too_large = 1.0 - np.cumsum(self._counts) / len(self._recent)
 
     def stranded(self, free: FloatArray) -> FloatArray:
         """Expected GPUs of each node that the next task cannot use, by its number of free GPUs."""
-        if not self._recent:
-            return np.zeros_like(free)
-        too_large = 1.0 - np.cumsum(self._counts) / len(self._recent)  # share of tasks that ask for more than g
-        return free * too_large[np.clip(free, 0, LARGEST).astype(np.int64)]
+        return free * self._too_large[np.clip(free, 0, LARGEST).astype(np.int64)]
 
     def added(self, free: FloatArray, gpus: float) -> FloatArray:
         """GPUs that placing a task with `gpus` GPUs on each node makes useless for those that come after it."""

@@ -36,6 +36,13 @@ def is_gpu_resource(name: str) -> bool:
     return "/" in name and ("gpu" in name or "/mig-" in name)
 
 
+def gpu_resource_of(amounts: Mapping[str, int]) -> str:
+    """The GPU resource that is asked for: nvidia.com/gpu before its slices, before other vendors' GPUs; else empty."""
+    if amounts.get(DEFAULT_GPU_RESOURCE):
+        return DEFAULT_GPU_RESOURCE
+    return min(filter(is_gpu_resource, amounts), default="")
+
+
 def class_for(node_class_name: str, gpu_resource: str) -> str:
     """Name the class for a task: a slice (`nvidia.com/mig-1g.5gb`) of a product is another machine than the product."""
     if gpu_resource in {"", DEFAULT_GPU_RESOURCE}:

@@ -12,8 +12,9 @@ import numpy as np
 from cloudai_rts import choice, deferral, hinge, lateness, prediction
 from cloudai_rts.arrays import BoolArray, FloatArray, IntArray
 from cloudai_rts.choice import Rotation
+from cloudai_rts.contract import CPU, MEMORY
 from cloudai_rts.errors import UndecidableError
-from cloudai_rts.fleet import CPU, MEMORY, Fleet, Resources
+from cloudai_rts.fleet import Fleet, Resources
 from cloudai_rts.fragmentation import RequestMix
 from cloudai_rts.nodeclass import class_for
 from cloudai_rts.parameters import HINGE, Document

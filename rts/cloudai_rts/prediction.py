@@ -88,7 +88,7 @@ def estimate(
 
 
 def node_log_sd(runtime: RuntimeModel) -> float:
-    """Spread that nodes add to an estimate of (1a): none is modelled apart, sigma of the type holds it already."""
+    """Spread that nodes add to an estimate of (1a); none before there is anything learned about nodes."""
     return 0.0 if not runtime.Sigma else NODE_LOG_SD
 
 

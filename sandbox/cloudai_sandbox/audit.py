@@ -8,11 +8,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
+from cloudai_kube.demand import Amounts, amounts_of, requests_of
 from cloudai_kube.errors import FormatError
 from cloudai_kube.objects import Pod
+from cloudai_operator.cache import owner_uid
 from cloudai_rts import contract
 from cloudai_sandbox.history import Change
-from cloudai_scheduler.cluster.demand import Amounts, amounts_of, requests_of
 
 _TERMINAL: Final = frozenset({"Succeeded", "Failed"})
 
@@ -77,7 +78,7 @@ class Audit:
         if before is None or before.uid != meta.uid:
             self.report.pods += 1
             self._check_attempt(revision, pod)
-        seen = _Seen(meta.uid, pod.spec.nodeName, _amounts(pod), pod.status.phase not in _TERMINAL, _task(pod))
+        seen = _Seen(meta.uid, pod.spec.nodeName, _amounts(pod), pod.status.phase not in _TERMINAL, owner_uid(pod))
         self._pods[key] = seen
         if seen.live:
             self._count(seen, 1)
@@ -107,7 +108,7 @@ class Audit:
 
     def _check_attempt(self, revision: int, pod: Pod) -> None:
         attempt = pod.metadata.labels.get(contract.LABEL_ATTEMPT)
-        task = _task(pod)
+        task = owner_uid(pod)
         if not task or attempt is None:
             return
         other = self._attempts.setdefault((task, attempt), pod.metadata.uid)
@@ -141,11 +142,6 @@ def audit(history: Iterable[Change]) -> Report:
     for change in history:
         auditor.see(change)
     return auditor.report
-
-
-def _task(pod: Pod) -> str:
-    owners = pod.metadata.ownerReferences
-    return next((owner.uid for owner in owners if owner.kind == contract.KIND and owner.controller), "")
 
 
 def _amounts(pod: Pod) -> Amounts:

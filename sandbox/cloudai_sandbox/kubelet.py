@@ -14,16 +14,16 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 from cloudai_kube import timestamp
+from cloudai_kube.demand import Amounts, requests_of
 from cloudai_kube.errors import ConflictError, FormatError, KubeError, NotFoundError, RefusedError
 from cloudai_kube.objects import Named, Node, Pod
 from cloudai_kube.reflector import Reflector
 from cloudai_kube.transport import STRATEGIC_PATCH, Transport
 from cloudai_rts import contract
-from cloudai_rts.fleet import CPU, MEMORY, PODS, STORAGE
+from cloudai_rts.contract import CPU, MEMORY, PODS, STORAGE
 from cloudai_rts.traces import FleetNode, Speeds
 from cloudai_sandbox.exporter import Usage
 from cloudai_sandbox.machine import Machine, Work
-from cloudai_scheduler.cluster.demand import Amounts, requests_of
 
 ANNOTATION_RUNTIME: Final = "sandbox.cloudai.dev/runtime-seconds"
 ANNOTATION_EXIT_CODES: Final = "sandbox.cloudai.dev/exit-codes"

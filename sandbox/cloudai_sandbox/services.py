@@ -4,7 +4,7 @@ import socket
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -86,9 +86,9 @@ def scrape_config(nodes: Sequence[FleetNode], exporters: str) -> dict[str, objec
     }
 
 
-def _wait(child: Child, ready: object) -> None:
+def _wait(child: Child, ready: Callable[[], bool]) -> None:
     end = time.monotonic() + READY_SECONDS
-    while callable(ready) and not ready():
+    while not ready():
         child.check()
         if time.monotonic() > end:
             raise StartError(f"{child.name} is not ready after {READY_SECONDS:.0f} s; see {child.log}")

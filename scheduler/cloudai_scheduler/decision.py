@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from cloudai_kube import timestamp
-from cloudai_rts.fleet import CPU, MEMORY, STORAGE
+from cloudai_rts.contract import CPU, MEMORY, STORAGE
 from cloudai_rts.nodeclass import class_for
 from cloudai_rts.placement import Placed
 from cloudai_rts.task import Task

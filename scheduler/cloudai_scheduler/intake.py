@@ -10,7 +10,7 @@ from cloudai_kube import timestamp
 from cloudai_kube.errors import FormatError
 from cloudai_kube.events import Recorder, Subject
 from cloudai_kube.objects import Meta, Node, Pod
-from cloudai_rts import contract
+from cloudai_rts import contract, nodeclass
 from cloudai_rts.harm import RunningTask
 from cloudai_rts.ordering import Standing
 from cloudai_rts.placement import Policy
@@ -189,7 +189,7 @@ class Intake:
         self._failed_seen.add(meta.uid)
         now = self.clock()
         try:
-            gpu_resource = promise.gpu_resource_of(self.classes.of(pod).amounts)
+            gpu_resource = nodeclass.gpu_resource_of(self.classes.of(pod).amounts)
             at = min(now, timestamp.parse_optional(pod.status.startTime) or now)
         except FormatError:
             gpu_resource, at = "", now

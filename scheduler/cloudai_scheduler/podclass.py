@@ -11,10 +11,10 @@ from typing import Final
 import msgspec
 import numpy as np
 
+from cloudai_kube.demand import Amounts, HostPort, host_ports_of, requests_of
 from cloudai_kube.objects import Pod
 from cloudai_rts.arrays import BoolArray, FloatArray
 from cloudai_scheduler import filters
-from cloudai_scheduler.cluster.demand import Amounts, HostPort, host_ports_of, requests_of
 from cloudai_scheduler.cluster.state import ClusterState, NodeInfo
 from cloudai_scheduler.filters import node_affinity, taints
 

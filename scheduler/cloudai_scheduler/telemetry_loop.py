@@ -19,7 +19,7 @@ from cloudai_kube.events import Recorder, Subject
 from cloudai_kube.telemetry import FATAL_XIDS, RATE_SECONDS, STALE_SECONDS, NodeNames, Snapshot, Source
 from cloudai_rts import contract
 from cloudai_rts.arrays import IntArray
-from cloudai_rts.fleet import CPU, MEMORY
+from cloudai_rts.contract import CPU, MEMORY
 from cloudai_scheduler.cluster.rejections import Rejections
 from cloudai_scheduler.cluster.state import ClusterState
 from cloudai_scheduler.metrics import SchedulerMetrics

@@ -36,7 +36,7 @@ class Cluster:
         self.sandbox = sandbox
         self.plane = sandbox.plane
 
-    def get(self, *arguments: str) -> Any:  # noqa: ANN401  any object
+    def get(self, *arguments: str) -> Any:
         """An object or list as JSON."""
         return json.loads(self.plane.kubectl("get", *arguments, "--output=json"))
 
@@ -52,14 +52,14 @@ class Cluster:
         file.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)}))
         return self.plane.kubectl("apply", "--dry-run=server", f"--filename={file}", check=False)
 
-    def task(self, name: str, notes: dict[str, str] | None = None, **spec: Any) -> dict[str, Any]:  # noqa: ANN401
+    def task(self, name: str, notes: dict[str, str] | None = None, **spec: Any) -> dict[str, Any]:
         """A Task that takes half a second unless the notes say otherwise."""
         annotations = {"sandbox.cloudai.dev/runtime-seconds": "0.5", **(notes or {})}
         body = {"image": "work:1", "resources": {"limits": {"cpu": "1", "memory": "1Gi"}}, **spec}
         metadata = {"name": name, "annotations": annotations}
         return {"apiVersion": "cloudai.dev/v1alpha1", "kind": "Task", "metadata": metadata, "spec": body}
 
-    def wait(self, what: Callable[[], Any], seconds: float = 30.0) -> Any:  # noqa: ANN401
+    def wait(self, what: Callable[[], Any], seconds: float = 30.0) -> Any:
         """Wait until `what` is true and return it."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
@@ -76,7 +76,7 @@ class Cluster:
             found = [text for text in answer.read().decode().splitlines() if text.startswith(line + " ")]
         return float(found[0].rpartition(" ")[2]) if found else 0.0
 
-    def pod(self, name: str, notes: dict[str, str] | None = None, **spec: Any) -> dict[str, Any]:  # noqa: ANN401
+    def pod(self, name: str, notes: dict[str, str] | None = None, **spec: Any) -> dict[str, Any]:
         """A pod that is nobody's Task and names our scheduler."""
         container = {"name": "c", "image": "work:1", "resources": {"requests": {"cpu": "1"}}}
         annotations = {"sandbox.cloudai.dev/runtime-seconds": "0.5", **(notes or {})}

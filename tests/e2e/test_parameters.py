@@ -38,7 +38,7 @@ def is_in_force(cluster: Cluster, version: int) -> bool:
     return in_force(cluster) == version
 
 
-def document(version: int, **changes: Any) -> dict[str, Any]:  # noqa: ANN401
+def document(version: int, **changes: Any) -> dict[str, Any]:
     """A whole document with some keys changed and the checksum that belongs to it."""
     whole: dict[str, Any] = {**json.loads(parameters.dump(parameters.defaults())), "version": version, **changes}
     whole.setdefault("checksum", "")

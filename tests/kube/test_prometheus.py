@@ -39,7 +39,7 @@ class Handler(BaseHTTPRequestHandler):
         except OSError:
             return
 
-    def log_message(self, *_: Any) -> None:  # noqa: ANN401
+    def log_message(self, *_: Any) -> None:
         """Nothing."""
 
 

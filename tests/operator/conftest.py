@@ -14,7 +14,7 @@ from cloudai_operator.reconcile import Knowledge, Rules, reconcile
 T0 = timestamp.parse("2026-01-01T00:00:00Z")
 
 
-def a_task(**spec: Any) -> Task:  # noqa: ANN401  any field of a Task's spec
+def a_task(**spec: Any) -> Task:
     """A Task as the API server hands it over right after its creation."""
     raw = {
         "metadata": {
@@ -32,7 +32,7 @@ def a_task(**spec: Any) -> Task:  # noqa: ANN401  any field of a Task's spec
 class World:
     """Carries out plans in memory: status into the Task, pods created and deleted, notices collected."""
 
-    def __init__(self, **spec: Any) -> None:  # noqa: ANN401
+    def __init__(self, **spec: Any) -> None:
         self.task = a_task(**spec)
         self.pods: dict[str, Pod] = {}
         self.now = T0
@@ -87,7 +87,7 @@ class World:
         if decision:
             self.pod().metadata.annotations["cloudai.dev/decision"] = decision
 
-    def report(self, phase: str, code: int | None = None, **status: Any) -> None:  # noqa: ANN401
+    def report(self, phase: str, code: int | None = None, **status: Any) -> None:
         """The kubelet reports a phase; with `code` the container has ended."""
         state: dict[str, Any] = {"running": {"startedAt": timestamp.whole_seconds(self.now)}}
         if code is not None:

@@ -40,7 +40,7 @@ def test_pauses(counter: int, outcome: str, expected: float) -> None:
 )
 def test_limits(counts: dict[str, int], reason: str | None) -> None:
     """Failures against backoffLimit; rejections and disruptions have limits of their own."""
-    found = attempts.limit_reached(TaskStatus(**counts), 6)  # type: ignore[arg-type]
+    found = attempts.limit_reached(TaskStatus(**counts), 6)  # type: ignore[arg-type]  # counts by name
     assert (found[0] if found else None) == reason
 
 

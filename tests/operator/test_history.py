@@ -10,10 +10,11 @@ from pymongo.errors import AutoReconnect, BulkWriteError
 from cloudai_operator import history
 from cloudai_operator.history import HistoryWriter, document
 from cloudai_operator.metrics import OperatorMetrics
+from cloudai_rts import contract
 from cloudai_rts.history import Record
 
 
-def record(number: int, **fields: Any) -> Record:  # noqa: ANN401
+def record(number: int, **fields: Any) -> Record:
     """A record."""
     return Record(f"p{number}", f"t{number}", "ns", "n", "t", "n", "k", 0.0, 1.0, 2.0, "Succeeded", 1.0, 1.0, **fields)
 
@@ -25,7 +26,7 @@ class Collection:
         self.documents: dict[str, Any] = {}
         self.failures, self.poison = failures, poison
 
-    async def create_index(self, _keys: object) -> None:
+    async def create_index(self, _keys: object, **_options: object) -> None:
         """Nothing."""
 
     async def insert_many(self, documents: list[dict[str, Any]], ordered: bool) -> None:
@@ -61,7 +62,7 @@ def write(database: Database, count: int, monkeypatch: pytest.MonkeyPatch) -> li
     monkeypatch.setattr(history, "FIRST_PAUSE_SECONDS", 0.0)
     written: list[str] = []
     metrics = OperatorMetrics(CollectorRegistry())
-    writer = HistoryWriter(database, metrics, lambda _owner, pod: written.append(pod))  # type: ignore[arg-type]
+    writer = HistoryWriter(database, metrics, lambda _owner, pod: written.append(pod))  # type: ignore[arg-type]  # a database in memory
 
     async def run() -> None:
         for number in [*range(count), *range(count)]:
@@ -90,14 +91,14 @@ def test_everything_arrives_once(failures: list[Exception], monkeypatch: pytest.
     """Whatever happened on the way."""
     database = Database(failures)
     assert sorted(write(database, 5, monkeypatch)) == [f"p{i}" for i in range(5)]
-    assert len(database[history.TASKS].documents) == 5
+    assert len(database[contract.TASKS].documents) == 5
 
 
 def test_one_that_cannot_be_stored_stops_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is given up and counted; the others are stored."""
     database = Database([], poison="p2")
     write(database, 5, monkeypatch)
-    assert set(database[history.HISTORY].documents) == {"p0", "p1", "p3", "p4"}
+    assert set(database[contract.TASK_HISTORY].documents) == {"p0", "p1", "p3", "p4"}
 
 
 def test_what_a_document_says() -> None:

@@ -9,7 +9,7 @@ from cloudai_kube.task import Json
 from cloudai_operator import pod
 
 
-def build(**spec: Any) -> Json:  # noqa: ANN401
+def build(**spec: Any) -> Json:
     """The pod of an accepted Task."""
     task = a_task(**spec)
     task.status.arrivalTime = task.status.deadline = "2026-01-01T00:00:00Z"

@@ -206,7 +206,7 @@ def test_waiting_and_deferral_are_shown(world: WorldClass) -> None:
     one = world()
     one.settle()
     told = {"type": "PodScheduled", "status": "False", "reason": "Deferred", "message": "waiting for a better node"}
-    one.pod().status.conditions = msgspec.convert([told], list[type(one.task.status.condition("Running"))])  # type: ignore[misc]
+    one.pod().status.conditions = msgspec.convert([told], list[type(one.task.status.condition("Running"))])  # type: ignore[misc]  # the type of a condition
     one.settle()
     assert (one.task.status.state, one.condition("Scheduled")) == ("Deferred", ("False", "Deferred"))
 

@@ -26,7 +26,7 @@ def msgspec_replace(published: Published, **fields: object) -> Published:
     """A changed copy."""
     import dataclasses
 
-    return dataclasses.replace(published, **fields)  # type: ignore[arg-type]
+    return dataclasses.replace(published, **fields)  # type: ignore[arg-type]  # fields by name
 
 
 def active(change: Change) -> Document:

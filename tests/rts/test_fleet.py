@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloudai_rts.fleet import CPU, MEMORY, PODS, Fleet, NodeSpec
+from cloudai_rts.contract import CPU, MEMORY, PODS
+from cloudai_rts.fleet import Fleet, NodeSpec
 
 GPU = "nvidia.com/gpu"
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cloudai_rts.nodeclass import class_for, node_class
+from cloudai_rts.nodeclass import class_for, gpu_resource_of, node_class
 
 PRODUCT, SHARING = "nvidia.com/gpu.product", "nvidia.com/gpu.sharing-strategy"
 
@@ -26,3 +26,11 @@ def test_a_slice_is_another_machine() -> None:
     """The class depends on the resource that is asked for."""
     assert class_for("A100", "nvidia.com/gpu") == "A100"
     assert class_for("A100", "nvidia.com/mig-1g.5gb") == "A100/mig-1g.5gb"
+
+
+def test_gpu_resources() -> None:
+    """The full GPU before slices, other vendors too, and no GPU at all."""
+    assert gpu_resource_of({"cpu": 1, "nvidia.com/gpu": 1, "nvidia.com/mig-1g.5gb": 1}) == "nvidia.com/gpu"
+    assert gpu_resource_of({"nvidia.com/mig-1g.5gb": 1}) == "nvidia.com/mig-1g.5gb"
+    assert gpu_resource_of({"amd.com/gpu": 2}) == "amd.com/gpu"
+    assert gpu_resource_of({"cpu": 1, "example.com/fpga": 1}) == ""

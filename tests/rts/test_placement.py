@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cloudai_rts.contract import CPU, PODS
 from cloudai_rts.deferral import Promise, should_defer, wait_until
-from cloudai_rts.fleet import CPU, PODS, Fleet, NodeSpec
+from cloudai_rts.fleet import Fleet, NodeSpec
 from cloudai_rts.parameters import Document, LatenessTerms, RuntimeModel
 from cloudai_rts.placement import Candidates, Deferred, Placed, Policy, place
 from cloudai_rts.task import Task

@@ -16,7 +16,7 @@ def node(revision: int, cpu: str | None = "2") -> Change:
     return Change(revision, "/registry/minions/n", node=msgspec.convert(raw, Node) if cpu else None)
 
 
-def pod(revision: int, name: str, where: str = "", phase: str = "Pending", **more: Any) -> Change:  # noqa: ANN401
+def pod(revision: int, name: str, where: str = "", phase: str = "Pending", **more: Any) -> Change:
     """A pod of Task `task`, attempt `attempt`, that asks for one core; `phase` "" means it was deleted."""
     task, attempt, uid = more.get("task", ""), more.get("attempt", "1"), more.get("uid", name)
     owners = [{"kind": "Task", "name": task, "uid": task, "controller": True}] if task else []

@@ -12,7 +12,7 @@ class Make:
     """Objects from the few fields that a test is about."""
 
     @staticmethod
-    def pod(name: str = "p", cpu: str = "1", **fields: Any) -> Pod:  # noqa: ANN401  any part of a pod
+    def pod(name: str = "p", cpu: str = "1", **fields: Any) -> Pod:
         """A pod that asks for `cpu`; `spec`, `status` and `metadata` are merged in."""
         container = {"name": "c", "resources": {"requests": {"cpu": cpu}}}
         raw = {
@@ -30,7 +30,7 @@ class Make:
         return msgspec.convert(raw, Pod)
 
     @staticmethod
-    def node(name: str = "n", cpu: str = "4", **fields: Any) -> Node:  # noqa: ANN401
+    def node(name: str = "n", cpu: str = "4", **fields: Any) -> Node:
         """A node with `cpu` cores, 8 GiB and 10 pod slots; `allocatable` adds resources."""
         allocatable = {"cpu": cpu, "memory": "8Gi", "pods": "10", **fields.get("allocatable", {})}
         raw = {

@@ -25,17 +25,17 @@ class Rig:
         self.classes = ClassTable()
         self.around = Surroundings(self.state, self.rejections, LoadHistory(), Policy(self.state.fleet, Document()))
 
-    def entry(self, pod: Any, owner: str = "") -> QueuedPod:  # noqa: ANN401  a pod of conftest's builders
+    def entry(self, pod: Any, owner: str = "") -> QueuedPod:
         """A queued pod without a deadline."""
         pod_class = self.classes.of(pod)
         task = Task("t", 1.0, 1.0)
         return QueuedPod(pod, pod_class, task, Standing(0, None, 0.0, 0.0), 0, 0.0, owner)
 
-    def decide(self, pod: Any, now: float = 0.0, owner: str = "") -> Any:  # noqa: ANN401
+    def decide(self, pod: Any, now: float = 0.0, owner: str = "") -> Any:
         """Outcome for a pod."""
         return decide(self.around, self.entry(pod, owner), now)
 
-    def occupy(self, name: str, node: str, cpu: int, **ports: Any) -> None:  # noqa: ANN401
+    def occupy(self, name: str, node: str, cpu: int, **ports: Any) -> None:
         """A pod that runs already."""
         ask = {"cpu": cpu, "pods": 1}
         self.state.assume(PlacedPod(name, "ns", name, node, ask, frozenset(ports.get("ports", ()))))

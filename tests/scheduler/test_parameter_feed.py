@@ -63,7 +63,7 @@ class Taken:
 def feed() -> tuple[ParameterFeed, Taken, Silent]:
     """A feed and what it does."""
     taken, recorder = Taken(), Silent()
-    return ParameterFeed(taken, recorder, SchedulerMetrics(CollectorRegistry())), taken, recorder  # type: ignore[arg-type]
+    return ParameterFeed(taken, recorder, SchedulerMetrics(CollectorRegistry())), taken, recorder  # type: ignore[arg-type]  # a recorder in memory
 
 
 def config_map(text: str, candidate: str = "") -> ConfigMap:

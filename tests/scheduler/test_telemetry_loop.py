@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry
 
 from cloudai_kube.prometheus import Sample
 from cloudai_kube.telemetry import NodeReading, Snapshot
-from cloudai_rts.fleet import CPU
+from cloudai_rts.contract import CPU
 from cloudai_scheduler.cluster.rejections import Rejections
 from cloudai_scheduler.cluster.state import ClusterState
 from cloudai_scheduler.metrics import SchedulerMetrics

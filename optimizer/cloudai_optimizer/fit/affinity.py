@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from cloudai_rts.history import Record
+from cloudai_rts.history import SUCCEEDED, Record
 from cloudai_rts.parameters import AffinityTerms, PenaltyTerms
 
 EPSILON: Final = 1e-9
@@ -30,7 +30,7 @@ class Tally:
         self.tasks += 1
         self.seconds += record.runtime
         self.overload_seconds += record.runtime if record.load > 1.0 else 0.0
-        if record.outcome == "Succeeded":
+        if record.outcome == SUCCEEDED:
             self.ended += 1
             self.runtime_sum += record.runtime
         if record.violated is not None:

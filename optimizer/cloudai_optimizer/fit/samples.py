@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cloudai_rts.arrays import BoolArray, FloatArray, IntArray
-from cloudai_rts.history import Record
+from cloudai_rts.history import SUCCEEDED, Record
 from cloudai_rts.nodeclass import class_for
 
 HALF_LIFE_SAMPLES = 200.0
@@ -72,7 +72,7 @@ def collect(records: Sequence[Record], cores: Mapping[str, float] | None = None)
         np.log(np.array([max(record.runtime, 1e-3) for record in ordered], np.float64)),
         np.array([_load_with(record, cores or {}) for record in ordered], np.float64),
         np.log(np.array(declared, np.float64)),
-        np.array([record.outcome != "Succeeded" for record in ordered], np.bool_),
+        np.array([record.outcome != SUCCEEDED for record in ordered], np.bool_),
         np.ones(len(ordered)),
     )
     samples.weight[:] = _fading(samples.cell())

@@ -8,7 +8,8 @@ import numpy as np
 from cloudai_rts import choice, prediction
 from cloudai_rts.arrays import BoolArray, FloatArray
 from cloudai_rts.choice import Rotation
-from cloudai_rts.fleet import CPU, MEMORY, Fleet
+from cloudai_rts.contract import CPU, MEMORY
+from cloudai_rts.fleet import Fleet
 from cloudai_rts.harm import HarmTable
 from cloudai_rts.load_history import LoadHistory
 from cloudai_rts.ordering import Standing
@@ -29,7 +30,7 @@ class View:
 class Chooser(Protocol):
     """Decides one task at a time. `order` sorts the waiting ones, smallest first."""
 
-    def order(self, job: Job, allowed: BoolArray, now: float) -> tuple[float, ...]:
+    def order(self, view: View, job: Job, allowed: BoolArray, now: float) -> tuple[float, ...]:
         """Place in the queue."""
 
     def decide(
@@ -47,15 +48,14 @@ class RtsChooser:
     policy: Policy | None = None
     _standings: dict[str, Standing] = field(default_factory=dict)
 
-    def order(self, job: Job, allowed: BoolArray, now: float) -> tuple[float, ...]:
+    def order(self, view: View, job: Job, allowed: BoolArray, now: float) -> tuple[float, ...]:
         """The production order: priority, hope, deadline."""
         if self.mode == ROUND_ROBIN:
             return (-job.priority, job.known.arrival)
         standing = self._standings.get(job.name)
         if standing is None:
-            best = 0.0
-            if self.policy is not None and job.known.deadline is not None:
-                best = self.policy.best_runtime(job.known, allowed)
+            known = job.known
+            best = 0.0 if known.deadline is None else self._policy_on(view).best_runtime(known, allowed)
             standing = Standing(job.priority, job.known.deadline, job.known.arrival, best)
             self._standings[job.name] = standing
         return standing.key(now)
@@ -64,8 +64,7 @@ class RtsChooser:
         self, view: View, job: Job, allowed: BoolArray, now: float, deferred_until: float | None
     ) -> Placed | Deferred | None:
         """One call of the production rule."""
-        if self.policy is None or self.policy.fleet is not view.fleet:
-            self.policy = Policy(view.fleet, self.document, self.mode)
+        policy = self._policy_on(view)
         feasible = allowed & view.fleet.fits(job.amounts)
         if not feasible.any():
             return None
@@ -75,7 +74,12 @@ class RtsChooser:
             harm=view.harm.values(view.fleet, self.document, now),
             typical_load=view.loads.typical(view.fleet),
         )
-        return place(self.policy, job.known, job.amounts, candidates, now, deferred_until)
+        return place(policy, job.known, job.amounts, candidates, now, deferred_until)
+
+    def _policy_on(self, view: View) -> Policy:
+        if self.policy is None or self.policy.fleet is not view.fleet:
+            self.policy = Policy(view.fleet, self.document, self.mode)
+        return self.policy
 
 
 @dataclass(slots=True)
@@ -86,7 +90,13 @@ class ScoreChooser:
     document: Document = field(default_factory=Document)
     rotation: Rotation = field(default_factory=Rotation)
 
-    def order(self, job: Job, allowed: BoolArray, now: float) -> tuple[float, ...]:  # noqa: ARG002
+    def order(
+        self,
+        view: View,  # noqa: ARG002  the rule needs no more
+        job: Job,
+        allowed: BoolArray,  # noqa: ARG002  the rule needs no more
+        now: float,  # noqa: ARG002  the rule needs no more
+    ) -> tuple[float, ...]:
         """By arrival; `edf-best-node` by deadline."""
         if self.name == EDF_BEST_NODE and job.known.deadline is not None:
             return (-job.priority, job.known.deadline)
@@ -97,8 +107,8 @@ class ScoreChooser:
         view: View,
         job: Job,
         allowed: BoolArray,
-        now: float,  # noqa: ARG002
-        deferred_until: float | None,  # noqa: ARG002
+        now: float,  # noqa: ARG002  the rule needs no more
+        deferred_until: float | None,  # noqa: ARG002  the rule needs no more
     ) -> Placed | Deferred | None:
         """The lowest score among the feasible nodes."""
         slots = np.flatnonzero(allowed & view.fleet.fits(job.amounts))

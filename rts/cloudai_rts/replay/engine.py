@@ -14,8 +14,9 @@ import numpy as np
 
 from cloudai_rts import contract
 from cloudai_rts.arrays import BoolArray, FloatArray, IntArray
+from cloudai_rts.contract import CPU, MEMORY, PODS, STORAGE
 from cloudai_rts.deferral import RECHECK_SECONDS
-from cloudai_rts.fleet import CPU, MEMORY, PODS, STORAGE, Fleet, NodeSpec
+from cloudai_rts.fleet import Fleet, NodeSpec
 from cloudai_rts.harm import HarmTable, RunningTask
 from cloudai_rts.load_history import LoadHistory
 from cloudai_rts.nodeclass import is_gpu_resource, node_class
@@ -182,7 +183,8 @@ class Replay:
         if not self._ready:
             return
         ready = sorted(
-            self._ready, key=lambda index: (self.chooser.order(self.jobs[index], self._mask(index), now), index)
+            self._ready,
+            key=lambda index: (self.chooser.order(self.view, self.jobs[index], self._mask(index), now), index),
         )
         self._ready.clear()
         full: set[tuple[tuple[str, int], ...]] = set()

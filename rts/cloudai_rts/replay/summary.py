@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from cloudai_rts.arrays import FloatArray
-from cloudai_rts.replay.engine import Course
+from cloudai_rts.replay.engine import Course, fleet_of
 from cloudai_rts.replay.job import Job
 from cloudai_rts.replay.world import World
 
@@ -67,17 +67,16 @@ def violated(jobs: Sequence[Job], course: Course) -> FloatArray:
 def floor(world: World, jobs: Sequence[Job]) -> FloatArray:
     """1 for each job that even the fastest suitable machine, idle, could not have finished in time."""
     found = np.full(len(jobs), np.nan)
-    gpus = np.array([node.gpu for node in world.nodes])
-    cores = np.array([node.cpu for node in world.nodes])
+    fleet = fleet_of(world.nodes, world.classes, world.devices)
     products = np.array([node.gpu_product for node in world.nodes])
     fastest: dict[tuple[object, ...], float] = {}
     for index, job in enumerate(jobs):
         if job.due is None:
             continue
-        kind, cpu = job.true_type or job.known.type, job.amounts.get("cpu", 0) / 1000
-        key = (kind, job.known.gpu, cpu, job.gpu_product)
+        kind = job.true_type or job.known.type
+        key = (kind, *job.amounts.items(), job.gpu_product)
         if key not in fastest:
-            usable = (gpus >= job.known.gpu) & (cores >= cpu)
+            usable = fleet.could_fit(job.amounts)
             if job.gpu_product:
                 usable &= products == job.gpu_product
             fastest[key] = float(world.own[kind][usable].min()) if usable.any() else np.inf

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from cloudai_rts import contract, prediction
 from cloudai_rts.arrays import FloatArray
-from cloudai_rts.fleet import CPU, MEMORY, PODS, STORAGE
+from cloudai_rts.contract import CPU, MEMORY, PODS, STORAGE
 from cloudai_rts.parameters import Document
 from cloudai_rts.replay.job import Job
 from cloudai_rts.task import Task

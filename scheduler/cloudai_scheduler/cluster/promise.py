@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from cloudai_kube import duration, timestamp
+from cloudai_kube.demand import Amounts
 from cloudai_kube.errors import FormatError
 from cloudai_kube.objects import Meta, Pod
 from cloudai_rts import contract, nodeclass, prediction
-from cloudai_rts.fleet import CPU, MEMORY, STORAGE
+from cloudai_rts.contract import CPU, MEMORY, STORAGE
 from cloudai_rts.parameters import Document
 from cloudai_rts.task import Task, clip_type, deadline_of, infer_type
 from cloudai_rts.tau import MAX_TAU_SECONDS, TauStore
-from cloudai_scheduler.cluster.demand import Amounts
 
 REMEMBERED: Final = 100_000
 """Controllers whose first pod's creation is kept, the ones seen last."""
@@ -59,13 +59,6 @@ def controller_uid(meta: Meta) -> str:
     return next((owner.uid for owner in meta.ownerReferences if owner.controller), "")
 
 
-def gpu_resource_of(amounts: Amounts) -> str:
-    """The GPU resource that is asked for: nvidia.com/gpu before its slices, before other vendors' GPUs; else empty."""
-    if amounts.get(contract.DEFAULT_GPU_RESOURCE):
-        return contract.DEFAULT_GPU_RESOURCE
-    return min(filter(nodeclass.is_gpu_resource, amounts), default="")
-
-
 def read(
     pod: Pod, amounts: Amounts, arrivals: Arrivals, document: Document, tau: TauStore, sla_multiplier: float
 ) -> Promise:
@@ -83,7 +76,7 @@ def read(
             problems.append(f"annotation {key}: {error}; it is ignored")
             return None
 
-    gpu_resource = gpu_resource_of(amounts)
+    gpu_resource = nodeclass.gpu_resource_of(amounts)
     cpu, memory, gpu = amounts.get(CPU, 0) / 1000.0, float(amounts.get(MEMORY, 0)), float(amounts.get(gpu_resource, 0))
     task_type = texts.get(contract.ANNOTATION_TASK_TYPE) or pod.metadata.labels.get(contract.LABEL_TASK_TYPE, "")
     task_type = clip_type(task_type) or infer_type(cpu, memory, gpu)

@@ -10,12 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from cloudai_kube.demand import Amounts, HostPort, amounts_of, host_ports_of, requests_of
 from cloudai_kube.errors import FormatError
 from cloudai_kube.objects import Node, Pod, Taint
 from cloudai_rts import contract, nodeclass
-from cloudai_rts.fleet import CPU, MEMORY, Fleet, NodeSpec
+from cloudai_rts.contract import CPU, MEMORY
+from cloudai_rts.fleet import Fleet, NodeSpec
 from cloudai_rts.harm import HarmTable, RunningTask
-from cloudai_scheduler.cluster.demand import Amounts, HostPort, amounts_of, host_ports_of, requests_of
 from cloudai_scheduler.errors import CorruptStateError
 
 _log = logging.getLogger(__name__)

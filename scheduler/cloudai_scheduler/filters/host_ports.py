@@ -4,8 +4,8 @@ from typing import Final
 
 import numpy as np
 
+from cloudai_kube.demand import HostPort, ports_conflict
 from cloudai_rts.arrays import BoolArray
-from cloudai_scheduler.cluster.demand import HostPort, ports_conflict
 from cloudai_scheduler.cluster.state import ClusterState
 
 REASON: Final = "node(s) didn't have free ports for the requested pod ports"

@@ -4,9 +4,10 @@ from typing import Final
 
 import numpy as np
 
+from cloudai_kube.demand import Amounts
 from cloudai_rts.arrays import BoolArray
-from cloudai_rts.fleet import PODS, Fleet
-from cloudai_scheduler.cluster.demand import Amounts
+from cloudai_rts.contract import PODS
+from cloudai_rts.fleet import Fleet
 
 TOO_MANY_PODS: Final = "Too many pods"
 

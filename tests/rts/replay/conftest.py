@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from cloudai_rts.fleet import CPU, PODS
+from cloudai_rts.contract import CPU, PODS
 from cloudai_rts.replay.job import Job
 from cloudai_rts.replay.world import World
 from cloudai_rts.task import GIB, Task

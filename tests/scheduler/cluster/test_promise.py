@@ -7,13 +7,13 @@ import pytest
 from cloudai_kube import timestamp
 from cloudai_rts.parameters import Document
 from cloudai_rts.tau import TauStore
-from cloudai_scheduler.cluster.promise import Arrivals, Promise, gpu_resource_of, read
+from cloudai_scheduler.cluster.promise import Arrivals, Promise, read
 
 Maker = Any
 CREATED = timestamp.parse("2026-01-01T00:00:00Z")
 
 
-def promise(pod: Any, arrivals: Arrivals | None = None) -> Promise:  # noqa: ANN401  a pod of conftest's builders
+def promise(pod: Any, arrivals: Arrivals | None = None) -> Promise:
     """Read a pod that asks for one core."""
     return read(pod, {"cpu": 1000, "memory": 1 << 30, "pods": 1}, arrivals or Arrivals(), Document(), TauStore(), 2.0)
 
@@ -79,11 +79,3 @@ def test_nothing_promised(make: Maker) -> None:
     """No annotation: no deadline, the type inferred, its cold run time."""
     found = promise(make.pod()).task
     assert (found.deadline, found.type, found.reference_runtime) == (None, "cpu-light", 120.0)
-
-
-def test_gpu_resources() -> None:
-    """The full GPU before slices, other vendors too, and no GPU at all."""
-    assert gpu_resource_of({"cpu": 1, "nvidia.com/gpu": 1, "nvidia.com/mig-1g.5gb": 1}) == "nvidia.com/gpu"
-    assert gpu_resource_of({"nvidia.com/mig-1g.5gb": 1}) == "nvidia.com/mig-1g.5gb"
-    assert gpu_resource_of({"amd.com/gpu": 2}) == "amd.com/gpu"
-    assert gpu_resource_of({"cpu": 1, "example.com/fpga": 1}) == ""

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloudai_kube.objects import Node, Pod
-from cloudai_rts.fleet import CPU
+from cloudai_rts.contract import CPU
 from cloudai_scheduler.cluster.state import ClusterState, PlacedPod
 from cloudai_scheduler.errors import CorruptStateError
 

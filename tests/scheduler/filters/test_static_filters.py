@@ -16,13 +16,13 @@ TAINT = "node(s) had untolerated taint(s)"
 CORDON = "node(s) were unschedulable"
 
 
-def node(**fields: Any) -> NodeInfo:  # noqa: ANN401  any field
+def node(**fields: Any) -> NodeInfo:
     """Node `n1` in zone a with 4 disks."""
     values = {"labels": {"zone": "a", "disks": "4"}, "taints": (), "unschedulable": False, **fields}
     return NodeInfo(name="n1", slot=0, node_class="c", **values)
 
 
-def pod(**spec: Any) -> Pod:  # noqa: ANN401
+def pod(**spec: Any) -> Pod:
     """A pod with this spec."""
     return msgspec.convert({"metadata": {"name": "p"}, "spec": spec}, Pod)
 

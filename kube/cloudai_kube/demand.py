@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from cloudai_kube import quantity
 from cloudai_kube.objects import Container, ContainerStatus, Pod, Quantities
-from cloudai_rts.fleet import PODS
+from cloudai_rts.contract import PODS
 
 Amounts = dict[str, int]
 HostPort = tuple[str, str, int]

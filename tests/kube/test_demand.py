@@ -5,19 +5,19 @@ from typing import Any
 import msgspec
 import pytest
 
+from cloudai_kube.demand import host_ports_of, ports_conflict, requests_of
 from cloudai_kube.errors import FormatError
 from cloudai_kube.objects import Pod
-from cloudai_scheduler.cluster.demand import host_ports_of, ports_conflict, requests_of
 
 
-def pod(**parts: Any) -> Pod:  # noqa: ANN401  any part of a pod
+def pod(**parts: Any) -> Pod:
     """A pod of these spec and status fields."""
     return msgspec.convert(
         {"metadata": {"name": "p"}, "spec": parts.get("spec", {}), "status": parts.get("status", {})}, Pod
     )
 
 
-def box(cpu: str | None, **fields: Any) -> dict[str, Any]:  # noqa: ANN401
+def box(cpu: str | None, **fields: Any) -> dict[str, Any]:
     """A container that requests `cpu`."""
     return {"name": fields.pop("name", "c"), "resources": {"requests": {"cpu": cpu} if cpu else {}}, **fields}
 
