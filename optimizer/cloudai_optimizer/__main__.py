@@ -94,8 +94,10 @@ def _add_learning(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--search-tasks", type=int, default=rules.search_tasks, help="fewer finished: fit only")
     parser.add_argument("--window-tasks", type=int, default=rules.window_tasks, help="tasks of one replayed window")
     parser.add_argument("--generations", type=int, default=rules.generations)
-    parser.add_argument("--fitness", choices=[fitness.DEFAULT, fitness.EDD], default=rules.fitness)
+    parser.add_argument("--fitness", choices=[fitness.DEFAULT, fitness.EDD, fitness.PARETO], default=rules.fitness)
     parser.add_argument("--adaptive-mutation", action="store_true", help="mutate more while nothing gets better")
+    parser.add_argument("--islands", type=int, default=rules.islands, help="populations that breed apart")
+    parser.add_argument("--energy-weight", type=float, default=rules.energy_weight, help="0..1, with fitness pareto")
     parser.add_argument("--workers", type=int, default=2, help="processes that replay candidates")
     parser.add_argument("--seed", type=int, default=1, help="of the search; the same seed gives the same document")
     parser.add_argument("--mongodb-uri", default=os.environ.get("MONGODB_URI", ""), help="history; empty: Task status")
@@ -116,6 +118,8 @@ def _options(arguments: argparse.Namespace) -> Options:
         generations=arguments.generations,
         fitness=arguments.fitness,
         adaptive_mutation=arguments.adaptive_mutation,
+        islands=arguments.islands,
+        energy_weight=arguments.energy_weight,
     )
     return Options(
         namespace=arguments.namespace,

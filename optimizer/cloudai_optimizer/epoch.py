@@ -14,27 +14,30 @@ import numpy as np
 
 from cloudai_kube import timestamp
 from cloudai_kube.errors import FormatError
-from cloudai_optimizer import fitness, genes, guard, learn, window
-from cloudai_optimizer.fitness import Stage
-from cloudai_optimizer.genetic import GENERATIONS, Generation, GeneticSearch
+from cloudai_optimizer import fitness, genes, genetic, guard, learn, pareto, window
+from cloudai_optimizer.fit import affinity
+from cloudai_optimizer.fitness import Evaluation, Stage
+from cloudai_optimizer.genetic import GENERATIONS, Generation, GeneticSearch, Search
 from cloudai_optimizer.guard import Verdict
 from cloudai_optimizer.learn import Learned
 from cloudai_optimizer.window import Machine
 from cloudai_rts import history
+from cloudai_rts.arrays import FloatArray
 from cloudai_rts.history import Record
 from cloudai_rts.parameters import Document, HistoryWindow, defaults
 
 UNCHANGED: Final = "unchanged"
 FITTED: Final = "fitted"
 TUNED: Final = "tuned"
+MIN_WINDOW_TASKS: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
     """Settings of an epoch. Fewer than `min_tasks` finished: nothing is done; fewer than `search_tasks`: fit only.
 
-    The window is cut into `windows`; of every other one `window_tasks` tune the weights, of those in between
-    `guard_tasks` judge them.
+    The window is cut into `windows`; of every other one at most half and `window_tasks` tune the weights, of those in
+    between `guard_tasks` judge them. Under the fitness `pareto`, `energy_weight` (0..1) picks the point of the front.
     """
 
     min_tasks: int = 10
@@ -46,6 +49,8 @@ class Rules:
     population: int = 20
     fitness: str = fitness.DEFAULT
     adaptive_mutation: bool = False
+    islands: int = 1
+    energy_weight: float = 0.0
     max_invalid_share: float = 0.2
 
 
@@ -127,24 +132,53 @@ def _search(
 ) -> None:
     """Tune the weights on every other window; let the guard judge them on the windows in between."""
     works = window.recover(records, learned.samples, learned.fit)
-    tuned = window.split(works, rules.windows, rules.window_tasks)[0::2]
+    longest = min(rules.window_tasks, max(MIN_WINDOW_TASKS, len(works) // (2 * rules.windows)))
+    tuned = window.split(works, rules.windows, longest)[0::2]
     judged = window.split(works, rules.windows, rules.guard_tasks)[1::2]
     before = outcome.document if outcome.document is not None else learned.document
-    tuning = Stage(machines, tuned, before)
-    held_out = Stage(machines, judged, before)
-    reference = fitness.summaries(tuning, before)
-    seeds = [genes.encode(before), genes.encode(_default_weights(before))]
-    search = GeneticSearch(rng, seeds, rules.population, adaptive=rules.adaptive_mutation)
-    for _ in range(rules.generations):
-        progress(search.tell(fitness.evaluate_all(executor, tuning, before, rules.fitness, reference, search.ask())))
-    outcome.generations = search.history
-    candidate = learn.with_scores(genes.decode(search.best, before), learned)
-    outcome.verdict = guard.judge(fitness.late(held_out, before), fitness.late(held_out, candidate))
+    tuning = fitness.stage(machines, tuned, before, learned.tallies, dict(learned.energy))
+    held_out = fitness.stage(machines, judged, before, learned.tallies, dict(learned.energy))
+    evaluation = Evaluation(executor, tuning, rules.fitness)
+    seeds = [genes.encode(before, before), genes.encode(_default_weights(before), before)]
+    best, outcome.generations = _best(evaluation, rules, seeds, rng, progress)
+    candidate = affinity.scored(genes.decode(best, before), learned.tallies, learned.energy)
+    outcome.verdict = _judged(held_out, before, candidate, rules)
     if outcome.verdict.accepted:
         outcome.document = candidate
         outcome.result, outcome.reason = TUNED, f"tuned weights are {outcome.verdict.reason}"
     else:
         outcome.reason += f"; tuned weights are {outcome.verdict.reason}, the weights in force stay"
+
+
+def _best(
+    evaluation: Evaluation,
+    rules: Rules,
+    seeds: Sequence[FloatArray],
+    rng: np.random.Generator,
+    progress: Callable[[Generation], None],
+) -> tuple[FloatArray, list[Generation]]:
+    """The genes that the search ends with, and how it went."""
+    search: Search = GeneticSearch(rng, seeds, rules.population, adaptive=rules.adaptive_mutation)
+    if rules.islands > 1:
+        search = genetic.islands(rng, seeds, rules.population, rules.islands, rules.adaptive_mutation)
+    for _ in range(rules.generations):
+        found = evaluation.of(search.ask())
+        selected = pareto.selection(found) if rules.fitness == fitness.PARETO else found[:, 0]
+        progress(search.tell(selected, found[:, 0]))
+    if rules.fitness == fitness.PARETO:
+        members, points = evaluation.archive()
+        return members[pareto.pick(points, rules.energy_weight)], search.history
+    return search.best, search.history
+
+
+def _judged(held_out: Stage, before: Document, candidate: Document, rules: Rules) -> Verdict:
+    """The guard's word. Who wants to save energy accepts what does so and misses no more deadlines."""
+    old, new = fitness.late(held_out, before), fitness.late(held_out, candidate)
+    if rules.fitness == fitness.PARETO and rules.energy_weight > 0:
+        saved = 1.0 - fitness.energy(held_out, candidate) / max(fitness.energy(held_out, before), 1e-9)
+        if saved >= guard.MIN_ENERGY_SAVED:
+            return guard.judge(old, new, -guard.MIN_GAIN)
+    return guard.judge(old, new)
 
 
 def _usable(records: Sequence[Record], now: float) -> tuple[list[Record], dict[str, int]]:

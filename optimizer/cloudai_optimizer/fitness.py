@@ -1,75 +1,166 @@
 """Fitness of candidates: each replayed over the same windows, on as many processors as there are."""
 
-from collections.abc import Sequence
+import pickle
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
+from typing import Final
 
+import msgspec
 import numpy as np
 
 from cloudai_optimizer import genes, window
+from cloudai_optimizer.fit import affinity
+from cloudai_optimizer.fit.affinity import Tallies
 from cloudai_optimizer.window import Machine, Work
 from cloudai_rts.arrays import FloatArray
-from cloudai_rts.parameters import Document
+from cloudai_rts.fleet import Fleet
+from cloudai_rts.parameters import HINGE, Document
 from cloudai_rts.replay.chooser import RtsChooser
-from cloudai_rts.replay.engine import Course, Replay
+from cloudai_rts.replay.engine import Course, Replay, fleet_of
 from cloudai_rts.replay.job import Job
-from cloudai_rts.replay.summary import Summary, summarise, violated
+from cloudai_rts.replay.summary import Summary, floor, summarise, violated
 from cloudai_rts.replay.world import World
 
-EDD: str = "edd"
-DEFAULT: str = "default"
+EDD: Final = "edd"
+DEFAULT: Final = "default"
+PARETO: Final = "pareto"
+"""Two aims at once: the default fitness, and energy."""
+CHUNKS: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What candidates are tried on: the machines, and windows of recorded work. Truth is the `fitted` document."""
+    """What candidates are tried on: machines, and windows of recorded work. Truth is the `fitted` document.
 
-    machines: Sequence[Machine]
-    windows: Sequence[Sequence[Work]]
+    Candidates differ from it in their weights only, so the tasks look the same to all of them. `tallies` and `energy`
+    are what the weights of affinity and penalty are applied to, under `hinge`.
+    """
+
+    world: World
+    fleet: Fleet
+    windows: Sequence[Sequence[Job]]
+    unmeetable: Sequence[FloatArray]
     fitted: Document
+    tallies: Tallies
+    energy: dict[str, float]
 
-    def world(self) -> World:
-        """The machines under the fitted model."""
-        return window.world_of(self.machines, self.fitted, [work for part in self.windows for work in part])
+    def candidate(self, member: FloatArray) -> Document:
+        """The document that the genes of a member mean."""
+        return self.scored(genes.decode(member, self.fitted))
+
+    def summary(self, document: Document, window: int) -> Summary:
+        """Figures of one window under a document."""
+        jobs = self.windows[window]
+        return summarise(self.world, jobs, self.course(document, window), unmeetable=self.unmeetable[window])
+
+    def course(self, document: Document, window: int) -> Course:
+        """Replay one window under a document."""
+        return Replay(self.world, self.windows[window], RtsChooser(document), self.fleet).run()
+
+    def scored(self, document: Document) -> Document:
+        """AffinityMatrix and PenaltyVector under the document's own weights (EDD 5.3, 5.4), which `hinge` reads."""
+        return affinity.scored(document, self.tallies, self.energy) if document.model == HINGE else document
 
 
-def replay(stage: Stage, document: Document) -> list[tuple[World, list[Job], Course]]:
-    """Replay every window under a document."""
-    world = stage.world()
-    found = []
-    for works in stage.windows:
-        jobs = window.jobs(works, document)
-        found.append((world, jobs, Replay(world, jobs, RtsChooser(document)).run()))
+def stage(
+    machines: Sequence[Machine],
+    windows: Sequence[Sequence[Work]],
+    fitted: Document,
+    tallies: Tallies,
+    energy: dict[str, float],
+) -> Stage:
+    """Prepare windows of recorded work for replay."""
+    world = window.world_of(machines, fitted, [work for works in windows for work in works])
+    fleet = fleet_of(world.nodes, world.classes, world.devices)
+    jobs = [window.jobs(works, fitted) for works in windows]
+    return Stage(world, fleet, jobs, [floor(world, one) for one in jobs], fitted, tallies, energy)
+
+
+def summaries(on: Stage, document: Document) -> list[Summary]:
+    """Figures of every window under a document."""
+    return [on.summary(document, index) for index in range(len(on.windows))]
+
+
+def late(on: Stage, document: Document) -> FloatArray:
+    """Violations task by task over all windows: 1, 0, NaN."""
+    courses = [violated(jobs, on.course(document, index)) for index, jobs in enumerate(on.windows)]
+    return np.concatenate(courses) if courses else np.zeros(0)
+
+
+def energy(on: Stage, document: Document) -> float:
+    """Joules over all windows."""
+    return sum(one.energy_joules for one in summaries(on, document))
+
+
+@dataclass(slots=True)
+class Evaluation:
+    """Fitness of populations on one stage. Weights that have been tried are not tried again.
+
+    Only the half of a generation that does best in the first window is replayed in the others too (successive halving,
+    Jamieson and Talwalkar 2016); the rest counts as no better than the worst of that half. The result is the same
+    whatever the executor.
+    """
+
+    executor: Executor
+    on: Stage
+    kind: str
+    _packed: bytes = field(init=False)
+    _known: dict[bytes, tuple[float, float]] = field(default_factory=dict)
+    _members: dict[bytes, FloatArray] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._packed = pickle.dumps((self.on, summaries(self.on, self.on.fitted)), pickle.HIGHEST_PROTOCOL)
+
+    def of(self, members: FloatArray) -> FloatArray:
+        """Return [members, 2]: the fitness to be maximised, and the energy against that of what is in force."""
+        keys = [_weights(genes.decode(member, self.on.fitted)) for member in members]
+        fresh = {key: member for key, member in zip(keys, members, strict=True) if key not in self._known}
+        self._members.update(fresh)
+        first = self._replay(fresh, range(1))
+        kept = sorted(fresh, key=lambda key: -first[key][0])[: max(1, len(fresh) // 2 + 1)]
+        others = range(1, len(self.on.windows))
+        further = self._replay({key: fresh[key] for key in kept}, others) if others else {}
+        for key, values in further.items():
+            whole = [first[key], *([values] * len(others))]
+            self._known[key] = (_mean([one[0] for one in whole]), _mean([one[1] for one in whole]))
+        worst = min(self._known[key][0] for key in kept) if further else float("inf")
+        for key in fresh:
+            quality, energy_used = first[key]
+            self._known.setdefault(key, (min(quality, worst), energy_used))
+        return np.array([self._known[key] for key in keys], np.float64)
+
+    def _replay(self, members: Mapping[bytes, FloatArray], windows: range) -> dict[bytes, tuple[float, float]]:
+        one = partial(_evaluate, self._packed, self.kind, windows)
+        chunk = max(1, len(members) // CHUNKS)
+        return dict(zip(members, self.executor.map(one, list(members.values()), chunksize=chunk), strict=True))
+
+    def archive(self) -> tuple[FloatArray, FloatArray]:
+        """All that was tried: genes, and [tried, 2] as `of` returns them."""
+        return np.array(list(self._members.values())), np.array([self._known[key] for key in self._members])
+
+
+def _weights(document: Document) -> bytes:
+    return msgspec.json.encode((document.Lateness, document.Risk, document.AffinityW, document.PenaltyW))
+
+
+@lru_cache(maxsize=2)
+def _unpacked(packed: bytes) -> tuple[Stage, list[Summary]]:
+    """Unpack once in each process: a stage is far larger than a candidate."""
+    found: tuple[Stage, list[Summary]] = pickle.loads(packed)  # noqa: S301  packed by this very run
     return found
 
 
-def summaries(stage: Stage, document: Document) -> list[Summary]:
-    """Figures of every window."""
-    return [summarise(world, jobs, course) for world, jobs, course in replay(stage, document)]
+def _evaluate(packed: bytes, kind: str, windows: range, member: FloatArray) -> tuple[float, float]:
+    """Fitness and relative energy of one member, means over some windows."""
+    on, reference = _unpacked(packed)
+    document = on.candidate(member)
+    found = [(on.summary(document, index), reference[index]) for index in windows]
+    quality = [one.edd_fitness(base) if kind == EDD else one.fitness() for one, base in found]
+    used = [one.energy_joules / base.energy_joules if base.energy_joules else 1.0 for one, base in found]
+    return _mean(quality), _mean(used)
 
 
-def late(stage: Stage, document: Document) -> FloatArray:
-    """Violations task by task over all windows: 1, 0, NaN."""
-    return np.concatenate([violated(jobs, course) for _, jobs, course in replay(stage, document)])
-
-
-def evaluate(stage: Stage, incumbent: Document, kind: str, reference: Sequence[Summary], member: FloatArray) -> float:
-    """Fitness of one member of the population: the mean over the windows."""
-    found = summaries(stage, genes.decode(member, incumbent))
-    if kind == EDD:
-        values = [one.edd_fitness(base) for one, base in zip(found, reference, strict=True)]
-    else:
-        values = [one.fitness() for one in found]
-    return float(np.mean(values)) if values else float("-inf")
-
-
-def evaluate_all(
-    executor: Executor, stage: Stage, incumbent: Document, kind: str, reference: Sequence[Summary], members: FloatArray
-) -> FloatArray:
-    """Fitness of a whole population. Same result whatever the executor."""
-    one = partial(evaluate, stage, incumbent, kind, reference)
-    distinct, place = np.unique(members, axis=0, return_inverse=True)  # the elite comes again in every generation
-    chunk = max(1, len(distinct) // 8)
-    values = np.array(list(executor.map(one, list(distinct), chunksize=chunk)))
-    return np.asarray(values[place.ravel()], np.float64)
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)

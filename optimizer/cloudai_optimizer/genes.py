@@ -1,5 +1,8 @@
 """Weights as genes in [0, 1]: what the search varies, within bounds and within one release's step.
 
+Only weights that a replay can judge are genes, the others would drift: `lateness` reads no affinity and no penalty, and
+recorded tasks bring no soft wishes with them (rho).
+
 Ordered weights (EDD 6: A2 > A1 > A3, G1 > G2 > G3) are encoded as increments, so that no mutation can break the order.
 """
 
@@ -14,6 +17,7 @@ from cloudai_rts.arrays import FloatArray
 from cloudai_rts.parameters import HINGE, AffinityTerms, Document, PenaltyTerms
 
 MIN_GAP: Final = 0.01
+DIGITS: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,15 +31,19 @@ class Gene:
     step: float = 2.0
 
     def value(self, gene: float, incumbent: float) -> float:
-        """What a gene means, within one step of what is in force."""
-        wished = self.low * math.exp(math.log(self.high / self.low) * min(1.0, max(0.0, gene)))
-        nearest = max(incumbent, self.low)
-        return round(min(nearest * self.step, max(nearest / self.step, wished)), 6)
+        """What a gene means."""
+        low, high = self._reach(incumbent)
+        return round(low * math.pow(high / low, min(1.0, max(0.0, gene))), DIGITS)
 
-    def gene(self, value: float) -> float:
-        """The gene of a value."""
-        bounded = min(self.high, max(self.low, value))
-        return math.log(bounded / self.low) / math.log(self.high / self.low)
+    def gene(self, value: float, incumbent: float) -> float:
+        """The gene of a value, or of the nearest one that is within reach."""
+        low, high = self._reach(incumbent)
+        return math.log(min(high, max(low, value)) / low) / math.log(high / low)
+
+    def _reach(self, incumbent: float) -> tuple[float, float]:
+        """Bounds that are within one step of what is in force."""
+        middle = min(self.high, max(self.low, incumbent))
+        return max(self.low, middle / self.step), min(self.high, middle * self.step)
 
 
 LATENESS_GENES: Final = (
@@ -44,13 +52,12 @@ LATENESS_GENES: Final = (
     Gene("Lateness", "Beta", 0.02, 10.0),
     Gene("Lateness", "Eta", 0.05, 10.0),
     Gene("Lateness", "Zeta", 0.02, 10.0),
-    Gene("Lateness", "Rho", 0.02, 5.0),
     Gene("Lateness", "Delta", 0.02, 1.0),
     Gene("Lateness", "LoadScale", 0.2, 5.0),
 )
 HINGE_GENES: Final = (Gene("Risk", "Alpha", 0.1, 1000.0, 3.0), Gene("Risk", "Beta", 0.05, 100.0, 3.0))
 INCREMENTS: Final = 6
-"""Three for the affinity's weights, three for the penalty's, each in 0..1 of `MAX_INCREMENT`."""
+"""Under `hinge`: three for the affinity's weights, three for the penalty's, each in 0..1 of `MAX_INCREMENT`."""
 MAX_INCREMENT: Final = 3.0
 
 
@@ -61,12 +68,14 @@ def genes_of(model: str) -> tuple[Gene, ...]:
 
 def length(model: str) -> int:
     """Number of genes."""
-    return len(genes_of(model)) + INCREMENTS
+    return len(genes_of(model)) + (INCREMENTS if model == HINGE else 0)
 
 
-def encode(document: Document) -> FloatArray:
-    """Genes of the weights of a document."""
-    single = [gene.gene(getattr(getattr(document, gene.group), gene.name)) for gene in genes_of(document.model)]
+def encode(document: Document, incumbent: Document) -> FloatArray:
+    """Genes of the weights of a document, as seen from what is in force."""
+    single = [gene.gene(_weight(document, gene), _weight(incumbent, gene)) for gene in genes_of(incumbent.model)]
+    if incumbent.model != HINGE:
+        return np.array(single, np.float64)
     a, g = document.AffinityW, document.PenaltyW
     ordered = [a.A3, a.A1 - a.A3, a.A2 - a.A1, g.G3, g.G2 - g.G3, g.G1 - g.G2]
     values = [*single, *(value / MAX_INCREMENT for value in ordered)]
@@ -78,9 +87,10 @@ def decode(genes: FloatArray, incumbent: Document) -> Document:
     changed: dict[str, dict[str, float]] = {}
     single = genes_of(incumbent.model)
     for gene, value in zip(single, genes.tolist(), strict=False):
-        known = getattr(getattr(incumbent, gene.group), gene.name)
-        changed.setdefault(gene.group, {})[gene.name] = gene.value(value, known)
+        changed.setdefault(gene.group, {})[gene.name] = gene.value(value, _weight(incumbent, gene))
     groups = {name: msgspec.structs.replace(getattr(incumbent, name), **values) for name, values in changed.items()}
+    if incumbent.model != HINGE:
+        return msgspec.structs.replace(incumbent, **groups)
     ordered = [max(MIN_GAP, MAX_INCREMENT * float(value)) for value in genes[len(single) :]]
     old_a, old_g = incumbent.AffinityW, incumbent.PenaltyW
     affinity = _ordered(ordered[:3], (old_a.A3, old_a.A1, old_a.A2))
@@ -91,6 +101,10 @@ def decode(genes: FloatArray, incumbent: Document) -> Document:
         PenaltyW=PenaltyTerms(G1=penalty[2], G2=penalty[1], G3=penalty[0], G4=old_g.G4),
         **groups,
     )
+
+
+def _weight(document: Document, gene: Gene) -> float:
+    return float(getattr(getattr(document, gene.group), gene.name))
 
 
 def _ordered(increments: list[float], before: tuple[float, float, float]) -> list[float]:

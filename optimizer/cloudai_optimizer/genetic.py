@@ -6,7 +6,7 @@ Gaussian mutation of one gene in ten, the best two survive.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 
@@ -20,6 +20,7 @@ MUTATION_RATE: Final = 0.1
 MUTATION_SD: Final = 0.15
 ELITE: Final = 2
 NEIGHBOUR_SD: Final = 0.1
+MIGRATION_GENERATIONS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,32 @@ class Generation:
     best: float
     mean: float
     worst: float
+
+
+def generation(number: int, fitness: FloatArray) -> Generation:
+    """Figures of one generation."""
+    finite = fitness[np.isfinite(fitness)]
+    if not len(finite):
+        return Generation(number, -np.inf, -np.inf, -np.inf)
+    return Generation(number, float(finite.max()), float(finite.mean()), float(finite.min()))
+
+
+class Search(Protocol):
+    """What proposes candidates and learns how good they are."""
+
+    @property
+    def best(self) -> FloatArray:
+        """The best member so far."""
+
+    @property
+    def history(self) -> list[Generation]:
+        """All generations so far."""
+
+    def ask(self) -> FloatArray:
+        """The candidates to evaluate, [members, genes]."""
+
+    def tell(self, fitness: FloatArray, shown: FloatArray | None = None) -> Generation:
+        """Take their fitness; `shown` is what the log says, where that is not fitness."""
 
 
 @dataclass(slots=True)
@@ -62,26 +89,24 @@ class GeneticSearch:
         """The candidates to evaluate, [size, genes]."""
         return self._population
 
-    def tell(self, fitness: FloatArray) -> Generation:
-        """Take their fitness and breed the next generation."""
+    def tell(self, fitness: FloatArray, shown: FloatArray | None = None) -> Generation:
+        """Take their fitness and breed the next generation. `shown` is what the log says, where that is not fitness."""
         usable = np.where(np.isfinite(fitness), fitness, -np.inf)
         order = np.argsort(-usable, kind="stable")
         if usable[order[0]] > self.best_fitness:
             self.best_fitness = float(usable[order[0]])
             self.best = self._population[order[0]].copy()
-        finite = usable[np.isfinite(usable)]
-        shown = Generation(
-            len(self.history) + 1,
-            float(finite.max()) if len(finite) else -np.inf,
-            float(finite.mean()) if len(finite) else -np.inf,
-            float(finite.min()) if len(finite) else -np.inf,
-        )
-        self.history.append(shown)
+        found = generation(len(self.history) + 1, usable if shown is None else shown)
+        self.history.append(found)
         children = [self._population[index] for index in order[:ELITE]]
         while len(children) < self.size:
             children.extend(self._pair(usable))
         self._population = np.stack(children[: self.size])
-        return shown
+        return found
+
+    def receive(self, migrant: FloatArray) -> None:
+        """A member from elsewhere takes the place of the last child."""
+        self._population[-1] = migrant
 
     def _pair(self, fitness: FloatArray) -> tuple[FloatArray, FloatArray]:
         mother, father = self._select(fitness).copy(), self._select(fitness).copy()
@@ -111,3 +136,40 @@ def _reflected(genes: FloatArray) -> FloatArray:
     """Values beyond a bound come back from it: clipping would pile them up there."""
     inside = np.abs(np.mod(genes + 1.0, 2.0) - 1.0)
     return np.clip(np.where(genes > 1.0, 2.0 - genes, inside), 0.0, 1.0)
+
+
+@dataclass(slots=True)
+class Islands:
+    """M4's islands: populations that breed apart; every few generations the best of each moves on to the next."""
+
+    searches: Sequence[GeneticSearch]
+    history: list[Generation] = field(default_factory=list)
+
+    @property
+    def best(self) -> FloatArray:
+        """The best member of all islands."""
+        return max(self.searches, key=lambda one: one.best_fitness).best
+
+    def ask(self) -> FloatArray:
+        """The candidates of all islands."""
+        return np.concatenate([one.ask() for one in self.searches])
+
+    def tell(self, fitness: FloatArray, shown: FloatArray | None = None) -> Generation:
+        """Every island breeds; then, now and then, the best move on."""
+        found = generation(len(self.history) + 1, fitness if shown is None else shown)
+        self.history.append(found)
+        begin = 0
+        for one in self.searches:
+            one.tell(fitness[begin : begin + one.size])
+            begin += one.size
+        if found.number % MIGRATION_GENERATIONS == 0:
+            best = [one.best.copy() for one in self.searches]
+            for index, one in enumerate(self.searches):
+                one.receive(best[index - 1])
+        return found
+
+
+def islands(rng: np.random.Generator, seeds: Sequence[FloatArray], size: int, count: int, adaptive: bool) -> Islands:
+    """Share a population out; each island begins with all seeds."""
+    sizes = [size // count + (index < size % count) for index in range(count)]
+    return Islands([GeneticSearch(rng, seeds, one, adaptive=adaptive) for one in sizes])

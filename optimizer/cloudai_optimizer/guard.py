@@ -13,6 +13,7 @@ import numpy as np
 from cloudai_rts.arrays import FloatArray
 
 MIN_GAIN: Final = 0.002
+MIN_ENERGY_SAVED: Final = 0.01
 BLOCK: Final = 20
 MIN_BLOCKS: Final = 5
 _T90: Final = (3.078, 1.886, 1.638, 1.533, 1.476, 1.440, 1.415, 1.397, 1.383, 1.372)

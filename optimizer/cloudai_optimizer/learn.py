@@ -43,7 +43,7 @@ class Learned:
 def from_records(
     records: Sequence[Record], incumbent: Document, cores: Mapping[str, float], energy: Mapping[str, float]
 ) -> Learned:
-    """Fit everything. `cores` by node; `energy` is what each node draws in any one unit, empty if nobody measures it."""
+    """Fit everything. `cores` by node; `energy` is what each node draws, in any one unit, empty if not measured."""
     samples = collect(records, cores)
     known = incumbent.Runtime.ReferenceClass
     first = runtime.fit(samples, reference_class=known)
@@ -82,18 +82,7 @@ def from_records(
         "R2TauAlone": runtime.r_squared(samples, first.log_tau[samples.type]),
         "ResidualSd": float(np.std(found.residual)) if len(samples) else 0.0,
     }
-    whole = Learned(document, samples, found, tallies, energy, quality)
-    return Learned(with_scores(document, whole), samples, found, tallies, energy, quality)
-
-
-def with_scores(document: Document, learned: Learned) -> Document:
-    """AffinityMatrix and PenaltyVector under the document's own weights (EDD 5.3, 5.4)."""
-    norm = affinity.energy_norm(learned.tallies, learned.energy)
-    return msgspec.structs.replace(
-        document,
-        AffinityMatrix=affinity.affinity(learned.tallies, document.AffinityW),
-        PenaltyVector=affinity.penalty(learned.tallies, document.PenaltyW, norm),
-    )
+    return Learned(affinity.scored(document, tallies, energy), samples, found, tallies, energy, quality)
 
 
 def keep_weights(document: Document, weights: Document) -> Document:

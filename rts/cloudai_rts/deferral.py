@@ -43,14 +43,18 @@ def promise(
 
     `u` and `typical_load` are by class, `class_index` and `eligible` by node. None where no node is eligible.
     """
-    classes = np.unique(class_index[eligible])
-    if not len(classes):
+    there = np.bincount(class_index[eligible], minlength=len(u)) > 0
+    if not there.any():
         return None
-    curve = load_curve(typical_load[classes], runtime.Kappa, runtime.Mu, load_scale)
-    log_runtime = math.log(task.reference_runtime) + u[classes] + np.log(curve)
-    best = int(np.argmin(log_runtime))
-    probability = late_probability(log_runtime[best : best + 1], task.slack(now), task.log_sd)
-    return Promise(float(probability[0]), float(np.exp(log_runtime[best])))
+    curve = load_curve(typical_load, runtime.Kappa, runtime.Mu, load_scale)
+    log_runtime = math.log(task.reference_runtime) + float(np.where(there, u + np.log(curve), np.inf).min())
+    probability = late_probability(np.array([log_runtime]), task.slack(now), task.log_sd)
+    return Promise(float(probability[0]), math.exp(log_runtime))
+
+
+def may_defer(late: float, harm: float, weights: LatenessTerms) -> bool:
+    """Whether (4) could hold if waiting promised certainty; P* need not be known where it could not."""
+    return late + weights.Psi * harm > weights.Delta
 
 
 def should_defer(late: float, harm: float, best: Promise, weights: LatenessTerms) -> bool:

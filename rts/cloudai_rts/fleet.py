@@ -4,6 +4,7 @@ Scores are computed over all nodes at once, so nodes are columns of matrices rat
 integers (millicores, bytes, devices), because sums of float cores would drift and a full node would look free.
 """
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -52,12 +53,17 @@ class Fleet:
         self._unrequested_use: IntArray = np.zeros(shape, np.int64)  # measured use beyond requests
         self._per_unit_load: FloatArray = np.zeros(shape, np.float64)  # 1 / allocatable where it counts for load
         self._load_columns: set[int] = {self._columns[CPU], self._columns[MEMORY]}
+        self._load: FloatArray | None = None  # kept until anything changes
         self._present: BoolArray = np.zeros(_FIRST_SLOTS, np.bool_)
         self._has_gpu: BoolArray = np.zeros(_FIRST_SLOTS, np.bool_)
         self._class_index: IntArray = np.zeros(_FIRST_SLOTS, np.int64)
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def copy(self) -> "Fleet":
+        """The same fleet again, to be changed without changing this one."""
+        return copy.deepcopy(self)
 
     @property
     def present(self) -> BoolArray:
@@ -112,6 +118,7 @@ class Fleet:
         for column in counted:
             if self._allocatable[column, slot] > 0:
                 self._per_unit_load[column, slot] = 1.0 / float(self._allocatable[column, slot])
+        self._load = None
         self._has_gpu[slot] = node.has_gpu
         self._class_index[slot] = self._classes.setdefault(node.node_class, len(self._classes))
         self.topology += 1
@@ -126,6 +133,7 @@ class Fleet:
         for matrix in (self._allocatable, self._requested, self._unrequested_use):
             matrix[:, slot] = 0
         self._per_unit_load[:, slot] = 0.0
+        self._load = None
         self._free_slots.append(slot)
         self.topology += 1
 
@@ -134,10 +142,12 @@ class Fleet:
         for resource, amount in amounts.items():
             column = self.column(resource)  # before the matrix is looked up: a new resource replaces it
             self._requested[column, slot] += sign * amount
+        self._load = None
 
     def set_use(self, slot: int, measured: Resources) -> None:
         """Take a fresh sample of what is really used; resources not named fall back to their requests."""
         columns = {self.column(resource): amount for resource, amount in measured.items()}
+        self._load = None
         self._unrequested_use[:, slot] = 0
         for column, amount in columns.items():
             self._unrequested_use[column, slot] = amount - self._requested[column, slot]
@@ -151,6 +161,7 @@ class Fleet:
         once. `requested` is what was requested when the sample was taken, if that is not now.
         """
         column, width = self.column(resource), len(self.names)
+        self._load = None
         beyond = used - (self._requested[column, :width] if requested is None else requested)
         self._unrequested_use[column, :width] = beyond if fresh is None else np.where(fresh, beyond, 0)
 
@@ -183,13 +194,24 @@ class Fleet:
         return fits
 
     def load(self, amounts: Resources | None = None) -> FloatArray:
-        """L_j; with a request L'_ij, the load with this task on it. May exceed 1; 0 where nothing is allocatable."""
+        """L_j; with a request L'_ij, the load with this task on it. May exceed 1; 0 where nothing is allocatable.
+
+        The array must not be written to.
+        """
+        if amounts is not None:
+            return self._load_with({self._columns.get(name, -1): amount for name, amount in amounts.items()})
+        if self._load is None:
+            self._load = self._load_with({})
+            self._load.flags.writeable = False
+        return self._load
+
+    def _load_with(self, added: Mapping[int, int]) -> FloatArray:
         width = len(self.names)
-        added = {} if amounts is None else {self._columns.get(name, -1): amount for name, amount in amounts.items()}
         load: FloatArray = np.zeros(width, np.float64)
         for column in self._load_columns:
             used = self._requested[column, :width] + self._unrequested_use[column, :width]
-            used += added.get(column, 0)
+            if column in added:
+                used += added[column]
             np.maximum(load, used * self._per_unit_load[column, :width], out=load)
         return load
 

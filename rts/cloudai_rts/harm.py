@@ -15,6 +15,8 @@ from cloudai_rts.fleet import Fleet
 from cloudai_rts.parameters import Document
 
 REFRESH_SECONDS: Final = 10.0
+_COLUMNS: Final = 5
+_FIRST_ROWS: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,29 +31,43 @@ class RunningTask:
 
 @dataclass(slots=True)
 class HarmTable:
-    """The running tasks with a deadline by slot, and h_j of every slot."""
+    """The running tasks with a deadline by slot, and h_j of every slot.
 
-    _tasks: dict[int, dict[str, RunningTask]] = field(default_factory=dict)
+    Tasks are rows of one matrix (slot, predicted, started, deadline, sd), so that all of them are looked at together.
+    """
+
+    _rows: dict[int, dict[str, int]] = field(default_factory=dict)
+    _free: list[int] = field(default_factory=list)
+    _table: FloatArray = field(default_factory=lambda: np.zeros((_COLUMNS, _FIRST_ROWS), np.float64))
     _dirty: set[int] = field(default_factory=set)
     _values: FloatArray = field(default_factory=lambda: np.zeros(0, np.float64))
     _refreshed: float = -1e18
 
+    def __post_init__(self) -> None:
+        self._free = list(range(_FIRST_ROWS))
+
     def add(self, slot: int, uid: str, task: RunningTask) -> None:
         """A task began (or is about to begin) on a node."""
-        self._tasks.setdefault(slot, {})[uid] = task
+        rows = self._rows.setdefault(slot, {})
+        if uid not in rows:
+            if not self._free:
+                self._grow()
+            rows[uid] = self._free.pop()
+        self._table[:, rows[uid]] = (slot, task.predicted, task.started, task.deadline, task.log_sd)
         self._dirty.add(slot)
 
     def remove(self, slot: int, uid: str) -> None:
         """A task is gone from a node; unknown ones are ignored."""
-        tasks = self._tasks.get(slot)
-        if tasks is not None and tasks.pop(uid, None) is not None:
+        rows = self._rows.get(slot)
+        if rows is not None and uid in rows:
+            self._free.append(rows.pop(uid))
             self._dirty.add(slot)
-            if not tasks:
-                del self._tasks[slot]
+            if not rows:
+                del self._rows[slot]
 
     def clear(self, slot: int) -> None:
         """A node is gone."""
-        self._tasks.pop(slot, None)
+        self._free.extend(self._rows.pop(slot, {}).values())
         self._dirty.add(slot)
 
     def values(self, fleet: Fleet, document: Document, now: float) -> FloatArray:
@@ -60,27 +76,26 @@ class HarmTable:
         if len(self._values) < width:
             self._values = np.pad(self._values, (0, width - len(self._values)))
         if now - self._refreshed > REFRESH_SECONDS:
-            self._dirty.update(self._tasks)
+            self._dirty.update(self._rows)
             self._refreshed = now
         if self._dirty:
             self._refresh(fleet, document, now)
         return self._values[:width]
 
     def _refresh(self, fleet: Fleet, document: Document, now: float) -> None:
-        slots = sorted(self._dirty)
+        slots = np.array(sorted(self._dirty), np.int64)
+        rows = [row for slot in self._dirty for row in self._rows.get(slot, {}).values()]
         self._dirty.clear()
-        position = {slot: index for index, slot in enumerate(slots)}
-        flat = [(position[slot], task) for slot in slots for task in self._tasks.get(slot, {}).values()]
-        index = np.array(slots, np.int64)
-        if not flat:
-            self._values[index] = 0.0
+        if not rows:
+            self._values[slots] = 0.0
             return
-        running = lateness.RunningTasks(
-            node=np.array([where for where, _ in flat], np.int64),
-            predicted=np.array([task.predicted for _, task in flat]),
-            elapsed=np.array([max(0.0, now - task.started) for _, task in flat]),
-            slack=np.array([task.deadline - now for _, task in flat]),
-            log_sd=np.array([task.log_sd for _, task in flat]),
-        )
-        load = fleet.load()[index]
-        self._values[index] = lateness.harm(running, load, document.Runtime, document.Lateness.LoadScale)
+        slot, predicted, started, deadline, log_sd = self._table[:, rows]
+        node = np.searchsorted(slots, slot)
+        running = lateness.RunningTasks(node, predicted, np.maximum(0.0, now - started), deadline - now, log_sd)
+        load = fleet.load()[slots]
+        self._values[slots] = lateness.harm(running, load, document.Runtime, document.Lateness.LoadScale)
+
+    def _grow(self) -> None:
+        count = self._table.shape[1]
+        self._table = np.pad(self._table, ((0, 0), (0, count)))
+        self._free = list(range(count, 2 * count))

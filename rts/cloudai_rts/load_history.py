@@ -40,7 +40,7 @@ class LoadHistory:
             self._stale = False
         missing = len(fleet.class_names) - len(self._typical)
         if missing > 0:
-            return np.pad(self._typical, (0, missing), constant_values=COLD_TYPICAL_LOAD)
+            self._typical = np.pad(self._typical, (0, missing), constant_values=COLD_TYPICAL_LOAD)
         return self._typical
 
     def _median(self, classes: int) -> FloatArray:

@@ -247,6 +247,9 @@ def _deferral(
     """End of the deferral and P* of what is waited for, None where the task should be placed now."""
     if task.deadline is None or now >= task.deadline or (deferred_until is not None and now >= deferred_until):
         return None
+    late, harm = float(scores.late_probability[at]), float(scores.harm[at])
+    if not deferral.may_defer(late, harm, policy.document.Lateness):
+        return None
     if not (policy.fleet.busy() & candidates.eligible).any():
         return None
     best = deferral.promise(
@@ -259,7 +262,6 @@ def _deferral(
         policy.document.Lateness.LoadScale,
         now,
     )
-    late, harm = float(scores.late_probability[at]), float(scores.harm[at])
     if best is None or not deferral.should_defer(late, harm, best, policy.document.Lateness):
         return None
     until = (

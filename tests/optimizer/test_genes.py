@@ -24,14 +24,25 @@ def test_every_chromosome_is_a_valid_document(drawn: list[float], model: str) ->
 @given(Genes)
 def test_one_release_is_one_step(drawn: list[float]) -> None:
     """At most twice or half of what is in force."""
-    found = genes.decode(np.array(drawn), Document())
+    found = genes.decode(np.array(drawn[: genes.length(LATENESS)]), Document())
     assert 10.0 <= found.Lateness.Alpha <= 40.0
     assert 0.25 <= found.Lateness.Beta <= 1.0
 
 
 def test_what_is_in_force_survives_the_round_trip() -> None:
     """Encode and decode give the same weights."""
-    found = genes.decode(genes.encode(Document()), Document())
+    before = Document()
+    found = genes.decode(genes.encode(before, before), before)
     assert found.Lateness.Alpha == pytest.approx(20.0, rel=1e-4)
-    assert found.Lateness.Delta == pytest.approx(0.35, rel=1e-4)
+    assert found.Lateness.Delta == pytest.approx(before.Lateness.Delta, rel=1e-3)
+    before = Document(model=HINGE)
+    found = genes.decode(genes.encode(before, before), before)
+    assert found.Risk.Alpha == pytest.approx(10.0, rel=1e-4)
     assert pytest.approx(2.0, abs=0.01) == found.AffinityW.A2
+
+
+def test_only_what_a_replay_judges_is_varied() -> None:
+    """Soft wishes under `lateness`, and the weights of the other model, stay as they are."""
+    before = Document()
+    found = genes.decode(np.zeros(genes.length(LATENESS)), before)
+    assert (found.Lateness.Rho, found.AffinityW, found.Risk) == (before.Lateness.Rho, before.AffinityW, before.Risk)

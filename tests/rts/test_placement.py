@@ -50,7 +50,7 @@ def test_the_fast_node_wins() -> None:
     assert fleet.names[placed.slot] == "fast-1"
     assert (placed.policy, placed.model, placed.fallback_reason) == ("rts", "lateness", None)
     assert placed.runner_up is not None
-    assert placed.predicted_runtime == pytest.approx(100 * np.exp(-1) * (1 + 0.3 * 0.0625))
+    assert placed.predicted_runtime == pytest.approx(100 * np.exp(-1) * (1 + 1.5 * 0.3 * 0.0625))
 
 
 def test_deferred_when_only_the_slow_node_is_free() -> None:
@@ -60,7 +60,7 @@ def test_deferred_when_only_the_slow_node_is_free() -> None:
     policy = Policy(fleet, Document(Runtime=FAST_SLOW))
     first = place(policy, task(), ASK, candidates(fleet), now=0.0)
     assert isinstance(first, Deferred)
-    expected = 100 * np.exp(-1) * (1 + 0.3 * 0.25)
+    expected = 100 * np.exp(-1) * (1 + 1.5 * 0.3 * 0.25)
     assert first.until == pytest.approx(0.5 * (300 - expected))
 
 
@@ -105,7 +105,7 @@ def test_no_deferral_outlives_its_end(begun: float, slack: float, runtime: float
 
 def test_deferral_rule_by_hand() -> None:
     """(4): .6 - .2 + 1 x 0 = .4 > .35 defers; .5 - .2 = .3 does not; harm .1 makes it .4."""
-    best, weights = Promise(0.2, 10.0), LatenessTerms()
+    best, weights = Promise(0.2, 10.0), LatenessTerms(Delta=0.35)
     assert should_defer(0.6, 0.0, best, weights)
     assert not should_defer(0.5, 0.0, best, weights)
     assert should_defer(0.5, 0.1, best, weights)

@@ -4,8 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
+
 from cloudai_rts.history import SUCCEEDED, Record
-from cloudai_rts.parameters import AffinityTerms, PenaltyTerms
+from cloudai_rts.parameters import AffinityTerms, Document, PenaltyTerms
 
 EPSILON: Final = 1e-9
 LIMIT: Final = 5.0
@@ -96,6 +98,15 @@ def penalty(
         lowest = -MAX_PENALTY if weights.G4 > 0 else 0.0
         vector[node] = round(max(lowest, min(MAX_PENALTY, raw)), 3)
     return vector
+
+
+def scored(document: Document, found: Tallies, energy: Mapping[str, float]) -> Document:
+    """The document with AffinityMatrix and PenaltyVector under its own weights. `energy` by node, in any one unit."""
+    return msgspec.structs.replace(
+        document,
+        AffinityMatrix=affinity(found, document.AffinityW),
+        PenaltyVector=penalty(found, document.PenaltyW, energy_norm(found, energy)),
+    )
 
 
 def energy_norm(found: Tallies, joules: Mapping[str, float]) -> dict[str, float]:

@@ -47,6 +47,7 @@ class RtsChooser:
     mode: str = RTS
     policy: Policy | None = None
     _standings: dict[str, Standing] = field(default_factory=dict)
+    _eligible: dict[tuple[object, ...], BoolArray] = field(default_factory=dict)
 
     def order(self, view: View, job: Job, allowed: BoolArray, now: float) -> tuple[float, ...]:
         """The production order: priority, hope, deadline."""
@@ -70,15 +71,24 @@ class RtsChooser:
             return None
         candidates = Candidates(
             feasible=feasible,
-            eligible=allowed & view.fleet.could_fit(job.amounts),
+            eligible=self._could_take(view, job, allowed),
             harm=view.harm.values(view.fleet, self.document, now),
             typical_load=view.loads.typical(view.fleet),
         )
         return place(policy, job.known, job.amounts, candidates, now, deferred_until)
 
+    def _could_take(self, view: View, job: Job, allowed: BoolArray) -> BoolArray:
+        """Machines whose whole capacity fits; in a replay they stay as they are."""
+        key = (*job.amounts.items(), job.gpu_product)
+        if key not in self._eligible:
+            self._eligible[key] = allowed & view.fleet.could_fit(job.amounts)
+        return self._eligible[key]
+
     def _policy_on(self, view: View) -> Policy:
         if self.policy is None or self.policy.fleet is not view.fleet:
             self.policy = Policy(view.fleet, self.document, self.mode)
+            self._standings.clear()
+            self._eligible.clear()
         return self.policy
 
 

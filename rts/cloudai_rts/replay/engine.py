@@ -7,7 +7,7 @@ Deterministic: same input, same bytes.
 import heapq
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from typing import Final
 
 import numpy as np
@@ -86,11 +86,12 @@ def fleet_of(
 
 @dataclass(slots=True)
 class Replay:
-    """One run of jobs (in order of arrival) through a chooser."""
+    """One run of jobs (in order of arrival) through a chooser. `fleet` is the world's idle one, if it is at hand."""
 
     world: World
     jobs: Sequence[Job]
     chooser: Chooser
+    fleet: InitVar[Fleet | None] = None
     view: View = field(init=False)
     _machines: list[_Machine] = field(init=False)
     _used: FloatArray = field(init=False)
@@ -111,11 +112,16 @@ class Replay:
     _overload: float = 0.0
     _busy: float = 0.0
     _accounted: float = 0.0
+    _cores: float = 0.0
+    _overloaded: float = 0.0
 
-    def __post_init__(self) -> None:
-        self.view = View(fleet_of(self.world.nodes, self.world.classes, self.world.devices), HarmTable(), LoadHistory())
+    def __post_init__(self, fleet: Fleet | None) -> None:
+        idle = fleet_of(self.world.nodes, self.world.classes, self.world.devices) if fleet is None else fleet.copy()
+        self.view = View(idle, HarmTable(), LoadHistory())
         self._machines = [_Machine() for _ in self.world.nodes]
         self._used = self.world.background.astype(np.float64).copy()
+        self._cores = float(self._used.sum())
+        self._overloaded = float(np.maximum(0.0, self._used / self.world.cores - 1.0).sum())
         count = len(self.jobs)
         self._start, self._finish = np.full(count, np.nan), np.full(count, np.nan)
         self._predicted, self._late = np.full(count, np.nan), np.full(count, np.nan)
@@ -172,7 +178,7 @@ class Replay:
         done = [index for index, left in machine.remaining.items() if left <= max(1e-9, least)]
         for index in done:
             del machine.remaining[index]
-            self._used[slot] -= self.jobs[index].cpu_used
+            self._use(slot, -self.jobs[index].cpu_used)
             self._finish[index] = now
             self.view.fleet.request(slot, self.jobs[index].amounts, -1)
             self.view.harm.remove(slot, self.jobs[index].name)
@@ -217,7 +223,7 @@ class Replay:
         self._advance(slot, now)
         machine = self._machines[slot]
         machine.remaining[index] = job.work
-        self._used[slot] += job.cpu_used
+        self._use(slot, job.cpu_used)
         self._plan_end(slot)
 
     def _defer(self, index: int, deferred: Deferred, now: float) -> None:
@@ -285,14 +291,22 @@ class Replay:
         self.view.fleet.measure(CPU, np.rint(self._used * 1000).astype(np.int64))
         self.view.loads.sample(self.view.fleet)
 
+    def _use(self, slot: int, cores: float) -> None:
+        """A job begins or ends: real use, and what is beyond the machine's cores (in machines)."""
+        size = float(self.world.cores[slot])
+        before = float(self._used[slot])
+        self._used[slot] = before + cores
+        self._cores += cores
+        self._overloaded += max(0.0, (before + cores) / size - 1.0) - max(0.0, before / size - 1.0)
+
     def _account(self, now: float) -> None:
         """Add up what happened since the last event."""
         elapsed = now - self._accounted
         self._accounted = now
         if elapsed <= 0:
             return
-        self._overload += elapsed * float(np.maximum(0.0, self._used / self.world.cores - 1.0).sum())
-        self._busy += elapsed * float(self._used.sum())
+        self._overload += elapsed * self._overloaded
+        self._busy += elapsed * self._cores
         if any(until is not None for until in self._waiting.values()):
             free = self.view.fleet.available(contract.DEFAULT_GPU_RESOURCE)
             self._idle_gpu += elapsed * float(np.maximum(0, free).sum())

@@ -84,8 +84,10 @@ def floor(world: World, jobs: Sequence[Job]) -> FloatArray:
     return found
 
 
-def summarise(world: World, jobs: Sequence[Job], course: Course, skip: int = 0) -> Summary:
-    """Figures over all jobs but the first `skip` (while the fleet fills up)."""
+def summarise(
+    world: World, jobs: Sequence[Job], course: Course, skip: int = 0, unmeetable: FloatArray | None = None
+) -> Summary:
+    """Figures over all jobs but the first `skip` (while the fleet fills up). `unmeetable` is `floor`, if at hand."""
     kept = slice(skip, None)
     arrival = np.array([job.known.arrival for job in jobs])[kept]
     due = np.array([np.nan if job.due is None else job.due for job in jobs])[kept]
@@ -107,7 +109,7 @@ def summarise(world: World, jobs: Sequence[Job], course: Course, skip: int = 0) 
         jobs=len(arrival),
         judged=int(judged.sum()),
         violations=_mean(late[judged]),
-        floor=_mean(floor(world, jobs)[kept][judged]),
+        floor=_mean((floor(world, jobs) if unmeetable is None else unmeetable)[kept][judged]),
         tardiness=_mean(overrun[judged]),
         log_response=_mean(np.log(response[judged])),
         p95_slowdown=_percentile((finish - arrival) / work, 95.0),

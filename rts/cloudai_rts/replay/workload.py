@@ -65,7 +65,8 @@ class Shape:
     `size_log_sd` is the spread of task sizes (mean 1); `gpu_counts` the shares of 1, 2, 4 and 8 GPUs; `declared_share`
     of the tasks declare a run time, wrong by a log-normal factor of `declared_log_sd`; `deadline_on` says what k
     multiplies: the type's run time, the true one or the declared one; `mislabelled` is the share with a wrong type;
-    `day_amplitude` in 0..1 lets the rate of arrivals follow the day.
+    `day_amplitude` in 0..1 lets the rate of arrivals follow the day. `multiplier_quantiles` (share, k) stand for the
+    `multipliers`, recorded `gaps` between arrivals (any unit) for the drawn ones, where there are any.
     """
 
     load: float = 0.75
@@ -78,6 +79,8 @@ class Shape:
     deadline_on: str = "type"
     mislabelled: float = 0.0
     day_amplitude: float = 0.0
+    multiplier_quantiles: tuple[tuple[float, float], ...] = ()
+    gaps: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +109,11 @@ def draw(seed: int, count: int, shape: Shape, nodes: Sequence[FleetNode]) -> Dra
     mislabelled = rng.random(count) < shape.mislabelled
     other = rng.integers(0, len(names), count)
     gaps = _gaps(rng, count, shape.day_amplitude)
+    if shape.multiplier_quantiles:
+        share, value = np.array(shape.multiplier_quantiles).T
+        multiplier = np.interp(rng.random(count), share, value)
+    if shape.gaps:
+        gaps = np.resize(np.roll(np.array(shape.gaps), int(rng.integers(len(shape.gaps)))), count)
     tasks, used, work = [], np.empty(count), np.zeros(count)
     for index, kind in enumerate(kinds):
         devices = int(gpus[index]) if kind.gpu else 0

@@ -1,0 +1,186 @@
+"""How good the predictions are: run times on tasks not seen, P(late), the interval of the completion, and a cold start.
+
+Each seed fits on a history and predicts another workload on the same machines (the reference workload). R2 is that of
+ln run time, `tau alone` what the type says by itself; Spearman is within each type, weighted by its tasks. The cold
+start shows deadlines missed by the number of tasks that were learned from.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+from collections.abc import Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
+from functools import partial
+from typing import Any, Final
+
+import numpy as np
+from scenario import TAU, scene
+
+from cloudai_rts.arrays import FloatArray
+from cloudai_rts.parameters import Document
+from cloudai_rts.placement import ROUND_ROBIN
+from cloudai_rts.replay import trace
+from cloudai_rts.replay.chooser import LEAST_ALLOCATED, RtsChooser, ScoreChooser
+from cloudai_rts.replay.engine import Replay
+from cloudai_rts.replay.summary import violated
+
+Z80: Final = 1.2816
+LOADS: Final = (0.75, 0.90)
+HISTORIES: Final = (0, 10, 50, 100, 200, 400, 800, 1500)
+MIN_DECILE: Final = 100
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog="example:\n  python benchmarks/prediction.py --seeds 8",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--seeds", type=int, default=8)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("-o", "--output", choices=["text", "json"], default="text")
+    arguments = parser.parse_args()
+    seeds = range(arguments.seeds)
+    with ProcessPoolExecutor(arguments.workers) as executor:
+        found: dict[str, Any] = {"held_out": held_out(executor, seeds)}
+        for load in LOADS:
+            sys.stderr.write(f"calibration at load {load:.2f} ...\n")
+            found[f"calibration_{load:.2f}"] = calibration(list(executor.map(partial(placed, load), seeds)))
+        sys.stderr.write("cold start ...\n")
+        found["cold_start"] = cold_start(executor, seeds)
+    sys.stdout.write(json.dumps(found) + "\n" if arguments.output == "json" else text(found))
+
+
+def held_out(executor: Executor, seeds: Sequence[int]) -> dict[str, float]:
+    """Means over the seeds, the lowest R2 and gain too."""
+    runs = list(executor.map(quality, seeds))
+    names = ("r2", "r2_tau_alone", "spearman")
+    means = {name: statistics.mean(run[name] for run in runs) for name in names}
+    gain = min(run["r2"] - run["r2_tau_alone"] for run in runs)
+    return {**means, "lowest_r2": min(run["r2"] for run in runs), "lowest_gain": gain}
+
+
+def quality(seed: int) -> dict[str, float]:
+    """How well ln run time is predicted on a workload that was not learned from, placed by least-allocated."""
+    at = scene("reference", seed)
+    document = at.experience()
+    drawn = at.test(0.75)
+    jobs = trace.jobs(drawn.tasks, document, drawn.cpu_used, drawn.called)
+    course = Replay(at.world(), jobs, ScoreChooser(LEAST_ALLOCATED, document)).run()
+    slots = course.node
+    runtime = document.Runtime
+    classes = {machine.node.node: machine.node_class for machine in at.machines()}
+    load = course.load + np.array([job.known.cpu for job in jobs]) / np.array([at.nodes[slot].cpu for slot in slots])
+    names = [at.nodes[slot].node for slot in slots]
+    node = np.array(
+        [
+            runtime.U.get(job.known.type, {}).get(classes[name], 0.0) + runtime.V.get(name, 0.0)
+            for job, name in zip(jobs, names, strict=True)
+        ]
+    )
+    tau = np.log([document.Tau[job.known.type] for job in jobs])
+    curve = np.log(1.0 + runtime.Kappa * load**2 + runtime.Mu * np.maximum(0.0, load - 1.0))
+    actual = np.log(course.finish - course.start)
+    kinds = np.array([job.known.type for job in jobs])
+    return {
+        "r2": _r2(actual, tau + node + curve, kinds),
+        "r2_tau_alone": _r2(actual, tau, kinds),
+        "spearman": _spearman(actual, tau + node + curve, kinds),
+    }
+
+
+def placed(load: float, seed: int) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """P(late) of each task when it was placed, whether it was late, and its error in predicted sds."""
+    at = scene("reference", seed)
+    document = at.experience()
+    drawn = at.test(load)
+    jobs = trace.jobs(drawn.tasks, document, drawn.cpu_used, drawn.called)
+    course = Replay(at.world(), jobs, RtsChooser(document)).run()
+    spread = np.array([job.known.log_sd for job in jobs])
+    error = np.log((course.finish - course.start) / (course.predicted - course.start)) / spread
+    return course.late_probability, violated(jobs, course), error
+
+
+def calibration(runs: Sequence[tuple[FloatArray, FloatArray, FloatArray]]) -> dict[str, Any]:
+    """Deciles with at least 100 tasks, and the coverage of the 80 % interval of the predicted completion."""
+    predicted, late, error = (np.concatenate([run[part] for run in runs]) for part in range(3))
+    deciles = []
+    for decile in range(10):
+        members = (predicted >= decile / 10) & (predicted < (decile + 1) / 10 + (decile == 9))
+        if members.sum() >= MIN_DECILE:
+            deciles.append(
+                {
+                    "from": decile / 10,
+                    "tasks": int(members.sum()),
+                    "predicted": float(predicted[members].mean()),
+                    "observed": float(late[members].mean()),
+                }
+            )
+    return {"inside_80": float((np.abs(error) < Z80).mean()), "deciles": deciles}
+
+
+def cold_start(executor: Executor, seeds: Sequence[int]) -> dict[str, float]:
+    """Deadlines missed at load .75 by the number of tasks learned from; and by those who learn nothing."""
+    found = {}
+    for count in HISTORIES:
+        found[str(count)] = statistics.mean(executor.map(partial(missed, str(count)), seeds))
+    for policy in (LEAST_ALLOCATED, ROUND_ROBIN):
+        found[policy] = statistics.mean(executor.map(partial(missed, policy), seeds))
+    return found
+
+
+def missed(how: str, seed: int) -> float:
+    """Share of deadlines missed after learning from so many tasks, or under another policy."""
+    at = scene("reference", seed)
+    drawn = at.test(0.75)
+    document = at.experience(int(how)) if how.isdigit() and int(how) else Document(Tau=TAU)
+    chooser = RtsChooser(document) if how.isdigit() else RtsChooser(document, ROUND_ROBIN)
+    jobs = trace.jobs(drawn.tasks, document, drawn.cpu_used, drawn.called)
+    if how == LEAST_ALLOCATED:
+        return float(violated(jobs, Replay(at.world(), jobs, ScoreChooser(LEAST_ALLOCATED)).run()).mean())
+    return float(violated(jobs, Replay(at.world(), jobs, chooser).run()).mean())
+
+
+def text(found: dict[str, Any]) -> str:
+    """For people."""
+    one = found["held_out"]
+    lines = [
+        f"held out: R2 of ln run time {one['r2']:.2f} (lowest {one['lowest_r2']:.2f})",
+        f"  tau alone {one['r2_tau_alone']:.2f} (least gain {one['lowest_gain']:.2f})",
+        f"  Spearman within type {one['spearman']:.2f}",
+    ]
+    for load in LOADS:
+        known = found[f"calibration_{load:.2f}"]
+        lines.append(f"load {load:.2f}: {known['inside_80']:.1%} of the completions lie in the 80 % interval")
+        lines += [
+            f"  P(late) {row['from']:.1f}..: {row['tasks']} tasks, predicted {row['predicted']:.1%}, "
+            f"observed {row['observed']:.1%}"
+            for row in known["deciles"]
+        ]
+    lines.append("cold start, deadlines missed at load .75 by tasks learned from:")
+    lines += [f"  {name:>16} {share:6.1%} {'#' * round(200 * share)}" for name, share in found["cold_start"].items()]
+    return "\n".join(lines) + "\n"
+
+
+def _r2(actual: FloatArray, predicted: FloatArray, kinds: Any) -> float:  # noqa: ANN401  an array of names
+    """R2 after each type's own level was set right: a mean is predicted, and logarithms of it lie above the median."""
+    shifted = predicted.copy()
+    for kind in np.unique(kinds):
+        own = kinds == kind
+        shifted[own] += float((actual[own] - predicted[own]).mean())
+    return 1.0 - float(((actual - shifted) ** 2).sum()) / float(((actual - actual.mean()) ** 2).sum())
+
+
+def _spearman(actual: FloatArray, predicted: FloatArray, kinds: Any) -> float:  # noqa: ANN401  an array of names
+    total = 0.0
+    for kind in np.unique(kinds):
+        own = kinds == kind
+        first, second = (np.argsort(np.argsort(one[own])).astype(np.float64) for one in (actual, predicted))
+        total += float(np.corrcoef(first, second)[0, 1]) * int(own.sum())
+    return total / len(actual)
+
+
+if __name__ == "__main__":
+    main()
