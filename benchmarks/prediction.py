@@ -1,6 +1,6 @@
 """How good the predictions are: run times on tasks not seen, P(late), the interval of the completion, and a cold start.
 
-Each seed fits on a history and predicts another workload on the same machines (the reference workload). R2 is that of
+Each seed fits on a history and predicts another workload on the same machines. R2 is that of
 ln run time, `tau alone` what the type says by itself; Spearman is within each type, weighted by its tasks. The cold
 start shows deadlines missed by the number of tasks that were learned from.
 """
@@ -29,6 +29,7 @@ Z80: Final = 1.2816
 LOADS: Final = (0.75, 0.90)
 HISTORIES: Final = (0, 10, 50, 100, 200, 400, 800, 1500)
 MIN_DECILE: Final = 100
+HELD_OUT: Final = ("reference", "declared 70 %")
 
 
 def main() -> None:
@@ -44,7 +45,7 @@ def main() -> None:
     arguments = parser.parse_args()
     seeds = range(arguments.seeds)
     with ProcessPoolExecutor(arguments.workers) as executor:
-        found: dict[str, Any] = {"held_out": held_out(executor, seeds)}
+        found: dict[str, Any] = {"held_out": {name: held_out(executor, name, seeds) for name in HELD_OUT}}
         for load in LOADS:
             sys.stderr.write(f"calibration at load {load:.2f} ...\n")
             found[f"calibration_{load:.2f}"] = calibration(list(executor.map(partial(placed, load), seeds)))
@@ -53,18 +54,18 @@ def main() -> None:
     sys.stdout.write(json.dumps(found) + "\n" if arguments.output == "json" else text(found))
 
 
-def held_out(executor: Executor, seeds: Sequence[int]) -> dict[str, float]:
+def held_out(executor: Executor, setting: str, seeds: Sequence[int]) -> dict[str, float]:
     """Means over the seeds, the lowest R2 and gain too."""
-    runs = list(executor.map(quality, seeds))
+    runs = list(executor.map(partial(quality, setting), seeds))
     names = ("r2", "r2_tau_alone", "spearman")
     means = {name: statistics.mean(run[name] for run in runs) for name in names}
     gain = min(run["r2"] - run["r2_tau_alone"] for run in runs)
     return {**means, "lowest_r2": min(run["r2"] for run in runs), "lowest_gain": gain}
 
 
-def quality(seed: int) -> dict[str, float]:
+def quality(setting: str, seed: int) -> dict[str, float]:
     """How well ln run time is predicted on a workload that was not learned from, placed by least-allocated."""
-    at = scene("reference", seed)
+    at = scene(setting, seed)
     document = at.experience()
     drawn = at.test(0.75)
     jobs = trace.jobs(drawn.tasks, document, drawn.cpu_used, drawn.called)
@@ -81,13 +82,14 @@ def quality(seed: int) -> dict[str, float]:
         ]
     )
     tau = np.log([document.Tau[job.known.type] for job in jobs])
+    known = np.log([job.known.reference_runtime for job in jobs])
     curve = np.log(1.0 + runtime.Kappa * load**2 + runtime.Mu * np.maximum(0.0, load - 1.0))
     actual = np.log(course.finish - course.start)
     kinds = np.array([job.known.type for job in jobs])
     return {
-        "r2": _r2(actual, tau + node + curve, kinds),
+        "r2": _r2(actual, known + node + curve, kinds),
         "r2_tau_alone": _r2(actual, tau, kinds),
-        "spearman": _spearman(actual, tau + node + curve, kinds),
+        "spearman": _spearman(actual, known + node + curve, kinds),
     }
 
 
@@ -145,12 +147,11 @@ def missed(how: str, seed: int) -> float:
 
 def text(found: dict[str, Any]) -> str:
     """For people."""
-    one = found["held_out"]
-    lines = [
-        f"held out: R2 of ln run time {one['r2']:.2f} (lowest {one['lowest_r2']:.2f})",
-        f"  tau alone {one['r2_tau_alone']:.2f} (least gain {one['lowest_gain']:.2f})",
-        f"  Spearman within type {one['spearman']:.2f}",
-    ]
+    lines = []
+    for name, one in found["held_out"].items():
+        lines.append(f"held out, {name}: R2 of ln run time {one['r2']:.2f} (lowest {one['lowest_r2']:.2f})")
+        lines.append(f"  tau alone {one['r2_tau_alone']:.2f} (least gain {one['lowest_gain']:.2f})")
+        lines.append(f"  Spearman within type {one['spearman']:.2f}")
     for load in LOADS:
         known = found[f"calibration_{load:.2f}"]
         lines.append(f"load {load:.2f}: {known['inside_80']:.1%} of the completions lie in the 80 % interval")

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-_SECONDS = (0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0)
+ROLLED_BACK: Final = "rolled back"
+_RESULTS: Final = frozenset({"fitted", "tuned", "promoted", ROLLED_BACK})
+_SECONDS: Final = (0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0)
 
 
 @dataclass(slots=True)
@@ -28,6 +30,10 @@ class OperatorMetrics:
     ga_data_points: Gauge = field(init=False)
     fit_r2: Gauge = field(init=False)
     guard_gain: Gauge = field(init=False)
+    guard_accepted: Gauge = field(init=False)
+    rollbacks: Counter = field(init=False)
+    releases: Counter = field(init=False)
+    _shown: int = 0
     parameters_version: Gauge = field(init=False)
     history_waiting: Gauge = field(init=False)
     history_written: Counter = field(init=False)
@@ -62,19 +68,30 @@ class OperatorMetrics:
         self.ga_data_points = Gauge("cloudai_ga_training_data_points", "Finished tasks it used", registry=registry)
         self.fit_r2 = Gauge("cloudai_fit_r2", "Explained variance of ln run time", registry=registry)
         self.guard_gain = Gauge("cloudai_guard_gain", "Held-out gain of its candidate", registry=registry)
+        self.guard_accepted = Gauge("cloudai_guard_accepted", "1: its candidate was accepted", registry=registry)
+        self.rollbacks = Counter("cloudai_parameter_rollbacks", "Releases that were rolled back", registry=registry)
+        self.releases = Counter("cloudai_parameter_releases", "Releases by result", ["result"], registry=registry)
         self.parameters_version = Gauge("cloudai_parameters_version", "Version of the parameters", registry=registry)
 
     def show_learning(self, version: int, evidence: Mapping[str, Any]) -> None:
         """Expose a document's evidence; anything but numbers is left out."""
+        result = evidence.get("Result")
+        if version > self._shown and result in _RESULTS:
+            self.releases.labels(result).inc()
+            if result == ROLLED_BACK:
+                self.rollbacks.inc()
+        self._shown = version
         self.parameters_version.set(version)
         guard = evidence.get("Guard")
-        values = {**evidence, "Gain": guard.get("gain") if isinstance(guard, dict) else None}
+        judged = guard if isinstance(guard, dict) else {}
+        values = {**evidence, "Gain": judged.get("gain"), "Accepted": judged.get("accepted")}
         for gauge, key in (
             (self.ga_epoch_seconds, "EpochSeconds"),
             (self.ga_best_fitness, "BestFitness"),
             (self.ga_data_points, "Tasks"),
             (self.fit_r2, "R2"),
             (self.guard_gain, "Gain"),
+            (self.guard_accepted, "Accepted"),
         ):
             value = values.get(key)
             if isinstance(value, int | float):

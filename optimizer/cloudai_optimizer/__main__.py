@@ -15,7 +15,7 @@ import yaml
 from cloudai_kube import connection, timestamp
 from cloudai_kube.errors import ConfigurationError, KubeError
 from cloudai_kube.transport import Transport
-from cloudai_optimizer import cluster_epoch, config_map, document, fitness, publication
+from cloudai_optimizer import announcement, cluster_epoch, config_map, document, fitness, publication
 from cloudai_optimizer.cluster_epoch import Options
 from cloudai_optimizer.config_map import Change
 from cloudai_optimizer.epoch import Rules
@@ -93,6 +93,9 @@ def _add_learning(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--min-tasks", type=int, default=rules.min_tasks, help="fewer finished: nothing is done")
     parser.add_argument("--search-tasks", type=int, default=rules.search_tasks, help="fewer finished: fit only")
     parser.add_argument("--window-tasks", type=int, default=rules.window_tasks, help="tasks of one replayed window")
+    minutes = rules.search_pause_seconds / 60.0
+    parser.add_argument("--search-pause-minutes", type=float, default=minutes, help="between two searches, at least")
+    parser.add_argument("--search-new-tasks", type=int, default=rules.search_new_tasks, help="between them, at least")
     parser.add_argument("--generations", type=int, default=rules.generations)
     parser.add_argument("--fitness", choices=[fitness.DEFAULT, fitness.EDD, fitness.PARETO], default=rules.fitness)
     parser.add_argument("--adaptive-mutation", action="store_true", help="mutate more while nothing gets better")
@@ -115,6 +118,8 @@ def _options(arguments: argparse.Namespace) -> Options:
         min_tasks=arguments.min_tasks,
         search_tasks=arguments.search_tasks,
         window_tasks=arguments.window_tasks,
+        search_pause_seconds=60.0 * arguments.search_pause_minutes,
+        search_new_tasks=arguments.search_new_tasks,
         generations=arguments.generations,
         fitness=arguments.fitness,
         adaptive_mutation=arguments.adaptive_mutation,
@@ -141,7 +146,12 @@ def _generation(number: int, of: int, best: float, mean: float, worst: float) ->
 
 
 async def _epoch(transport: Transport, arguments: argparse.Namespace) -> None:
-    report = await cluster_epoch.epoch(transport, _options(arguments))
+    try:
+        report = await cluster_epoch.epoch(transport, _options(arguments))
+    except OptimizerError as error:
+        if not arguments.dry_run:
+            await announcement.announce(transport, arguments.namespace, announcement.EPOCH_FAILED, str(error))
+        raise
     if arguments.output == "json":
         sys.stdout.write(json.dumps(report.as_json()) + "\n")
     else:
@@ -205,6 +215,8 @@ async def _publish(transport: Transport, arguments: argparse.Namespace) -> None:
     if before.text:
         texts[contract.PREVIOUS_KEY] = before.text
     await config_map.write(transport, arguments.namespace, Change(texts), before)
+    said = f"version {json.loads(text)['version']}: {', '.join(sorted(changes)) or 'relative speeds'}, by hand"
+    await announcement.announce(transport, arguments.namespace, announcement.PUBLISHED, said)
     _say(arguments, {"version": json.loads(text)["version"]}, f"published version {json.loads(text)['version']}")
 
 
@@ -213,6 +225,8 @@ async def _rollback(transport: Transport, arguments: argparse.Namespace) -> None
     change = publication.rollback(before, timestamp.millis(time.time()))
     await config_map.write(transport, arguments.namespace, change, before)
     version = publication.version_of(change)
+    said = f"version {version}: the last good parameters again, by hand"
+    await announcement.announce(transport, arguments.namespace, announcement.ROLLED_BACK, said)
     _say(arguments, {"version": version}, f"rolled back; version {version}")
 
 
@@ -222,6 +236,8 @@ async def _freeze(transport: Transport, arguments: argparse.Namespace) -> None:
         raise OptimizerError("nothing is published yet, so there is nothing to freeze")
     reason = "" if arguments.off else arguments.reason
     await config_map.write(transport, arguments.namespace, Change({}, frozen=reason), before)
+    event = announcement.FROZEN if reason else announcement.THAWED
+    await announcement.announce(transport, arguments.namespace, event, reason or "epochs may publish again")
     _say(arguments, {"frozen": reason}, f"frozen: {reason}" if reason else "epochs may publish again")
 
 

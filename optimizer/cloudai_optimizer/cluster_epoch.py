@@ -16,19 +16,25 @@ from cloudai_kube.errors import FormatError
 from cloudai_kube.prometheus import Prometheus, PrometheusError
 from cloudai_kube.telemetry import NodeNames
 from cloudai_kube.transport import Transport
-from cloudai_optimizer import cluster, config_map, learn, publication, store
+from cloudai_optimizer import announcement, cluster, config_map, learn, publication, store
 from cloudai_optimizer import epoch as algorithm
 from cloudai_optimizer.config_map import Change, Published
-from cloudai_optimizer.epoch import TUNED, Outcome, Rules
+from cloudai_optimizer.epoch import FITTED, TUNED, Outcome, Rules
 from cloudai_optimizer.errors import TelemetryError
 from cloudai_optimizer.genetic import Generation
-from cloudai_optimizer.publication import RUNNING, CanaryVerdict
+from cloudai_optimizer.publication import PROMOTED, ROLLED_BACK, RUNNING, CanaryVerdict
 from cloudai_rts import contract
 from cloudai_rts.history import Record
 
 _log = logging.getLogger(__name__)
 Progress = Callable[[int, int, float, float, float], None]
 FROZEN: Final = "frozen"
+_EVENTS: Final = {
+    FITTED: announcement.FITTED,
+    TUNED: announcement.TUNED,
+    PROMOTED: announcement.CANARY_PROMOTED,
+    ROLLED_BACK: announcement.CANARY_ROLLED_BACK,
+}
 MIN_USABLE_SHARE: Final = 0.8
 _MEASURED: Final = ("cpu", "memory", "gpu", "gpu_memory", "watts")
 
@@ -138,7 +144,9 @@ async def _decide(
 
     context = multiprocessing.get_context("forkserver")
     with ProcessPoolExecutor(options.workers, mp_context=context) as executor:
-        return algorithm.run(records, machines, before.document, options.rules, rng, executor, now, watts, progress)
+        return algorithm.run(
+            records, machines, before.document, options.rules, rng, executor, now, watts, before.day_ago, progress
+        )
 
 
 def _change(before: Published, outcome: Outcome, options: Options, created_at: str) -> Change:
@@ -166,6 +174,9 @@ async def _publish(
     if not options.dry_run:
         await config_map.write(transport, options.namespace, change, before)
         version = publication.version_of(change)
+        begun_canary = change.texts.get(contract.CANDIDATE_KEY) is not None
+        event = announcement.CANARY_BEGUN if begun_canary else _EVENTS[result]
+        await announcement.announce(transport, options.namespace, event, f"version {version}: {reason}")
     return Report(result, reason, version, not options.dry_run, time.monotonic() - begun, outcome, canary)
 
 

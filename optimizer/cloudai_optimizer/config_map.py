@@ -1,7 +1,8 @@
 """The ConfigMap of the parameters: read, and changed as a whole under the resource version that was read.
 
 `ga_output.json` is what is in force; `candidate.json` what a share of the tasks is tried with; `previous.json` the last
-good one. The latter two are compressed. Other keys in the object are not touched.
+good one, `day-ago.json` what a day's changes are measured against. All but the first are compressed. Other keys in the
+object are not touched.
 """
 
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ class Published:
     candidate: Document | None = None
     previous: Document | None = None
     frozen: str = ""
+    day_ago: Document | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,12 @@ class Change:
 
     texts: dict[str, str | None]
     frozen: str | None = None
+
+    def size_bytes(self) -> int:
+        """What the texts take up in the object."""
+        active = self.texts.get(contract.PARAMETERS_KEY) or ""
+        packed = [text for key, text in self.texts.items() if text and key != contract.PARAMETERS_KEY]
+        return len(active.encode()) + sum(len(parameters.pack(text)) for text in packed)
 
 
 async def read(transport: Transport, namespace: str) -> Published:
@@ -60,6 +68,7 @@ async def read(transport: Transport, namespace: str) -> Published:
         _readable(found.binaryData.get(contract.CANDIDATE_KEY)),
         _readable(found.binaryData.get(contract.PREVIOUS_KEY)),
         found.metadata.annotations.get(contract.ANNOTATION_FROZEN, ""),
+        _readable(found.binaryData.get(contract.DAY_AGO_KEY)),
     )
 
 

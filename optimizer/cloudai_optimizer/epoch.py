@@ -14,7 +14,7 @@ import numpy as np
 
 from cloudai_kube import timestamp
 from cloudai_kube.errors import FormatError
-from cloudai_optimizer import fitness, genes, genetic, guard, learn, pareto, window
+from cloudai_optimizer import fitness, genes, genetic, guard, learn, limits, pareto, window
 from cloudai_optimizer.fit import affinity
 from cloudai_optimizer.fitness import Evaluation, Stage
 from cloudai_optimizer.genetic import GENERATIONS, Generation, GeneticSearch, Search
@@ -29,6 +29,7 @@ from cloudai_rts.parameters import Document, HistoryWindow, defaults
 UNCHANGED: Final = "unchanged"
 FITTED: Final = "fitted"
 TUNED: Final = "tuned"
+SEARCHED_AT: Final = "SearchedAt"
 MIN_WINDOW_TASKS: Final = 50
 
 
@@ -38,6 +39,7 @@ class Rules:
 
     The window is cut into `windows`; of every other one at most half and `window_tasks` tune the weights, of those in
     between `guard_tasks` judge them. Under the fitness `pareto`, `energy_weight` (0..1) picks the point of the front.
+    Weights are searched again after a pause and so many newly finished tasks, or chance would win sooner or later.
     """
 
     min_tasks: int = 10
@@ -52,6 +54,8 @@ class Rules:
     islands: int = 1
     energy_weight: float = 0.0
     max_invalid_share: float = 0.2
+    search_pause_seconds: float = 1800.0
+    search_new_tasks: int = 200
 
 
 @dataclass(slots=True)
@@ -67,11 +71,14 @@ class Outcome:
     generations: list[Generation] = field(default_factory=list)
     verdict: Verdict | None = None
     seconds: float = 0.0
+    searched_at: str = ""
 
     def evidence(self) -> dict[str, Any]:
         """What travels with the document, for people and dashboards."""
         found: dict[str, Any] = {"Result": self.result, "Reason": self.reason, "Tasks": self.finished}
         found["EpochSeconds"] = round(self.seconds, 3)
+        if self.searched_at:
+            found[SEARCHED_AT] = self.searched_at
         found |= {name: round(value, 4) for name, value in self.quality.items()}
         if self.generations:
             found["BestFitness"] = round(self.generations[-1].best, 6)
@@ -92,9 +99,13 @@ def run(
     executor: Executor,
     now: float,
     energy: Mapping[str, float] | None = None,
+    day_ago: Document | None = None,
     progress: Callable[[Generation], None] = lambda _generation: None,
 ) -> Outcome:
-    """Decide what the parameters should be after what has happened. `now` in seconds since the epoch."""
+    """Decide what the parameters should be after what has happened. `now` in seconds since the epoch.
+
+    `day_ago` is what was in force then (None: unknown); `energy` is what each node draws, in any one unit.
+    """
     usable, dropped = _usable(records, now)
     invalid = len(records) - len(usable) - dropped.get(history.TOO_SHORT, 0)
     finished = sum(record.outcome == history.SUCCEEDED for record in usable)
@@ -109,15 +120,36 @@ def run(
         outcome.reason = "nothing has finished since the last epoch"
         return outcome
     cores = {machine.node.node: machine.node.cpu for machine in machines}
-    learned = learn.from_records(usable, incumbent, cores, energy or {})
+    learned = learn.from_records(usable, incumbent, cores, energy or {}, day_ago)
     outcome.quality = learned.quality
     outcome.document = _with_window(learned.document, usable)
     outcome.result, outcome.reason = FITTED, f"run times fitted on {finished} tasks"
     if finished < rules.search_tasks:
         outcome.reason += f"; weights are searched from {rules.search_tasks} tasks on"
         return outcome
-    _search(outcome, usable, machines, learned, rules, rng, executor, progress)
+    outcome.searched_at = str(incumbent.Evidence.get(SEARCHED_AT, ""))
+    too_early = _too_early(outcome.searched_at, usable, rules, now)
+    if too_early:
+        outcome.reason += f"; {too_early}"
+        return outcome
+    outcome.searched_at = timestamp.millis(now)
+    _search(outcome, usable, machines, learned, day_ago, rules, rng, executor, progress)
     return outcome
+
+
+def _too_early(searched_at: str, records: Sequence[Record], rules: Rules, now: float) -> str:
+    """Why weights are not searched again already, empty if they may be."""
+    try:
+        last = timestamp.parse(searched_at)
+    except FormatError:
+        return ""
+    new = sum(record.finish > last for record in records)
+    if now - last >= rules.search_pause_seconds and new >= rules.search_new_tasks:
+        return ""
+    return (
+        f"weights were searched {max(0.0, now - last) / 60:.0f} min and {new} tasks ago, they are again after "
+        f"{rules.search_pause_seconds / 60:.0f} min and {rules.search_new_tasks} tasks"
+    )
 
 
 def _search(
@@ -125,6 +157,7 @@ def _search(
     records: Sequence[Record],
     machines: Sequence[Machine],
     learned: Learned,
+    day_ago: Document | None,
     rules: Rules,
     rng: np.random.Generator,
     executor: Executor,
@@ -141,7 +174,10 @@ def _search(
     evaluation = Evaluation(executor, tuning, rules.fitness)
     seeds = [genes.encode(before, before), genes.encode(_default_weights(before), before)]
     best, outcome.generations = _best(evaluation, rules, seeds, rng, progress)
-    candidate = affinity.scored(genes.decode(best, before), learned.tallies, learned.energy)
+    candidate = genes.decode(best, before)
+    if day_ago is not None:
+        candidate = limits.weights_within_a_day(candidate, day_ago)
+    candidate = affinity.scored(candidate, learned.tallies, learned.energy)
     outcome.verdict = _judged(held_out, before, candidate, rules)
     if outcome.verdict.accepted:
         outcome.document = candidate

@@ -28,6 +28,7 @@ DEFAULT: Final = "default"
 PARETO: Final = "pareto"
 """Two aims at once: the default fitness, and energy."""
 CHUNKS: Final = 8
+KEPT: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +99,9 @@ def energy(on: Stage, document: Document) -> float:
 class Evaluation:
     """Fitness of populations on one stage. Weights that have been tried are not tried again.
 
-    Only the half of a generation that does best in the first window is replayed in the others too (successive halving,
-    Jamieson and Talwalkar 2016); the rest counts as no better than the worst of that half. The result is the same
-    whatever the executor.
+    Only the third of a generation that does best in the first window is replayed in the others too (successive
+    halving, Jamieson and Talwalkar 2016); the rest counts as no better than the worst of that third. The result is the
+    same whatever the executor.
     """
 
     executor: Executor
@@ -119,7 +120,7 @@ class Evaluation:
         fresh = {key: member for key, member in zip(keys, members, strict=True) if key not in self._known}
         self._members.update(fresh)
         first = self._replay(fresh, range(1))
-        kept = sorted(fresh, key=lambda key: -first[key][0])[: max(1, len(fresh) // 2 + 1)]
+        kept = sorted(fresh, key=lambda key: -first[key][0])[: len(fresh) // KEPT + 1]
         others = range(1, len(self.on.windows))
         further = self._replay({key: fresh[key] for key in kept}, others) if others else {}
         for key, values in further.items():

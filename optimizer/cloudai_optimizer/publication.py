@@ -12,6 +12,9 @@ from typing import Any, Final
 
 import msgspec
 
+from cloudai_kube import timestamp
+from cloudai_kube.errors import FormatError
+from cloudai_optimizer import capacity, limits
 from cloudai_optimizer.config_map import Change, Published
 from cloudai_optimizer.errors import PublishError
 from cloudai_rts import contract, parameters
@@ -53,23 +56,54 @@ def release(
 ) -> Change:
     """Publish a document. Where `weights_from` is given (tuned weights) they go to a canary first, if `share` > 0.
 
-    `document` holds what was fitted; its weights are those in force.
+    `document` holds what was fitted; its weights are those in force. Raises `PublishError` if it fits no ConfigMap.
     """
-    version = before.document.version + 1
-    if weights_from is None or share <= 0:
-        chosen = document if weights_from is None else weights_from
-        text = dumped(chosen, version, created_at, None, evidence)
-        return Change(
-            {contract.PARAMETERS_KEY: text, contract.PREVIOUS_KEY: before.text or None, contract.CANDIDATE_KEY: None}
-        )
-    canary = CanaryShare(version + 1, created_at, share)
-    return Change(
-        {
-            contract.PARAMETERS_KEY: dumped(document, version, created_at, canary, evidence),
-            contract.CANDIDATE_KEY: dumped(weights_from, version + 1, created_at, None, evidence),
-            contract.PREVIOUS_KEY: before.text or None,
-        }
+    for kept in capacity.SHARES:
+        said = evidence if kept >= 1.0 else {**evidence, "Trimmed": f"{kept:.0%} of users and identities are kept"}
+        smaller = capacity.trimmed(document, kept)
+        size = len(parameters.dump(smaller).encode())
+        if size <= capacity.MAX_BYTES:
+            tried = None if weights_from is None else capacity.trimmed(weights_from, kept)
+            change = _composed(before, smaller, tried, created_at, share, said)
+            size = change.size_bytes()
+        if size <= capacity.MAX_BYTES:
+            return change
+    raise PublishError(
+        f"the document takes {size} bytes, a ConfigMap holds {capacity.MAX_BYTES}; the parameters in force stay; "
+        "read fewer --hours of history"
     )
+
+
+def _composed(
+    before: Published,
+    document: Document,
+    weights_from: Document | None,
+    created_at: str,
+    share: float,
+    evidence: dict[str, Any],
+) -> Change:
+    version = before.document.version + 1
+    active = document if weights_from is None or share > 0 else weights_from
+    canary, candidate = None, None
+    if weights_from is not None and share > 0:
+        canary = CanaryShare(version + 1, created_at, share)
+        candidate = dumped(weights_from, version + 1, created_at, None, evidence)
+    text = dumped(active, version, created_at, canary, evidence)
+    texts = {
+        contract.PARAMETERS_KEY: text,
+        contract.CANDIDATE_KEY: candidate,
+        contract.PREVIOUS_KEY: before.text or None,
+    }
+    if before.day_ago is None or _seconds_between(before.day_ago.createdAt, created_at) >= limits.DAY_SECONDS:
+        texts[contract.DAY_AGO_KEY] = before.text or text
+    return Change(texts)
+
+
+def _seconds_between(earlier: str, later: str) -> float:
+    try:
+        return timestamp.parse(later) - timestamp.parse(earlier)
+    except FormatError:  # a document that a person wrote
+        return math.inf
 
 
 def judge_canary(
@@ -99,7 +133,7 @@ def judge_canary(
 def end_canary(before: Published, verdict: CanaryVerdict, created_at: str) -> Change:
     """Promote the candidate, or go on with its control. Raises `PublishError` if there is no candidate."""
     version = max(before.document.version, before.document.Canary.Version if before.document.Canary else 0) + 1
-    evidence = {**before.document.Evidence, "Canary": verdict.text()}
+    evidence = {**before.document.Evidence, "Result": verdict.result, "Canary": verdict.text()}
     keeps = before.document
     if verdict.result == PROMOTED:
         if before.candidate is None:
@@ -114,7 +148,8 @@ def rollback(before: Published, created_at: str) -> Change:
     if before.previous is None:
         raise PublishError("there is no previous document; delete the ConfigMap to go back to the built-in defaults")
     version = max(before.document.version, before.document.Canary.Version if before.document.Canary else 0) + 1
-    evidence = {"Reason": f"rolled back to the content of version {before.previous.version}"}
+    reason = f"rolled back to the content of version {before.previous.version}"
+    evidence = {"Result": ROLLED_BACK, "Reason": reason}
     text = dumped(before.previous, version, created_at, None, evidence)
     return Change({contract.PARAMETERS_KEY: text, contract.CANDIDATE_KEY: None, contract.PREVIOUS_KEY: None})
 

@@ -37,6 +37,7 @@ PARAMETERS_CONFIG_MAP: Final = "cloudai-parameters"
 PARAMETERS_KEY: Final = "ga_output.json"
 CANDIDATE_KEY: Final = "candidate.json"
 PREVIOUS_KEY: Final = "previous.json"
+DAY_AGO_KEY: Final = "day-ago.json"
 ANNOTATION_FROZEN: Final = "cloudai.dev/frozen"
 
 CPU: Final = "cpu"

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from cloudai_rts.arrays import BoolArray, FloatArray, IntArray
-from cloudai_rts.lateness import late_probability
+from cloudai_rts.lateness import late_probability_of
 from cloudai_rts.parameters import LatenessTerms, RuntimeModel
 from cloudai_rts.prediction import load_curve
 from cloudai_rts.task import Task
@@ -48,8 +48,7 @@ def promise(
         return None
     curve = load_curve(typical_load, runtime.Kappa, runtime.Mu, load_scale)
     log_runtime = math.log(task.reference_runtime) + float(np.where(there, u + np.log(curve), np.inf).min())
-    probability = late_probability(np.array([log_runtime]), task.slack(now), task.log_sd)
-    return Promise(float(probability[0]), math.exp(log_runtime))
+    return Promise(late_probability_of(log_runtime, task.slack(now), task.log_sd), math.exp(log_runtime))
 
 
 def may_defer(late: float, harm: float, weights: LatenessTerms) -> bool:

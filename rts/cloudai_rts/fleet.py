@@ -4,7 +4,6 @@ Scores are computed over all nodes at once, so nodes are columns of matrices rat
 integers (millicores, bytes, devices), because sums of float cores would drift and a full node would look free.
 """
 
-import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -63,7 +62,10 @@ class Fleet:
 
     def copy(self) -> "Fleet":
         """The same fleet again, to be changed without changing this one."""
-        return copy.deepcopy(self)
+        other = Fleet.__new__(Fleet)
+        for name, value in vars(self).items():
+            setattr(other, name, value.copy() if isinstance(value, np.ndarray | list | dict | set) else value)
+        return other
 
     @property
     def present(self) -> BoolArray:

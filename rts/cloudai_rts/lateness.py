@@ -4,13 +4,14 @@ A point estimate treats "one second early" as "one hour early". Here the spread 
 lateness that a task would cause to those already running on the node.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
 from cloudai_rts.arrays import BoolArray, FloatArray, IntArray
-from cloudai_rts.normal import phi_cdf, phi_pdf
+from cloudai_rts.normal import phi, phi_cdf, phi_pdf
 from cloudai_rts.parameters import LatenessTerms, RuntimeModel
 from cloudai_rts.prediction import load_curve, load_curve_slope
 from cloudai_rts.task import Task
@@ -71,6 +72,13 @@ def late_probability(log_runtime: FloatArray, slack: float, log_sd: float) -> Fl
     if slack <= 0:
         return np.ones_like(log_runtime)
     return phi_cdf((log_runtime - np.log(slack)) / log_sd)
+
+
+def late_probability_of(log_runtime: float, slack: float, log_sd: float) -> float:
+    """P of one node   (2)."""
+    if slack <= 0:
+        return 1.0
+    return phi((log_runtime - math.log(slack)) / log_sd) if slack < math.inf else 0.0
 
 
 def harm(running: RunningTasks, load: FloatArray, runtime: RuntimeModel, load_scale: float) -> FloatArray:

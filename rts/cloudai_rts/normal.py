@@ -25,6 +25,11 @@ def phi_cdf(z: FloatArray) -> FloatArray:
     return np.where(z > 0, 1.0 - tail, tail)
 
 
+def phi(z: float) -> float:
+    """Phi(z) of one number."""
+    return 0.5 * math.erfc(-z / math.sqrt(2.0))
+
+
 def phi_pdf(z: FloatArray) -> FloatArray:
     """Density of the standard normal distribution, elementwise."""
     return np.exp(-0.5 * z * z) / _SQRT_2PI

@@ -4,6 +4,7 @@ This is EDD 3.9 with the rulings of the model page. The scheduler calls it with 
 simulated one; nothing here knows which.
 """
 
+import math
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -211,8 +212,12 @@ def _place_lateness(
     slot = choice.lowest(scores.risk, slots, policy.rotation)
     at = int(np.searchsorted(slots, slot))
     waiting = _deferral(policy, task, u, candidates, now, deferred_until, scores, at)
+    # LoadScale is caution in the choice, not knowledge: people are told what was learned.
+    told = float(nodes.log_runtime[at]) - math.log(curve[at])
+    told += math.log(prediction.load_curve_at(float(load_after[at]), runtime.Kappa, runtime.Mu))
+    late = None if task.deadline is None else lateness.late_probability_of(told, task.slack(now), task.log_sd)
     if waiting is not None:
-        return Deferred(waiting[0], float(scores.late_probability[at]), waiting[1], slot)
+        return Deferred(waiting[0], late or 0.0, waiting[1], slot)
     if task.gpu > 0:
         policy.mix.note(task.gpu)
     return Placed(
@@ -220,8 +225,8 @@ def _place_lateness(
         policy=RTS,
         model=document.model,
         risk=float(scores.risk[at]),
-        predicted_runtime=float(np.exp(nodes.log_runtime[at])),
-        late_probability=None if task.deadline is None else float(scores.late_probability[at]),
+        predicted_runtime=math.exp(told),
+        late_probability=late,
         load=float(load[at]),
         runner_up=choice.runner_up(scores.risk, slots, slot),
     )

@@ -32,6 +32,11 @@ def load_curve(load: FloatArray, kappa: float, mu: float, scale: float = 1.0) ->
     return 1.0 + scale * (kappa * load * load + mu * np.maximum(0.0, load - 1.0))
 
 
+def load_curve_at(load: float, kappa: float, mu: float) -> float:
+    """f(L) of one node."""
+    return 1.0 + kappa * load * load + mu * max(0.0, load - 1.0)
+
+
 def load_curve_slope(load: FloatArray, kappa: float, mu: float, scale: float = 1.0) -> FloatArray:
     """Return f'(L), what one more unit of load adds."""
     return scale * (2.0 * kappa * load + mu * (load > 1.0))

@@ -79,6 +79,9 @@ def test_from_finished_tasks_to_new_parameters(cluster: Cluster, optimizer: Opti
     optimizer.run("publish", str(file))
     optimizer.in_force(2)
     assert "version 3" in optimizer.run("rollback")
+    told = {event["reason"] for event in cluster.get("events", f"--namespace={NAMESPACE}")["items"]}
+    assert told >= {"ParametersFitted", "ParametersFrozen", "ParametersThawed", "ParametersPublished"}
+    assert "ParametersRolledBack" in told
     optimizer.in_force(3)
     assert json.loads(optimizer.run("show", "-o", "json"))["Lateness"]["Beta"] == 0.5
 

@@ -143,3 +143,50 @@ def test_a_poisoned_tenant_moves_little() -> None:
             assert abs(value - before) <= 1.0 + 1e-9
     for kind, value in again.Tau.items():
         assert 0.5 <= value / first.Tau.get(kind, value) <= 2.0
+
+
+def test_weights_are_not_searched_all_the_time() -> None:
+    """After a search comes a pause, and 200 newly finished tasks; run times are fitted all the same."""
+    found = history(260)
+    first = run(found)
+    assert first.document is not None
+    assert first.searched_at
+    before = msgspec.structs.replace(first.document, Evidence=first.evidence())
+    later = [
+        msgspec.structs.replace(one, pod_uid=f"l{i}", start=NOW, finish=NOW + 5 + i / 10)
+        for i, one in enumerate(found[:20])
+    ]
+    again = run([*found, *later], before)
+    assert again.result == FITTED
+    assert again.generations == []
+    assert "weights were searched" in again.reason
+    assert again.evidence()["SearchedAt"] == first.evidence()["SearchedAt"]
+
+
+def test_a_day_is_bounded_too() -> None:
+    """However many epochs it has: what was in force a day ago is the measure."""
+    found = history(120)
+    first = run(found).document
+    assert first is not None
+    slow = [msgspec.structs.replace(one, finish=one.start + 50 * one.runtime) for one in found]
+    current = first
+    with ThreadPoolExecutor(1) as executor:
+        for _ in range(6):
+            current = msgspec.structs.replace(current, Window=None)
+            rng = np.random.default_rng(1)
+            outcome = epoch.run(slow, machines(), current, QUICK, rng, executor, NOW, None, first)
+            assert outcome.document is not None
+            current = outcome.document
+    for kind, tau in current.Tau.items():
+        assert tau / first.Tau[kind] <= 2.0**2.5 + 0.01
+    assert max(current.Tau[kind] / first.Tau[kind] for kind in current.Tau) > 2.1
+
+
+def test_energy_picks_from_the_front() -> None:
+    """Under `pareto` the search has two aims, and the weight of energy picks the point."""
+    rules = replace(QUICK, fitness="pareto", islands=2)
+    for weight in (0.0, 1.0):
+        outcome = run(history(260), rules=replace(rules, energy_weight=weight))
+        assert outcome.result in {FITTED, TUNED}
+        assert len(outcome.generations) == 2
+        assert outcome.verdict is not None

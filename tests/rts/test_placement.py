@@ -50,7 +50,7 @@ def test_the_fast_node_wins() -> None:
     assert fleet.names[placed.slot] == "fast-1"
     assert (placed.policy, placed.model, placed.fallback_reason) == ("rts", "lateness", None)
     assert placed.runner_up is not None
-    assert placed.predicted_runtime == pytest.approx(100 * np.exp(-1) * (1 + 1.5 * 0.3 * 0.0625))
+    assert placed.predicted_runtime == pytest.approx(100 * np.exp(-1) * (1 + 0.3 * 0.0625))
 
 
 def test_deferred_when_only_the_slow_node_is_free() -> None:

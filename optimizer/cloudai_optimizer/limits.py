@@ -1,0 +1,78 @@
+"""How far one release, and one day, may move what is in force: a poisoned history must not turn a cluster over.
+
+A release moves a value by at most a tenth of its range (tau by a factor of two), a day by at most a quarter. A cell
+that was not known before may be anything within its bounds.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from cloudai_rts.parameters import Document, RuntimeModel, ThetaTerms
+
+DAY_SECONDS: Final = 86_400.0
+DAY_STEPS: Final = 2.5
+"""Steps of a release that a day may add up to."""
+STEP_U: Final = 1.0
+STEP_V: Final = 0.6
+STEP_SIGMA: Final = 0.195
+STEP_TAU: Final = 2.0
+STEP_THETA: Final = 0.5
+STEP_KAPPA: Final = 0.5
+STEP_MU: Final = 2.0
+_WEIGHT_RANGES: Final[Mapping[str, tuple[float, ...]]] = {
+    "Lateness": (200.0, 5.0, 10.0, 10.0, 10.0, 0.98, 5.0, 5.0),
+    "Risk": (1000.0, 100.0),
+    "AffinityW": (10.0, 10.0, 10.0),
+    "PenaltyW": (10.0, 10.0, 10.0, 10.0),
+}
+_WEIGHT_SHARE: Final = 0.25
+
+
+def learned_within(new: Document, origin: Document, steps: float) -> Document:
+    """What was learned, no further than so many steps from `origin`; what `new` does not name stays as it was."""
+    runtime, old = new.Runtime, origin.Runtime
+    near: RuntimeModel = msgspec.structs.replace(
+        runtime,
+        Kappa=round(_near(runtime.Kappa, old.Kappa, steps * STEP_KAPPA), 4),
+        Mu=round(_near(runtime.Mu, old.Mu, steps * STEP_MU), 4),
+        U={
+            name: _row_near(runtime.U.get(name, {}), old.U.get(name, {}), steps * STEP_U)
+            for name in sorted({*runtime.U, *old.U})
+        },
+        V=_row_near(runtime.V, old.V, steps * STEP_V),
+        Sigma=_row_near(runtime.Sigma, old.Sigma, steps * STEP_SIGMA),
+    )
+    tau = {name: round(_within(value, origin.Tau.get(name), STEP_TAU**steps), 3) for name, value in new.Tau.items()}
+    theta = zip(msgspec.structs.astuple(new.Theta), msgspec.structs.astuple(origin.Theta), strict=True)
+    return msgspec.structs.replace(
+        new,
+        Runtime=near,
+        Tau={**origin.Tau, **tau},
+        Theta=ThetaTerms(*(round(_near(value, before, steps * STEP_THETA), 4) for value, before in theta)),
+    )
+
+
+def weights_within_a_day(new: Document, origin: Document) -> Document:
+    """Weights no further than a quarter of their range from those a day ago. Keeps the order of ordered ones."""
+    changed: dict[str, object] = {}
+    for group, ranges in _WEIGHT_RANGES.items():
+        values, before = msgspec.structs.astuple(getattr(new, group)), msgspec.structs.astuple(getattr(origin, group))
+        near = [
+            _near(value, old, _WEIGHT_SHARE * size) for value, old, size in zip(values, before, ranges, strict=True)
+        ]
+        changed[group] = type(getattr(new, group))(*near)
+    return msgspec.structs.replace(new, **changed)
+
+
+def _near(value: float, before: float, step: float) -> float:
+    return min(before + step, max(before - step, value))
+
+
+def _within(value: float, before: float | None, factor: float) -> float:
+    return value if before is None else min(before * factor, max(before / factor, value))
+
+
+def _row_near(new: Mapping[str, float], old: Mapping[str, float], step: float) -> dict[str, float]:
+    return {**old, **{name: round(_near(value, old.get(name, value), step), 3) for name, value in new.items()}}

@@ -1,0 +1,77 @@
+"""Candidates are judged by what would have happened under them."""
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.optimizer.test_epoch import history, machines
+
+from cloudai_optimizer import fitness, genes, learn, window
+from cloudai_optimizer.fitness import DEFAULT, EDD, Evaluation, Stage
+from cloudai_rts.parameters import HINGE, LATENESS, Document
+
+
+class Counting(ThreadPoolExecutor):
+    """Counts the replays of windows."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+        self.calls = 0
+
+    def map(self, fn: Callable[..., Any], *iterables: Iterable[Any], **_: Any) -> Any:
+        """Call one after the other."""
+        calls = list(zip(*iterables, strict=True))
+        self.calls += len(calls)
+        return iter([fn(*call) for call in calls])
+
+    def submit(self, *_: Any, **__: Any) -> Future[Any]:
+        """Nobody does."""
+        raise NotImplementedError
+
+
+def stage(model: str = LATENESS) -> Stage:
+    """Two windows of recorded work."""
+    found = history(160)
+    learned = learn.from_records(found, Document(model=model), {one.node.node: one.node.cpu for one in machines()}, {})
+    works = window.recover(found, learned.samples, learned.fit)
+    return fitness.stage(machines(), window.split(works, 2, 80), learned.document, learned.tallies, {})
+
+
+@pytest.mark.parametrize(("model", "kind"), [(LATENESS, DEFAULT), (HINGE, EDD)])
+def test_two_chromosomes_are_two_replays(model: str, kind: str) -> None:
+    """Other weights, another fitness: the candidate is in it."""
+    on = stage(model)
+    ends = np.array([np.zeros(genes.length(model)), np.ones(genes.length(model)), genes.encode(on.fitted, on.fitted)])
+    with Counting() as executor:
+        found = Evaluation(executor, on, kind).of(ends)
+    assert len(set(found[:, 0].tolist())) > 1
+    assert found[2, 1] == pytest.approx(1.0)
+
+
+def test_weights_are_replayed_once() -> None:
+    """A member that comes again costs nothing, and most of a generation is spared the second window."""
+    on = stage()
+    members = np.random.default_rng(1).random((8, genes.length(LATENESS)))
+    with Counting() as executor:
+        evaluation = Evaluation(executor, on, DEFAULT)
+        first = evaluation.of(members)
+        assert executor.calls == 8 + 3
+        again = evaluation.of(members)
+        assert executor.calls == 8 + 3
+    assert np.array_equal(first, again)
+    tried, values = evaluation.archive()
+    assert np.array_equal(tried, members)
+    assert np.array_equal(values, first)
+
+
+def test_those_given_up_never_win() -> None:
+    """The best was replayed in every window."""
+    on = stage()
+    members = np.random.default_rng(2).random((8, genes.length(LATENESS)))
+    with Counting() as executor:
+        found = Evaluation(executor, on, DEFAULT).of(members)
+    best = int(np.argmax(found[:, 0]))
+    document = on.candidate(members[best])
+    assert found[best, 0] == pytest.approx(np.mean([one.fitness() for one in fitness.summaries(on, document)]))

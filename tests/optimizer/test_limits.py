@@ -1,0 +1,70 @@
+"""How far a release and a day may move what is in force."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cloudai_optimizer import limits
+from cloudai_rts import parameters
+from cloudai_rts.parameters import (
+    AffinityTerms,
+    Document,
+    LatenessTerms,
+    PenaltyTerms,
+    RiskTerms,
+    RuntimeModel,
+    ThetaTerms,
+)
+
+
+def learned(u: float, v: float, tau: float, kappa: float = 0.3) -> Document:
+    """A document with one cell, one node and one type."""
+    return Document(
+        Runtime=RuntimeModel(Kappa=kappa, U={"t": {"k": u}}, V={"n": v}, Sigma={"t": 1.0}),
+        Tau={"t": tau},
+        Theta=ThetaTerms(0, 0, 0, 0),
+    )
+
+
+@given(st.floats(-5, 5), st.floats(-3, 3), st.floats(0.01, 1e6), st.floats(0, 5), st.sampled_from([1.0, 2.5]))
+def test_learned_values_stay_within_their_steps(u: float, v: float, tau: float, kappa: float, steps: float) -> None:
+    """A tenth of the range a step, tau a factor of two; the result is a valid document."""
+    found = limits.learned_within(learned(u, v, tau, kappa), learned(0.0, 0.0, 100.0), steps)
+    assert abs(found.Runtime.U["t"]["k"]) <= 1.0 * steps + 1e-3
+    assert abs(found.Runtime.V["n"]) <= 0.6 * steps + 1e-3
+    assert abs(found.Runtime.Kappa - 0.3) <= 0.5 * steps + 1e-3
+    assert 2.0**-steps - 1e-3 <= found.Tau["t"] / 100.0 <= 2.0**steps + 1e-3
+    parameters.parse(parameters.dump(found))
+
+
+def test_a_cell_not_known_before_may_be_anything() -> None:
+    """And what is not seen any more stays as it was."""
+    before = Document(Runtime=RuntimeModel(U={"t": {"old": 2.0}}), Tau={"gone": 7.0})
+    found = limits.learned_within(learned(-4.0, 2.0, 9.0), before, 1.0)
+    assert found.Runtime.U == {"t": {"old": 2.0, "k": -4.0}}
+    assert found.Tau == {"gone": 7.0, "t": 9.0}
+
+
+@given(st.floats(0, 200), st.floats(0, 1000), st.tuples(*[st.floats(0, 3)] * 3), st.tuples(*[st.floats(0, 3)] * 3))
+def test_weights_stay_within_a_quarter_of_their_range(
+    alpha: float, risk: float, a: tuple[float, float, float], g: tuple[float, float, float]
+) -> None:
+    """A day's worth; the order of ordered weights survives."""
+    new = Document(
+        Lateness=LatenessTerms(Alpha=alpha),
+        Risk=RiskTerms(risk, 1.0),
+        AffinityW=AffinityTerms(A3=a[0], A1=a[0] + a[1] + 0.01, A2=a[0] + a[1] + a[2] + 0.02),
+        PenaltyW=PenaltyTerms(G3=g[0], G2=g[0] + g[1] + 0.01, G1=g[0] + g[1] + g[2] + 0.02),
+    )
+    found = limits.weights_within_a_day(new, Document())
+    assert abs(found.Lateness.Alpha - 20.0) <= 50.0
+    assert abs(found.Risk.Alpha - 10.0) <= 250.0
+    parameters.parse(parameters.dump(found))
+
+
+def test_what_is_near_enough_is_not_touched() -> None:
+    """Only the far value is pulled in."""
+    near = Document(Lateness=LatenessTerms(Alpha=30.0, Beta=9.0))
+    found = limits.weights_within_a_day(near, Document())
+    assert found.Lateness.Alpha == 30.0
+    assert found.Lateness.Beta == pytest.approx(0.5 + 2.5)
