@@ -12,13 +12,14 @@ import msgspec
 import numpy as np
 
 from cloudai_optimizer import learn
-from cloudai_optimizer.window import Machine
+from cloudai_optimizer.fit.affinity import NodeUse
 from cloudai_rts import traces
 from cloudai_rts.history import Record
+from cloudai_rts.machine import Machine
 from cloudai_rts.parameters import Document, RuntimeModel
 from cloudai_rts.replay import trace, workload, world
 from cloudai_rts.replay.chooser import LEAST_ALLOCATED, Chooser, ScoreChooser
-from cloudai_rts.replay.engine import Replay, fleet_of
+from cloudai_rts.replay.engine import Replay, classes_of
 from cloudai_rts.replay.records import records
 from cloudai_rts.replay.workload import Drawn, Shape
 from cloudai_rts.traces import FleetNode, Speeds
@@ -96,7 +97,7 @@ class Scene:
         found = self.history(count)
         if ignoring_declarations:
             found = [msgspec.structs.replace(record, declared=None) for record in found]
-        return learn.from_records(found, Document(), self.cores(), {}).document
+        return learn.from_records(found, Document(), self.cores(), NodeUse()).document
 
     def history(self, count: int = TASKS, chooser: Chooser | None = None, load: float = HISTORY_LOAD) -> list[Record]:
         """What happened before, by default under least-allocated."""
@@ -111,8 +112,7 @@ class Scene:
 
     def machines(self) -> list[Machine]:
         """The machines as the optimizer sees them."""
-        fleet = fleet_of(self.nodes)
-        return [Machine(node, fleet.class_names[i]) for node, i in zip(self.nodes, fleet.class_index, strict=True)]
+        return [Machine(node, name) for node, name in zip(self.nodes, classes_of(self.nodes), strict=True)]
 
     def truth(self) -> RuntimeModel:
         """The run-time model that is true."""

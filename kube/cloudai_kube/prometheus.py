@@ -7,7 +7,9 @@ everything to the other half.
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import requests
@@ -33,6 +35,14 @@ class Sample:
 
     labels: dict[str, str]
     value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Values over time with their labels; times in seconds since the epoch."""
+
+    labels: dict[str, str]
+    points: list[tuple[float, float]]
 
 
 class _BoundedSession(requests.Session):
@@ -67,9 +77,21 @@ class Prometheus:
 
     def ask(self, query: str) -> list[Sample]:
         """Samples of an instant query; NaN and infinite ones are left out. Raises `PrometheusError`."""
+        found = self._answer(lambda: self._client.custom_query(query))
+        return [sample for raw in found if (sample := _sample(raw)) is not None]
+
+    def ask_range(self, query: str, begin: float, end: float, step_seconds: float) -> list[Series]:
+        """Series of a query over a stretch of time (seconds since the epoch). Raises `PrometheusError`."""
+        times = datetime.fromtimestamp(begin, UTC), datetime.fromtimestamp(end, UTC)
+        found = self._answer(lambda: self._client.custom_query_range(query, *times, step=f"{step_seconds:.0f}s"))
+        return [series for raw in found if (series := _series(raw)) is not None]
+
+    def _answer(self, ask: Callable[[], list[Any]]) -> list[Any]:
         try:
-            found = self._client.custom_query(query)
-            return [sample for raw in found if (sample := _sample(raw)) is not None]
+            found = ask()
+            if not isinstance(found, list):
+                raise PrometheusError(f"{self.url} answers with something else than samples: {str(found)[:100]}")
+            return found
         except PrometheusApiClientException as error:
             raise PrometheusError(f"{self.url}: {str(error)[:300]}") from error
         except requests.RequestException as error:
@@ -87,6 +109,15 @@ def _refuse_partial(response: requests.Response) -> None:
         raise PrometheusError("the answer says that the query did not succeed")
     if body.get("warnings"):
         raise PrometheusError(f"the answer is partial: {str(body['warnings'])[:200]}")
+
+
+def _series(raw: Any) -> Series | None:  # noqa: ANN401  JSON
+    try:
+        labels = {str(name): str(text) for name, text in raw["metric"].items()}
+        points = [(float(at), float(value)) for at, value in raw["values"]]
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
+    return Series(labels, [(at, value) for at, value in points if math.isfinite(value)])
 
 
 def _sample(raw: Any) -> Sample | None:  # noqa: ANN401  JSON

@@ -21,26 +21,28 @@ MAX_GPUS: Final = 64.0
 FATAL_XIDS: Final = frozenset({46, 48, 62, 64, 74, 79, 95, 109, 110, 119, 120, 136, 140, 143, 155, 156, 158})
 """XID errors after which NVIDIA's catalogue advises to reset the GPU or restart the machine."""
 
-_HOST: Final = 'label_replace(label_replace({0}, "node", "$1", "Hostname", "(.+)"), "node", "$1", "hostname", "(.+)")'
+HOST_LABELS: Final = (
+    'label_replace(label_replace({0}, "node", "$1", "Hostname", "(.+)"), "node", "$1", "hostname", "(.+)")'
+)
 QUERIES: Final[Mapping[str, str]] = {
     "sampled_at": "max by (instance, node, nodename, kubernetes_node) (timestamp(node_memory_MemAvailable_bytes))",
     "cpu": "sum by (instance, node, nodename, kubernetes_node) "
     '(rate(node_cpu_seconds_total{mode!~"idle|iowait|steal"}[60s]))',
     "memory": "node_memory_MemTotal_bytes - node_memory_MemAvailable_bytes",
     "gpu": "sum by (node, instance) ("
-    + _HOST.format("DCGM_FI_DEV_GPU_UTIL / 100 or DCGM_FI_DEV_GPU_UTIL_RATIO or DCGM_FI_PROF_GR_ENGINE_ACTIVE")
+    + HOST_LABELS.format("DCGM_FI_DEV_GPU_UTIL / 100 or DCGM_FI_DEV_GPU_UTIL_RATIO or DCGM_FI_PROF_GR_ENGINE_ACTIVE")
     + ")",
     "gpu_memory": "sum by (node, instance) ("
-    + _HOST.format("DCGM_FI_DEV_FB_USED * 1048576 or DCGM_FI_DEV_FB_USED_BYTES")
+    + HOST_LABELS.format("DCGM_FI_DEV_FB_USED * 1048576 or DCGM_FI_DEV_FB_USED_BYTES")
     + ")",
     "watts": "sum by (node, instance) ("
-    + _HOST.format("DCGM_FI_DEV_POWER_USAGE or DCGM_FI_DEV_BOARD_POWER_WATTS")
+    + HOST_LABELS.format("DCGM_FI_DEV_POWER_USAGE or DCGM_FI_DEV_BOARD_POWER_WATTS")
     + ")",
     "xid": "max by (node, instance, gpu, UUID) ("
-    + _HOST.format("DCGM_FI_DEV_XID_ERRORS or DCGM_FI_DEV_XID_ERROR")
+    + HOST_LABELS.format("DCGM_FI_DEV_XID_ERRORS or DCGM_FI_DEV_XID_ERROR")
     + ")",
 }
-_LIMITS: Final[Mapping[str, float]] = {
+LIMITS: Final[Mapping[str, float]] = {
     "sampled_at": 1e12,
     "cpu": MAX_CORES,
     "memory": MAX_BYTES,
@@ -129,7 +131,7 @@ def _take(found: Snapshot, names: NodeNames, metric: str, sample: Sample) -> Non
     if node is None:
         found.dropped["unmatched"] += 1
         return
-    if not 0.0 <= sample.value <= _LIMITS[metric]:
+    if not 0.0 <= sample.value <= LIMITS[metric]:
         found.dropped["impossible"] += 1
         return
     reading = found.nodes.setdefault(node, NodeReading())

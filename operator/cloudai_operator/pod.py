@@ -5,7 +5,6 @@ namespace's own level decides whether that is admitted.
 """
 
 import copy
-import hashlib
 from typing import Any
 
 from cloudai_kube import timestamp
@@ -15,8 +14,7 @@ from cloudai_rts import contract
 
 def name_of(task: Task, attempt: int) -> str:
     """Name = f(Task, attempt): a pod cannot be created twice, and a namesake's pods are never mistaken for ours."""
-    digest = hashlib.sha256(task.metadata.uid.encode()).hexdigest()[:5]
-    return f"{task.metadata.name}-{digest}-{attempt}"
+    return contract.pod_name(task.metadata.name, task.metadata.uid, attempt)
 
 
 def build(task: Task, attempt: int, scheduler_name: str) -> Json:

@@ -1,6 +1,5 @@
 """An epoch against a cluster: read, decide, publish, tell. The deciding is done by `epoch` and `publication`."""
 
-import asyncio
 import logging
 import multiprocessing
 import time
@@ -11,17 +10,15 @@ from typing import Any, Final
 
 import numpy as np
 
-from cloudai_kube import telemetry, timestamp
+from cloudai_kube import timestamp
 from cloudai_kube.errors import FormatError
-from cloudai_kube.prometheus import Prometheus, PrometheusError
-from cloudai_kube.telemetry import NodeNames
 from cloudai_kube.transport import Transport
-from cloudai_optimizer import announcement, cluster, config_map, learn, publication, store
+from cloudai_optimizer import announcement, config_map, learn, observations, publication
 from cloudai_optimizer import epoch as algorithm
 from cloudai_optimizer.config_map import Change, Published
 from cloudai_optimizer.epoch import FITTED, TUNED, Outcome, Rules
-from cloudai_optimizer.errors import TelemetryError
 from cloudai_optimizer.genetic import Generation
+from cloudai_optimizer.observations import Sources
 from cloudai_optimizer.publication import PROMOTED, ROLLED_BACK, RUNNING, CanaryVerdict
 from cloudai_rts import contract
 from cloudai_rts.history import Record
@@ -35,8 +32,6 @@ _EVENTS: Final = {
     PROMOTED: announcement.CANARY_PROMOTED,
     ROLLED_BACK: announcement.CANARY_ROLLED_BACK,
 }
-MIN_USABLE_SHARE: Final = 0.8
-_MEASURED: Final = ("cpu", "memory", "gpu", "gpu_memory", "watts")
 
 
 def silent(_number: int, _of: int, _best: float, _mean: float, _worst: float) -> None:
@@ -57,6 +52,10 @@ class Options:
     prometheus_url: str = ""
     dry_run: bool = False
     progress: Progress = silent
+
+    def sources(self) -> Sources:
+        """Where an epoch looks; a dry run leaves no trace."""
+        return Sources(self.mongodb_uri, self.prometheus_url, self.window_seconds, keep=not self.dry_run)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +99,7 @@ async def epoch(transport: Transport, options: Options) -> Report:
     before = await config_map.read(transport, options.namespace)
     if before.frozen:
         return Report(FROZEN, before.frozen, before.document.version, False, time.monotonic() - begun)
-    records = await _history(transport, options, now)
+    records = await observations.history(transport, options.sources(), now)
     if before.document.Canary is not None:
         verdict = publication.judge_canary(before.document, records, _since(before), now)
         if verdict.result == RUNNING:  # nothing may change under it, or neither side could be judged
@@ -120,22 +119,18 @@ async def fit(transport: Transport, options: Options) -> Outcome:
     """Fit only, publish nothing."""
     now = time.time()
     before = await config_map.read(transport, options.namespace)
-    records = await _history(transport, options, now)
-    machines = await cluster.machines(transport)
+    records = await observations.history(transport, options.sources(), now)
+    seen = await observations.look(transport, replace(options, prometheus_url="").sources(), records, now)
     rules = replace(options.rules, search_tasks=len(records) + 1)
     with ThreadPoolExecutor(1) as executor:
         rng = np.random.default_rng(options.seed)
-        return algorithm.run(records, machines, before.document, rules, rng, executor, now)
+        return algorithm.run(seen.records, seen.machines, before.document, rules, rng, executor, now, seen.use)
 
 
 async def _decide(
     transport: Transport, options: Options, before: Published, records: list[Record], now: float
 ) -> Outcome:
-    machines = await cluster.machines(transport)
-    stats = await _measure(transport, options, now)
-    if options.mongodb_uri and not options.dry_run:
-        store.write_workers(store.connect(options.mongodb_uri), machines, stats, now)
-    watts = {node: values["watts"] for node, values in stats.items() if "watts" in values}
+    seen = await observations.look(transport, options.sources(), records, now)
     rng = np.random.default_rng(options.seed)
     of = options.rules.generations
 
@@ -145,7 +140,16 @@ async def _decide(
     context = multiprocessing.get_context("forkserver")
     with ProcessPoolExecutor(options.workers, mp_context=context) as executor:
         return algorithm.run(
-            records, machines, before.document, options.rules, rng, executor, now, watts, before.day_ago, progress
+            seen.records,
+            seen.machines,
+            before.document,
+            options.rules,
+            rng,
+            executor,
+            now,
+            seen.use,
+            before.day_ago,
+            progress,
         )
 
 
@@ -178,41 +182,6 @@ async def _publish(
         event = announcement.CANARY_BEGUN if begun_canary else _EVENTS[result]
         await announcement.announce(transport, options.namespace, event, f"version {version}: {reason}")
     return Report(result, reason, version, not options.dry_run, time.monotonic() - begun, outcome, canary)
-
-
-async def _measure(transport: Transport, options: Options, now: float) -> dict[str, dict[str, float]]:
-    """What Prometheus says about each node now. Raises `TelemetryError`: nothing is learned from half of it."""
-    if not options.prometheus_url:
-        return {}
-    nodes = await cluster.nodes(transport)
-    try:
-        found = await asyncio.to_thread(telemetry.read, Prometheus(options.prometheus_url), NodeNames.of(nodes), now)
-    except PrometheusError as error:
-        raise TelemetryError(f"{error}; the parameters stay as they are") from error
-    share = found.usable_share(len(nodes))
-    if share < MIN_USABLE_SHARE:
-        raise TelemetryError(
-            f"the load of only {share:.0%} of the nodes is known (dropped: {dict(found.dropped)}), "
-            f"{MIN_USABLE_SHARE:.0%} are needed; check node-exporter. The parameters stay as they are"
-        )
-    return {
-        node: {name: value for name in _MEASURED if (value := getattr(reading, name)) is not None}
-        for node, reading in found.nodes.items()
-    }
-
-
-async def _history(transport: Transport, options: Options, now: float) -> list[Record]:
-    """From the database if there is one, else from the status of the Tasks that still exist."""
-    since = now - options.window_seconds
-    if not options.mongodb_uri:
-        return [record for record in await cluster.finished(transport) if record.finish >= since]
-    database = store.connect(options.mongodb_uri)
-    records, unreadable = store.read(database, since)
-    if unreadable:
-        _log.warning("%d documents of %s cannot be read and are left out", unreadable, contract.TASK_HISTORY)
-    if not options.dry_run:
-        store.prune(database, now)
-    return records
 
 
 def _since(before: Published) -> float:

@@ -4,7 +4,7 @@ This module reads as the algorithm and touches nothing outside: records in, deci
 executor are arguments.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
@@ -14,17 +14,19 @@ import numpy as np
 
 from cloudai_kube import timestamp
 from cloudai_kube.errors import FormatError
-from cloudai_optimizer import fitness, genes, genetic, guard, learn, limits, pareto, window
+from cloudai_optimizer import fitness, genes, genetic, guard, learn, limits, pareto
 from cloudai_optimizer.fit import affinity
+from cloudai_optimizer.fit.affinity import NodeUse
 from cloudai_optimizer.fitness import Evaluation, Stage
 from cloudai_optimizer.genetic import GENERATIONS, Generation, GeneticSearch, Search
 from cloudai_optimizer.guard import Verdict
 from cloudai_optimizer.learn import Learned
-from cloudai_optimizer.window import Machine
 from cloudai_rts import history
 from cloudai_rts.arrays import FloatArray
 from cloudai_rts.history import Record
+from cloudai_rts.machine import Machine
 from cloudai_rts.parameters import Document, HistoryWindow, defaults
+from cloudai_rts.replay import recorded
 
 UNCHANGED: Final = "unchanged"
 FITTED: Final = "fitted"
@@ -98,13 +100,13 @@ def run(
     rng: np.random.Generator,
     executor: Executor,
     now: float,
-    energy: Mapping[str, float] | None = None,
+    use: NodeUse | None = None,
     day_ago: Document | None = None,
     progress: Callable[[Generation], None] = lambda _generation: None,
 ) -> Outcome:
     """Decide what the parameters should be after what has happened. `now` in seconds since the epoch.
 
-    `day_ago` is what was in force then (None: unknown); `energy` is what each node draws, in any one unit.
+    `day_ago` is what was in force then (None: unknown); `use` is what was measured of the nodes.
     """
     usable, dropped = _usable(records, now)
     invalid = len(records) - len(usable) - dropped.get(history.TOO_SHORT, 0)
@@ -120,7 +122,7 @@ def run(
         outcome.reason = "nothing has finished since the last epoch"
         return outcome
     cores = {machine.node.node: machine.node.cpu for machine in machines}
-    learned = learn.from_records(usable, incumbent, cores, energy or {}, day_ago)
+    learned = learn.from_records(usable, incumbent, cores, use or NodeUse(), day_ago)
     outcome.quality = learned.quality
     outcome.document = _with_window(learned.document, usable)
     outcome.result, outcome.reason = FITTED, f"run times fitted on {finished} tasks"
@@ -164,20 +166,21 @@ def _search(
     progress: Callable[[Generation], None],
 ) -> None:
     """Tune the weights on every other window; let the guard judge them on the windows in between."""
-    works = window.recover(records, learned.samples, learned.fit)
+    cores = {machine.node.node: machine.node.cpu for machine in machines}
+    works = recorded.recover(records, learned.document, cores)
     longest = min(rules.window_tasks, max(MIN_WINDOW_TASKS, len(works) // (2 * rules.windows)))
-    tuned = window.split(works, rules.windows, longest)[0::2]
-    judged = window.split(works, rules.windows, rules.guard_tasks)[1::2]
+    tuned = recorded.split(works, rules.windows, longest)[0::2]
+    judged = recorded.split(works, rules.windows, rules.guard_tasks)[1::2]
     before = outcome.document if outcome.document is not None else learned.document
-    tuning = fitness.stage(machines, tuned, before, learned.tallies, dict(learned.energy))
-    held_out = fitness.stage(machines, judged, before, learned.tallies, dict(learned.energy))
+    tuning = fitness.stage(machines, tuned, before, learned.tallies, learned.use)
+    held_out = fitness.stage(machines, judged, before, learned.tallies, learned.use)
     evaluation = Evaluation(executor, tuning, rules.fitness)
     seeds = [genes.encode(before, before), genes.encode(_default_weights(before), before)]
     best, outcome.generations = _best(evaluation, rules, seeds, rng, progress)
     candidate = genes.decode(best, before)
     if day_ago is not None:
         candidate = limits.weights_within_a_day(candidate, day_ago)
-    candidate = affinity.scored(candidate, learned.tallies, learned.energy)
+    candidate = affinity.scored(candidate, learned.tallies, learned.use)
     outcome.verdict = _judged(held_out, before, candidate, rules)
     if outcome.verdict.accepted:
         outcome.document = candidate

@@ -10,16 +10,18 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from cloudai_optimizer import genes, window
+from cloudai_optimizer import genes
 from cloudai_optimizer.fit import affinity
-from cloudai_optimizer.fit.affinity import Tallies
-from cloudai_optimizer.window import Machine, Work
+from cloudai_optimizer.fit.affinity import NodeUse, Tallies
 from cloudai_rts.arrays import FloatArray
 from cloudai_rts.fleet import Fleet
+from cloudai_rts.machine import Machine
 from cloudai_rts.parameters import HINGE, Document
+from cloudai_rts.replay import recorded
 from cloudai_rts.replay.chooser import RtsChooser
 from cloudai_rts.replay.engine import Course, Replay, fleet_of
 from cloudai_rts.replay.job import Job
+from cloudai_rts.replay.recorded import Work
 from cloudai_rts.replay.summary import Summary, floor, summarise, violated
 from cloudai_rts.replay.world import World
 
@@ -35,7 +37,7 @@ KEPT: Final = 3
 class Stage:
     """What candidates are tried on: machines, and windows of recorded work. Truth is the `fitted` document.
 
-    Candidates differ from it in their weights only, so the tasks look the same to all of them. `tallies` and `energy`
+    Candidates differ from it in their weights only, so the tasks look the same to all of them. `tallies` and `use`
     are what the weights of affinity and penalty are applied to, under `hinge`.
     """
 
@@ -45,7 +47,7 @@ class Stage:
     unmeetable: Sequence[FloatArray]
     fitted: Document
     tallies: Tallies
-    energy: dict[str, float]
+    use: NodeUse
 
     def candidate(self, member: FloatArray) -> Document:
         """The document that the genes of a member mean."""
@@ -62,7 +64,7 @@ class Stage:
 
     def scored(self, document: Document) -> Document:
         """AffinityMatrix and PenaltyVector under the document's own weights (EDD 5.3, 5.4), which `hinge` reads."""
-        return affinity.scored(document, self.tallies, self.energy) if document.model == HINGE else document
+        return affinity.scored(document, self.tallies, self.use) if document.model == HINGE else document
 
 
 def stage(
@@ -70,13 +72,13 @@ def stage(
     windows: Sequence[Sequence[Work]],
     fitted: Document,
     tallies: Tallies,
-    energy: dict[str, float],
+    use: NodeUse,
 ) -> Stage:
     """Prepare windows of recorded work for replay."""
-    world = window.world_of(machines, fitted, [work for works in windows for work in works])
-    fleet = fleet_of(world.nodes, world.classes, world.devices)
-    jobs = [window.jobs(works, fitted) for works in windows]
-    return Stage(world, fleet, jobs, [floor(world, one) for one in jobs], fitted, tallies, energy)
+    world = recorded.world_of(machines, fitted, [work for works in windows for work in works])
+    fleet = fleet_of(world)
+    jobs = [recorded.jobs(works, fitted) for works in windows]
+    return Stage(world, fleet, jobs, [floor(world, one) for one in jobs], fitted, tallies, use)
 
 
 def summaries(on: Stage, document: Document) -> list[Summary]:

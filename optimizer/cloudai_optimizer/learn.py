@@ -5,18 +5,21 @@ No release moves a value further than its step (contracts): whoever poisons the 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import msgspec
 import numpy as np
 
 from cloudai_optimizer import limits
 from cloudai_optimizer.fit import affinity, declared, runtime, theta
-from cloudai_optimizer.fit.affinity import Tallies
+from cloudai_optimizer.fit.affinity import NodeUse, Tallies
 from cloudai_optimizer.fit.runtime import RuntimeFit
 from cloudai_optimizer.fit.samples import Samples, collect
 from cloudai_rts.arrays import FloatArray
 from cloudai_rts.history import SUCCEEDED, Record
 from cloudai_rts.parameters import HINGE, Document, RuntimeModel
+
+PASSES: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +30,7 @@ class Learned:
     samples: Samples
     fit: RuntimeFit
     tallies: Tallies
-    energy: Mapping[str, float]
+    use: NodeUse
     quality: dict[str, float]
 
 
@@ -35,21 +38,25 @@ def from_records(
     records: Sequence[Record],
     incumbent: Document,
     cores: Mapping[str, float],
-    energy: Mapping[str, float],
+    use: NodeUse,
     day_ago: Document | None = None,
 ) -> Learned:
-    """Fit everything. `cores` by node; `energy` is what each node draws, in any one unit, empty if not measured.
+    """Fit everything. `cores` by node; `use` is what was measured of the nodes.
 
     What is learned stays within a step of the `incumbent` and within a day's of `day_ago`.
     """
     samples = collect(records, cores)
     known = incumbent.Runtime.ReferenceClass
     first = runtime.fit(samples, reference_class=known)
-    errors = declared.declared_errors(samples, first.log_node_factor(samples))
-    same = declared.identities(samples, first.log_node_factor(samples), first.log_tau)
-    base = declared.base(samples, errors, same, first.sigma)
-    found = runtime.fit(samples, base, known, first.log_tau) if not np.isnan(base).all() else first
-    terms = runtime.model_terms(samples, found)
+    found = first
+    for _ in range(PASSES):  # what users are wrong by and how fast nodes are depend on each other
+        errors = declared.declared_errors(samples, found.log_node_factor(samples))
+        same = declared.identities(samples, found.log_node_factor(samples), first.log_tau)
+        base = declared.base(samples, errors, same, first.sigma)
+        if np.isnan(base).all():
+            break
+        found = runtime.fit(samples, base, known, first.log_tau)
+    terms = runtime.model_terms(samples, runtime.with_types(samples, found))
     model = RuntimeModel(
         ReferenceClass=samples.classes[found.reference] if samples.classes else known,
         Kappa=found.kappa,
@@ -76,7 +83,7 @@ def from_records(
         "R2TauAlone": runtime.r_squared(samples, first.log_tau[samples.type]),
         "ResidualSd": float(np.std(found.residual)) if len(samples) else 0.0,
     }
-    return Learned(affinity.scored(document, tallies, energy), samples, found, tallies, energy, quality)
+    return Learned(affinity.scored(document, tallies, use), samples, found, tallies, use, quality)
 
 
 def keep_weights(document: Document, weights: Document) -> Document:

@@ -1,22 +1,30 @@
 """History from MongoDB: what finished in a window, and the statistics of nodes that the optimizer writes back.
 
-Only calls that every server with MongoDB's protocol knows: find, sort, update_one with upsert, delete_many.
+Only calls that every server with MongoDB's protocol knows: find, sort, insert_many, update_one with upsert,
+delete_many.
 """
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from pymongo import MongoClient
+from pymongo.collection import Collection
 from pymongo.database import Database
-from pymongo.errors import PyMongoError
+from pymongo.errors import BulkWriteError, OperationFailure, PyMongoError
 
 from cloudai_optimizer.errors import HistoryError
-from cloudai_optimizer.window import Machine
+from cloudai_optimizer.fit.affinity import NodeUse
 from cloudai_rts import contract, history
 from cloudai_rts.contract import TASK_HISTORY, WORKER_REGISTRY, WORKER_STATS
 from cloudai_rts.history import Record
+from cloudai_rts.machine import Machine
 
 LONGEST_WINDOW: Final = 50_000
+_DUPLICATE_KEY: Final = 11000
+_log = logging.getLogger(__name__)
 
 
 def connect(uri: str) -> Database[dict[str, Any]]:
@@ -41,14 +49,8 @@ def read(database: Database[dict[str, Any]], since: float) -> tuple[list[Record]
     return records, len(found) - len(records)
 
 
-def write_workers(
-    database: Database[dict[str, Any]],
-    machines: Sequence[Machine],
-    stats: Mapping[str, Mapping[str, float]],
-    now: float,
-) -> None:
-    """Bring WORKER_REGISTRY up to date and add one document a node to WORKER_STATS. Raises `HistoryError`."""
-    minute = int(now // 60) * 60
+def write_machines(database: Database[dict[str, Any]], machines: Sequence[Machine], now: float) -> None:
+    """Bring WORKER_REGISTRY up to date. Raises `HistoryError`."""
     try:
         for machine in machines:
             node = machine.node
@@ -61,13 +63,72 @@ def write_workers(
                 "seen": now,
             }
             database[WORKER_REGISTRY].update_one({"_id": node.node}, {"$set": registered}, upsert=True)
-            measured = dict(stats.get(node.node, {}))
-            if measured:
-                key = f"{node.node}/{minute}"
-                body = {"node": node.node, "from": minute, **measured}
-                database[WORKER_STATS].update_one({"_id": key}, {"$set": body}, upsert=True)
     except PyMongoError as error:
         raise HistoryError(f"MongoDB does not answer: {error}") from error
+
+
+def write_minutes(database: Database[dict[str, Any]], minutes: Sequence[Mapping[str, Any]]) -> None:
+    """Add minutes to WORKER_STATS; those that are there already stay. Raises `HistoryError`."""
+    if not minutes:
+        return
+    stats = database[WORKER_STATS]
+    try:
+        _index(stats)
+        stats.insert_many([{**row, "at": datetime.fromtimestamp(row["from"], UTC)} for row in minutes], ordered=False)
+    except BulkWriteError as error:
+        if any(problem.get("code") != _DUPLICATE_KEY for problem in error.details.get("writeErrors", [])):
+            raise HistoryError(f"MongoDB refuses minutes: {str(error.details)[:300]}") from error
+    except PyMongoError as error:
+        raise HistoryError(f"MongoDB does not answer: {error}") from error
+
+
+def write_cores(database: Database[dict[str, Any]], records: Sequence[Record]) -> None:
+    """Add what their pods really used to these records. Raises `HistoryError`."""
+    try:
+        for record in records:
+            database[TASK_HISTORY].update_one({"_id": record.pod_uid}, {"$set": {"used_cpu": record.used_cpu}})
+    except PyMongoError as error:
+        raise HistoryError(f"MongoDB does not answer: {error}") from error
+
+
+def node_use(database: Database[dict[str, Any]], since: float) -> NodeUse:
+    """What WORKER_STATS says of each node since a moment (epoch seconds). Raises `HistoryError`."""
+    wanted = {"node": 1, "total_s": 1, "overload_s": 1, "watts": 1}
+    try:
+        return use_of(database[WORKER_STATS].find({"from": {"$gte": since}}, wanted))
+    except PyMongoError as error:
+        raise HistoryError(f"MongoDB does not answer: {error}") from error
+
+
+def use_of(minutes: Iterable[Mapping[str, Any]]) -> NodeUse:
+    """Shares and means by node. A node is available in the minutes in which it was measured, as others were."""
+    count: Counter[str] = Counter()
+    total: defaultdict[str, float] = defaultdict(float)
+    overload: defaultdict[str, float] = defaultdict(float)
+    watts: defaultdict[str, float] = defaultdict(float)
+    powered: Counter[str] = Counter()
+    for row in minutes:
+        node = str(row.get("node", ""))
+        count[node] += 1
+        total[node] += row.get("total_s") or 0.0
+        overload[node] += row.get("overload_s") or 0.0
+        if row.get("watts") is not None:
+            watts[node] += row["watts"]
+            powered[node] += 1
+    most = max(count.values(), default=1)
+    return NodeUse(
+        watts={node: watts[node] / powered[node] for node in powered},
+        overload={node: overload[node] / total[node] for node in total if total[node] > 0},
+        available={node: count[node] / most for node in count},
+    )
+
+
+def _index(stats: Collection[dict[str, Any]]) -> None:
+    stats.create_index([("from", 1)])
+    try:
+        stats.create_index([("at", 1)], expireAfterSeconds=round(contract.RETENTION_SECONDS))
+    except OperationFailure as error:  # not every server with MongoDB's protocol knows TTL indexes
+        _log.info("no TTL index on %s, old minutes are deleted by the epochs: %s", WORKER_STATS, error)
 
 
 def prune(database: Database[dict[str, Any]], now: float) -> int:

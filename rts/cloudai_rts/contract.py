@@ -4,6 +4,7 @@ They stand here once because a label that the operator writes and the scheduler 
 two places it would break silently.
 """
 
+import hashlib
 from typing import Final
 
 GROUP: Final = "cloudai.dev"
@@ -65,6 +66,11 @@ RETENTION_SECONDS: Final = 30 * 86_400.0
 """How long MongoDB keeps runs and samples."""
 
 DECISION_MAX_BYTES: Final = 2048
+
+
+def pod_name(task: str, task_uid: str, attempt: int) -> str:
+    """Name of the pod of a Task's attempt."""
+    return f"{task}-{hashlib.sha256(task_uid.encode()).hexdigest()[:5]}-{attempt}"
 
 
 def is_kubelet_rejection(reason: str) -> bool:

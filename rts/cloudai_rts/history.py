@@ -8,6 +8,8 @@ from typing import Any, Final
 
 import msgspec
 
+from cloudai_rts import contract
+
 SUCCEEDED: Final = "Succeeded"
 MAX_SECONDS: Final = 31_536_000.0
 TOO_SHORT: Final = "it ran for less than a second"
@@ -61,6 +63,13 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     policy: str = ""
     available: Available = Available()
     used_cpu: float | None = None
+
+    @property
+    def pod_name(self) -> str:
+        """Name of its pod: a Task's is derived, any other pod is its own task."""
+        if self.task_uid == self.pod_uid:
+            return self.name
+        return contract.pod_name(self.name, self.task_uid, self.attempt)
 
     @property
     def runtime(self) -> float:

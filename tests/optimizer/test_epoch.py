@@ -9,13 +9,13 @@ import pytest
 
 from cloudai_optimizer import epoch
 from cloudai_optimizer.epoch import FITTED, TUNED, UNCHANGED, Outcome, Rules
-from cloudai_optimizer.window import Machine
 from cloudai_rts import parameters
 from cloudai_rts.history import Record
+from cloudai_rts.machine import Machine
 from cloudai_rts.parameters import Document
 from cloudai_rts.replay import trace, workload, world
 from cloudai_rts.replay.chooser import LEAST_ALLOCATED, ScoreChooser
-from cloudai_rts.replay.engine import Replay, fleet_of
+from cloudai_rts.replay.engine import Replay, classes_of
 from cloudai_rts.replay.records import records
 from cloudai_rts.replay.workload import STANDARD_KINDS, Shape
 from cloudai_rts.task import GIB
@@ -32,8 +32,7 @@ NOW = 1e9
 
 def machines() -> list[Machine]:
     """The machines as the optimizer sees them."""
-    fleet = fleet_of(NODES)
-    return [Machine(node, fleet.class_names[index]) for node, index in zip(NODES, fleet.class_index, strict=True)]
+    return [Machine(node, name) for node, name in zip(NODES, classes_of(NODES), strict=True)]
 
 
 def history(count: int, seed: int = 1) -> list[Record]:

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from tests.optimizer.test_epoch import history, machines
 
-from cloudai_optimizer import fitness, genes, learn, window
+from cloudai_optimizer import fitness, genes, learn
+from cloudai_optimizer.fit.affinity import NodeUse
 from cloudai_optimizer.fitness import DEFAULT, EDD, Evaluation, Stage
 from cloudai_rts.parameters import HINGE, LATENESS, Document
+from cloudai_rts.replay import recorded
 
 
 class Counting(ThreadPoolExecutor):
@@ -34,9 +36,10 @@ class Counting(ThreadPoolExecutor):
 def stage(model: str = LATENESS) -> Stage:
     """Two windows of recorded work."""
     found = history(160)
-    learned = learn.from_records(found, Document(model=model), {one.node.node: one.node.cpu for one in machines()}, {})
-    works = window.recover(found, learned.samples, learned.fit)
-    return fitness.stage(machines(), window.split(works, 2, 80), learned.document, learned.tallies, {})
+    cores = {one.node.node: one.node.cpu for one in machines()}
+    learned = learn.from_records(found, Document(model=model), cores, NodeUse())
+    works = recorded.recover(found, learned.document, cores)
+    return fitness.stage(machines(), recorded.split(works, 2, 80), learned.document, learned.tallies, NodeUse())
 
 
 @pytest.mark.parametrize(("model", "kind"), [(LATENESS, DEFAULT), (HINGE, EDD)])

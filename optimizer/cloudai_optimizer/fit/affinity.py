@@ -15,6 +15,18 @@ MAX_PENALTY: Final = 10.0
 MAX_SPEED: Final = 10.0
 
 
+@dataclass(frozen=True, slots=True)
+class NodeUse:
+    """What was measured of each node, by name; what is not there was not measured.
+
+    `watts` are means; `overload` and `available` are shares of the time.
+    """
+
+    watts: Mapping[str, float] = field(default_factory=dict)
+    overload: Mapping[str, float] = field(default_factory=dict)
+    available: Mapping[str, float] = field(default_factory=dict)
+
+
 @dataclass(slots=True)
 class Tally:
     """What happened in one cell or on one node. Times in seconds."""
@@ -83,36 +95,37 @@ def affinity(found: Tallies, weights: AffinityTerms) -> dict[str, dict[str, floa
     return matrix
 
 
-def penalty(
-    found: Tallies, weights: PenaltyTerms, energy: Mapping[str, float], available: Mapping[str, float] | None = None
-) -> dict[str, float]:
-    """Penalty(j) = g1 SLAFailRate + g2 OverloadRate + g3 EnergyNorm (+ g4 Availability), by node.
+def penalty(found: Tallies, weights: PenaltyTerms, use: NodeUse) -> dict[str, float]:
+    """Penalty(j) = g1 SLAFailRate + g2 OverloadRate + g3 EnergyNorm (- g4 Availability), by node.
 
-    `energy` is E_j / E_ref by node (1 where nothing is known), `available` the share of time the node was up.
+    EnergyNorm is E_j over the median node's (1 where nothing is known); where nobody measured overload it is that of
+    the recorded runs.
     """
+    energy = energy_norm(found, use.watts)
     vector = {}
     for node, one in sorted(found.nodes.items()):
         fail = one.violations / (one.judged + EPSILON)
-        raw = weights.G1 * fail + weights.G2 * one.overload_rate() + weights.G3 * energy.get(node, 1.0)
-        raw -= weights.G4 * (available or {}).get(node, 1.0)
+        overload = use.overload.get(node, one.overload_rate())
+        raw = weights.G1 * fail + weights.G2 * overload + weights.G3 * energy.get(node, 1.0)
+        raw -= weights.G4 * use.available.get(node, 1.0)
         lowest = -MAX_PENALTY if weights.G4 > 0 else 0.0
         vector[node] = round(max(lowest, min(MAX_PENALTY, raw)), 3)
     return vector
 
 
-def scored(document: Document, found: Tallies, energy: Mapping[str, float]) -> Document:
-    """The document with AffinityMatrix and PenaltyVector under its own weights. `energy` by node, in any one unit."""
+def scored(document: Document, found: Tallies, use: NodeUse) -> Document:
+    """The document with AffinityMatrix and PenaltyVector under its own weights."""
     return msgspec.structs.replace(
         document,
         AffinityMatrix=affinity(found, document.AffinityW),
-        PenaltyVector=penalty(found, document.PenaltyW, energy_norm(found, energy)),
+        PenaltyVector=penalty(found, document.PenaltyW, use),
     )
 
 
-def energy_norm(found: Tallies, joules: Mapping[str, float]) -> dict[str, float]:
-    """E_j over the median node's E; 1 where the median is 0 (0/0)."""
-    known = sorted(joules.get(node, 0.0) for node in found.nodes)
+def energy_norm(found: Tallies, watts: Mapping[str, float]) -> dict[str, float]:
+    """E_j over the median node's E; 1 where the median is 0 (0/0). Over one window energy goes as mean power."""
+    known = sorted(watts.get(node, 0.0) for node in found.nodes)
     if not known or known[len(known) // 2] <= 0:
         return {}
     reference = known[len(known) // 2]
-    return {node: joules.get(node, 0.0) / reference for node in found.nodes}
+    return {node: watts.get(node, 0.0) / reference for node in found.nodes}

@@ -5,7 +5,7 @@ claims little. Runs that did not end (disrupted, still running) enter as censore
 lasted at least so long replaces them in every round (Tobit by EM).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -19,6 +19,7 @@ from cloudai_rts.task import COLD_LOG_SD, MAX_LOG_SD, MIN_LOG_SD
 SHRINK_CLASS: Final = 2.0
 SHRINK_NODE: Final = 3.0
 SHRINK_SIGMA: Final = 8.0
+SHRINK_OFFSET: Final = 2.0
 SHRINK_CURVE: Final = 20.0
 COLD_KAPPA: Final = 0.3
 COLD_MU: Final = 2.0
@@ -71,17 +72,21 @@ def fit(
     own = np.isnan(known)
     u, v = np.zeros(shape), np.zeros(len(samples.nodes))
     log_tau = np.zeros(shape[0]) if log_tau is None else log_tau
+    offset = np.zeros(shape[0])  # what the base of a type's tasks is wrong by: else u or kappa would have to take it
     sigma = np.full(shape[0], COLD_LOG_SD)
     kappa, mu = COLD_KAPPA, COLD_MU
     residual = np.zeros(len(samples))
     for _ in range(ROUNDS):
         curve = np.log(load_curve(samples.load, kappa, mu))
-        expected = np.where(own, log_tau[samples.type], known)
+        expected = np.where(own, log_tau[samples.type], known + offset[samples.type])
         node = u[samples.type, samples.node_class] + v[samples.node]
         seen = _completed(samples, expected + node + curve, sigma[samples.type])
         robust = _huber(seen - expected - node - curve, samples.type) + expected + node + curve
         log_tau = _group_mean(robust - node - curve, samples.type, samples.weight * own, shape[0], 0.0, log_tau)
-        expected = np.where(own, log_tau[samples.type], known)
+        offset = _group_mean(
+            robust - node - curve - known, samples.type, samples.weight * ~own, shape[0], SHRINK_OFFSET
+        )
+        expected = np.where(own, log_tau[samples.type], known + offset[samples.type])
         cell = samples.cell()
         flat = _group_mean(
             robust - expected - v[samples.node] - curve, cell, samples.weight, shape[0] * shape[1], SHRINK_CLASS
@@ -107,6 +112,21 @@ def fit(
         sigma = _sigma(residual, samples, shape[0])
     counts = np.bincount(samples.cell(), minlength=shape[0] * shape[1]).reshape(shape).astype(np.float64)
     return RuntimeFit(reference, u, v, kappa, mu, log_tau, sigma, counts, residual)
+
+
+def with_types(samples: Samples, found: RuntimeFit) -> RuntimeFit:
+    """The fit with tau and sigma of each type as they are if nothing is known of a task but its type.
+
+    Where declarations or identities say more of each task, the residuals of the fit are theirs: far too narrow for (1a)
+    to weigh the type by.
+    """
+    count = len(samples.types)
+    seen = _completed(
+        samples, found.log_tau[samples.type] + found.log_node_factor(samples), found.sigma[samples.type]
+    ) - found.log_node_factor(samples)
+    robust = _huber(seen, samples.type)
+    log_tau = _group_mean(robust, samples.type, samples.weight, count, 0.0, found.log_tau)
+    return replace(found, log_tau=log_tau, sigma=_sigma(robust - log_tau[samples.type], samples, count))
 
 
 def r_squared(samples: Samples, predicted: FloatArray) -> float:

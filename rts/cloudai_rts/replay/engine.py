@@ -6,7 +6,7 @@ Deterministic: same input, same bytes.
 
 import heapq
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import InitVar, dataclass, field
 from typing import Final
 
@@ -60,10 +60,10 @@ class _Machine:
     ticket: int = 0
 
 
-def fleet_of(
-    nodes: Sequence[FleetNode], classes: Sequence[str] = (), devices: Sequence[Mapping[str, int]] = ()
-) -> Fleet:
-    """The nodes of a trace as the policy sees them; slot = position. `classes` and `devices` by node, where known."""
+def fleet_of(world: World) -> Fleet:
+    """The machines of a world as the policy sees them, without jobs; slot = position."""
+    nodes, devices = world.nodes, world.devices
+    classes = world.classes or classes_of(nodes)
     fleet = Fleet()
     for index, node in enumerate(nodes):
         allocatable = {
@@ -72,16 +72,23 @@ def fleet_of(
             STORAGE: node.storage_bytes,
             PODS: node.pods,
         }
-        labels = {}
         if node.gpu:
             allocatable[contract.DEFAULT_GPU_RESOURCE] = node.gpu
-            labels[contract.LABEL_GPU_PRODUCT] = node.gpu_product
         if devices:
             allocatable |= devices[index]
-        name = classes[index] if classes else node_class(labels, allocatable[CPU], node.memory_bytes)
         has_gpu = any(is_gpu_resource(resource) for resource in allocatable)
-        fleet.put(NodeSpec(node.node, allocatable, name, has_gpu))
+        slot = fleet.put(NodeSpec(node.node, allocatable, classes[index], has_gpu))
+        if world.occupied:
+            fleet.request(slot, world.occupied[index])
     return fleet
+
+
+def classes_of(nodes: Sequence[FleetNode]) -> list[str]:
+    """Node classes of the machines of a trace, by their GPU product or shape."""
+    labels = [{contract.LABEL_GPU_PRODUCT: node.gpu_product} if node.gpu else {} for node in nodes]
+    return [
+        node_class(label, round(node.cpu * 1000), node.memory_bytes) for label, node in zip(labels, nodes, strict=True)
+    ]
 
 
 @dataclass(slots=True)
@@ -116,7 +123,7 @@ class Replay:
     _overloaded: float = 0.0
 
     def __post_init__(self, fleet: Fleet | None) -> None:
-        idle = fleet_of(self.world.nodes, self.world.classes, self.world.devices) if fleet is None else fleet.copy()
+        idle = fleet_of(self.world) if fleet is None else fleet.copy()
         self.view = View(idle, HarmTable(), LoadHistory())
         self._machines = [_Machine() for _ in self.world.nodes]
         self._used = self.world.background.astype(np.float64).copy()

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from cloudai_rts.history import SUCCEEDED, Record
-from cloudai_rts.replay.engine import Course, fleet_of
+from cloudai_rts.replay.engine import Course, classes_of
 from cloudai_rts.replay.job import Job
 from cloudai_rts.traces import FleetNode, TraceTask
 
@@ -14,8 +14,7 @@ def records(
     jobs: Sequence[Job], course: Course, nodes: Sequence[FleetNode], tasks: Sequence[TraceTask] | None = None
 ) -> list[Record]:
     """One record for each job that ended; `tasks` add the declared run times. The clock is the replay's."""
-    fleet = fleet_of(nodes)
-    classes = [fleet.class_names[index] for index in fleet.class_index]
+    classes = classes_of(nodes)
     found = []
     for index, job in enumerate(jobs):
         if not np.isfinite(course.finish[index]):

@@ -67,7 +67,7 @@ def violated(jobs: Sequence[Job], course: Course) -> FloatArray:
 def floor(world: World, jobs: Sequence[Job]) -> FloatArray:
     """1 for each job that even the fastest suitable machine, idle, could not have finished in time."""
     found = np.full(len(jobs), np.nan)
-    fleet = fleet_of(world.nodes, world.classes, world.devices)
+    fleet = fleet_of(world)
     products = np.array([node.gpu_product for node in world.nodes])
     fastest: dict[tuple[object, ...], float] = {}
     for index, job in enumerate(jobs):

@@ -39,7 +39,7 @@ class World:
     `own[type][node]` is the number of seconds that one second of reference work takes on an idle node; `phi` by type
     and `mu` slow it down by the node's real load; `cores` and `background` (cores used by others) are by node.
     `classes` and `devices` (GPU resources) say by node what the shapes in `nodes` cannot: instance types, slices, other
-    vendors.
+    vendors; `occupied` is what others keep of them for good.
     """
 
     nodes: Sequence[FleetNode]
@@ -50,6 +50,7 @@ class World:
     mu: float = OVERLOAD_SLOPE
     classes: Sequence[str] = ()
     devices: Sequence[Mapping[str, int]] = ()
+    occupied: Sequence[Mapping[str, int]] = ()
 
     def slow_down(self, task_type: str, load: float) -> float:
         """Factor by which a load (real use over cores) slows this type down."""

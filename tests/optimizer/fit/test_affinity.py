@@ -2,7 +2,7 @@
 
 import pytest
 
-from cloudai_optimizer.fit.affinity import affinity, energy_norm, penalty, tally
+from cloudai_optimizer.fit.affinity import NodeUse, affinity, energy_norm, penalty, tally
 from cloudai_rts.history import Record
 from cloudai_rts.parameters import AffinityTerms, PenaltyTerms
 
@@ -38,8 +38,8 @@ def test_affinity_is_clipped() -> None:
 def test_penalty_worked_out_by_hand() -> None:
     """fast: 0 + 1 x .5 + .5 x 2/3; slow: 2 x .5 + 0 + .5 x 4/3 (energies 100 and 200, the upper median is 150)."""
     found = tally([*RUNS, run("5", "other", 10.0)])
-    norm = energy_norm(found, {"fast": 100.0, "slow": 200.0, "other": 150.0})
-    scores = penalty(found, PenaltyTerms(2.0, 1.0, 0.5), norm)
+    use = NodeUse(watts={"fast": 100.0, "slow": 200.0, "other": 150.0})
+    scores = penalty(found, PenaltyTerms(2.0, 1.0, 0.5), use)
     assert scores["fast"] == pytest.approx(0.5 + 0.5 * 100 / 150, abs=1e-3)
     assert scores["slow"] == pytest.approx(1.0 + 0.5 * 200 / 150, abs=1e-3)
 
@@ -48,4 +48,4 @@ def test_nobody_measured_energy() -> None:
     """0/0 is no reason to prefer a node."""
     found = tally(RUNS)
     assert energy_norm(found, {}) == {}
-    assert penalty(found, PenaltyTerms(2.0, 1.0, 0.5), {})["fast"] == pytest.approx(1.0, abs=1e-3)
+    assert penalty(found, PenaltyTerms(2.0, 1.0, 0.5), NodeUse())["fast"] == pytest.approx(1.0, abs=1e-3)

@@ -4,35 +4,24 @@ The intrinsic work of a task is recovered by inverting equation (1) at the node 
 is the fitted run-time model. So a candidate is judged on what *would* have happened.
 """
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
-from cloudai_optimizer.fit.runtime import RuntimeFit
-from cloudai_optimizer.fit.samples import Samples
 from cloudai_rts import contract, prediction
 from cloudai_rts.arrays import FloatArray
 from cloudai_rts.contract import CPU, MEMORY, PODS
 from cloudai_rts.history import SUCCEEDED, Record
+from cloudai_rts.machine import Machine
 from cloudai_rts.nodeclass import class_for
 from cloudai_rts.parameters import Document
 from cloudai_rts.replay.job import Job
 from cloudai_rts.replay.world import World
 from cloudai_rts.task import Task
 from cloudai_rts.tau import TauStore
-from cloudai_rts.traces import FleetNode
-
-
-@dataclass(frozen=True, slots=True)
-class Machine:
-    """A node as the optimizer knows it: its shape, its class, the cores that others use on it, its GPU resources."""
-
-    node: FleetNode
-    node_class: str
-    background_cores: float = 0.0
-    devices: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +32,20 @@ class Work:
     seconds: float
 
 
-def recover(records: Sequence[Record], samples: Samples, found: RuntimeFit) -> list[Work]:
-    """Intrinsic work of each task that succeeded, in order of arrival. `records` are those of `samples`."""
-    factor = np.exp(found.log_node_factor(samples))
-    ordered = sorted(records, key=lambda record: (record.finish, record.pod_uid))
-    works = {
-        record.pod_uid: Work(record, record.runtime / float(slow))
-        for record, slow in zip(ordered, factor, strict=True)
-        if record.outcome == SUCCEEDED
-    }
-    return sorted(works.values(), key=lambda work: (work.record.arrival, work.record.pod_uid))
+def recover(records: Sequence[Record], document: Document, cores: Mapping[str, float]) -> list[Work]:
+    """Intrinsic work of each task that succeeded, in order of arrival. `cores` by node."""
+    ended = [record for record in records if record.outcome == SUCCEEDED]
+    works = [Work(record, record.runtime / _slowness(record, document, cores)) for record in ended]
+    return sorted(works, key=lambda work: (work.record.arrival, work.record.pod_uid))
+
+
+def _slowness(record: Record, document: Document, cores: Mapping[str, float]) -> float:
+    """exp(u + v) f(L'): how much slower the node was than the idle reference machine."""
+    runtime = document.Runtime
+    u = runtime.U.get(record.type, {}).get(class_for(record.node_class, record.gpu_resource), 0.0)
+    there = cores.get(record.node, 0.0)
+    load = record.load + (record.cpu / there if there > 0 else 0.0)
+    return math.exp(u + runtime.V.get(record.node, 0.0)) * prediction.load_curve_at(load, runtime.Kappa, runtime.Mu)
 
 
 def split(works: Sequence[Work], windows: int, longest: int) -> list[list[Work]]:
@@ -82,10 +75,11 @@ def world_of(machines: Sequence[Machine], document: Document, works: Sequence[Wo
         own,
         dict.fromkeys(own, runtime.Kappa),
         np.array([machine.node.cpu for machine in machines]),
-        np.array([machine.background_cores for machine in machines]),
+        np.array([machine.occupied.get(CPU, 0) / 1000.0 for machine in machines]),
         runtime.Mu,
         [machine.node_class for machine in machines],
         [machine.devices for machine in machines],
+        [machine.occupied for machine in machines],
     )
 
 

@@ -1,0 +1,108 @@
+"""What there is in the cluster, read once: machines, what strangers occupy on them, and attempts that have ended."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from cloudai_kube import demand, quantity, records
+from cloudai_kube.errors import FormatError
+from cloudai_kube.objects import Node, ObjectList, Pod
+from cloudai_kube.task import Task
+from cloudai_kube.transport import Transport
+from cloudai_rts import contract, nodeclass
+from cloudai_rts.contract import CPU, MEMORY, PODS, STORAGE
+from cloudai_rts.history import Record
+from cloudai_rts.machine import Machine
+from cloudai_rts.traces import FleetNode
+
+DEFAULT_PODS: Final = 110
+PAGE: Final = 500
+_TERMINAL: Final = frozenset({"Succeeded", "Failed"})
+
+
+class _Nodes(msgspec.Struct):
+    items: list[Node] = []
+
+
+class _ListMeta(msgspec.Struct):
+    """`continue` is a keyword."""
+
+    next: str = msgspec.field(default="", name="continue")
+
+
+class _Pods(msgspec.Struct):
+    items: list[Pod] = []
+    metadata: _ListMeta = msgspec.field(default_factory=_ListMeta)
+
+
+async def nodes(transport: Transport) -> list[Node]:
+    """All nodes."""
+    return (await transport.get("/api/v1/nodes", _Nodes)).items
+
+
+def machines(found: Sequence[Node], occupied: Mapping[str, demand.Amounts]) -> list[Machine]:
+    """All nodes that can run anything. `occupied` by node is what strangers ask for there."""
+    known = [_machine(node, occupied.get(node.metadata.name, {})) for node in found]
+    return [machine for machine in known if machine is not None]
+
+
+async def occupied(transport: Transport) -> dict[str, demand.Amounts]:
+    """What pods that we did not bind ask for, by node: daemons, and whatever other schedulers placed."""
+    found: dict[str, demand.Amounts] = {}
+    selector = {"labelSelector": f"{contract.LABEL_BOUND_BY}!={contract.SCHEDULER_NAME}", "limit": str(PAGE)}
+    while True:
+        page = await transport.get("/api/v1/pods", _Pods, selector)
+        for pod in page.items:
+            _occupy(found, pod)
+        if not page.metadata.next:
+            return found
+        selector["continue"] = page.metadata.next
+
+
+async def finished(transport: Transport) -> list[Record]:
+    """Attempts in the status of all Tasks that still exist: history without a database."""
+    path = f"/apis/{contract.API_VERSION}/{contract.PLURAL}"
+    listed = await transport.get(path, ObjectList)
+    found: list[Record] = []
+    for raw in listed.items:
+        try:
+            task = msgspec.convert(raw, Task)
+        except msgspec.ValidationError:
+            continue  # one that nobody can read must not hide the others
+        found.extend(record for attempt in task.status.attempts if (record := records.of_attempt(task, attempt)))
+    return found
+
+
+def _occupy(found: dict[str, demand.Amounts], pod: Pod) -> None:
+    if not pod.spec.nodeName or pod.status.phase in _TERMINAL:
+        return
+    try:
+        amounts = demand.requests_of(pod)
+    except FormatError:
+        return
+    there = found.setdefault(pod.spec.nodeName, {})
+    for name, amount in amounts.items():
+        there[name] = there.get(name, 0) + amount
+
+
+def _machine(node: Node, taken: demand.Amounts) -> Machine | None:
+    meta, allocatable = node.metadata, node.status.allocatable
+    try:
+        amounts = {name: quantity.resource(name, str(value)) for name, value in allocatable.items()}
+    except FormatError:
+        return None
+    cpu, memory = amounts.get(CPU, 0), amounts.get(MEMORY, 0)
+    if not cpu:
+        return None
+    gpus = {name: amount for name, amount in amounts.items() if amount and nodeclass.is_gpu_resource(name)}
+    shape = FleetNode(
+        node=meta.name,
+        cpu=cpu / 1000,
+        memory_bytes=memory,
+        gpu=gpus.get(contract.DEFAULT_GPU_RESOURCE, 0),
+        gpu_product=meta.labels.get(contract.LABEL_GPU_PRODUCT, ""),
+        storage_bytes=amounts.get(STORAGE, 0),
+        pods=amounts.get(PODS, DEFAULT_PODS),
+    )
+    return Machine(shape, nodeclass.node_class(meta.labels, cpu, memory), gpus, taken)

@@ -1,0 +1,128 @@
+"""What each node did in the last minutes: one figure a minute and node, instead of a day of raw samples.
+
+The minute's own load decides whether it counts as overloaded (EDD 2.4: time with L > 1), and the throttle reasons of
+its GPUs whether it was slowed down by heat or power.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from cloudai_kube.prometheus import Sample, Series
+from cloudai_kube.telemetry import HOST_LABELS, LIMITS, QUERIES, NodeNames
+from cloudai_rts.machine import Machine
+
+MINUTE_SECONDS: Final = 60.0
+SLOWING_REASONS: Final = 0x8 | 0x20 | 0x40 | 0x80
+"""NVML's bits for hardware slow-down, software and hardware thermal slow-down, and the power brake."""
+MAX_REASONS: Final = float(1 << 20)
+_RANGES: Final = ("cpu", "memory", "gpu", "gpu_memory", "watts")
+_THROTTLE: Final = (
+    "max by (node, instance, gpu) ("
+    + HOST_LABELS.format("DCGM_FI_DEV_CLOCKS_EVENT_REASONS or DCGM_FI_DEV_CLOCK_THROTTLE_REASONS")
+    + ")"
+)
+_POD_CORES: Final = (
+    "avg_over_time(sum by (namespace, pod) "
+    '(rate(container_cpu_usage_seconds_total{{container!="",container!="POD"}}[60s]))[{0}s:15s])'
+)
+
+
+Key = tuple[str, int]
+"""Node, and beginning of the minute in seconds since the epoch."""
+
+
+class RangeSource(Protocol):
+    """Whoever answers PromQL, also over a stretch of time."""
+
+    def ask(self, query: str) -> list[Sample]:
+        """Samples of an instant query."""
+
+    def ask_range(self, query: str, begin: float, end: float, step_seconds: float) -> list[Series]:
+        """Series over a stretch of time."""
+
+
+@dataclass(slots=True)
+class Minute:
+    """One node in one minute; None where nothing is known. Cores, bytes, GPUs busy, watts, seconds."""
+
+    cpu: float | None = None
+    memory: float | None = None
+    gpu: float | None = None
+    gpu_memory: float | None = None
+    watts: float | None = None
+    throttled_seconds: float = 0.0
+
+    def load(self, machine: Machine) -> float | None:
+        """L of the minute, None where cores or memory are unknown."""
+        if self.cpu is None or self.memory is None:
+            return None
+        memory = machine.node.memory_bytes
+        return max(self.cpu / machine.node.cpu, self.memory / memory if memory else 0.0)
+
+
+def read(source: RangeSource, names: NodeNames, begin: float, end: float) -> dict[Key, Minute]:
+    """Minutes by node and beginning (seconds since the epoch). Raises `PrometheusError`."""
+    found: dict[Key, Minute] = {}
+    first, last = (int(moment // MINUTE_SECONDS) * MINUTE_SECONDS for moment in (begin, end))
+    for metric in _RANGES:
+        for node, at, value in _points(source.ask_range(QUERIES[metric], first, last, MINUTE_SECONDS), names):
+            if 0.0 <= value <= LIMITS[metric]:
+                minute = found.setdefault((node, at), Minute())
+                known = getattr(minute, metric)
+                setattr(minute, metric, value if known is None else max(known, value))
+    for node, at, value in _points(source.ask_range(_THROTTLE, first, last, MINUTE_SECONDS), names):
+        if 0.0 <= value <= MAX_REASONS and int(value) & SLOWING_REASONS:
+            found.setdefault((node, at), Minute()).throttled_seconds = MINUTE_SECONDS
+    return found
+
+
+def pod_cores(source: RangeSource, seconds: float) -> dict[tuple[str, str], float]:
+    """Cores that each pod used on average while it ran, by namespace and name. Raises `PrometheusError`."""
+    found = {}
+    for sample in source.ask(_POD_CORES.format(int(seconds))):
+        key = (sample.labels.get("namespace", ""), sample.labels.get("pod", ""))
+        if all(key) and 0.0 <= sample.value <= LIMITS["cpu"]:
+            found[key] = sample.value
+    return found
+
+
+def documents(
+    minutes: Mapping[Key, Minute], machines: Sequence[Machine], ended: Mapping[Key, Sequence[bool]]
+) -> list[dict[str, object]]:
+    """Minutes as WORKER_STATS holds them. `ended`: whether each run that ended in that minute was late."""
+    known = {machine.node.node: machine for machine in machines}
+    found: list[dict[str, object]] = []
+    for (node, at), minute in sorted(minutes.items()):
+        if node not in known:
+            continue
+        load = minute.load(known[node])
+        late = ended.get((node, at), ())
+        found.append(
+            {
+                "_id": f"{node}/{at}",
+                "node": node,
+                "from": at,
+                "total_s": MINUTE_SECONDS,
+                "cpu": minute.cpu,
+                "memory": minute.memory,
+                "gpu": minute.gpu,
+                "gpu_memory": minute.gpu_memory,
+                "watts": minute.watts,
+                "load": load,
+                "overload_s": MINUTE_SECONDS if load is not None and load > 1.0 else 0.0,
+                "throttled_s": minute.throttled_seconds,
+                "tasks_run": len(late),
+                "sla_violations": sum(late),
+            }
+        )
+    return found
+
+
+def _points(series: Sequence[Series], names: NodeNames) -> list[tuple[str, int, float]]:
+    return [
+        (node, int(at // MINUTE_SECONDS) * int(MINUTE_SECONDS), value)
+        for one in series
+        if (node := names.resolve(one.labels)) is not None
+        for at, value in one.points
+    ]

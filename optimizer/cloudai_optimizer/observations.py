@@ -1,0 +1,119 @@
+"""What an epoch looks at: machines, what strangers keep of them, what was measured, and what has finished."""
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from cloudai_kube import inventory, telemetry, worker_minutes
+from cloudai_kube.objects import Node
+from cloudai_kube.prometheus import Prometheus, PrometheusError
+from cloudai_kube.telemetry import NodeNames
+from cloudai_kube.transport import Transport
+from cloudai_kube.worker_minutes import MINUTE_SECONDS, Minute
+from cloudai_optimizer import store
+from cloudai_optimizer.errors import TelemetryError
+from cloudai_optimizer.fit.affinity import NodeUse
+from cloudai_rts import contract
+from cloudai_rts.history import Record
+from cloudai_rts.machine import Machine
+
+MEASURED_SECONDS: Final = 900.0
+"""How far back minutes are read: as far as two runs of the CronJob, what is there already is not written again."""
+MIN_USABLE_SHARE: Final = 0.8
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where to look; empty: not there. `keep`: whether what is found may be written to the database."""
+
+    mongodb_uri: str
+    prometheus_url: str
+    window_seconds: float
+    keep: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Observations:
+    """What was found."""
+
+    records: list[Record]
+    machines: list[Machine]
+    use: NodeUse
+
+
+async def history(transport: Transport, sources: Sources, now: float) -> list[Record]:
+    """From the database if there is one, else from the status of the Tasks that still exist."""
+    since = now - sources.window_seconds
+    if not sources.mongodb_uri:
+        return [record for record in await inventory.finished(transport) if record.finish >= since]
+    database = store.connect(sources.mongodb_uri)
+    records, unreadable = store.read(database, since)
+    if unreadable:
+        _log.warning("%d documents of %s cannot be read and are left out", unreadable, contract.TASK_HISTORY)
+    if sources.keep:
+        store.prune(database, now)
+    return records
+
+
+async def look(transport: Transport, sources: Sources, records: Sequence[Record], now: float) -> Observations:
+    """Machines and what was measured of them. Raises `TelemetryError`: nothing is learned from half of it."""
+    nodes = await inventory.nodes(transport)
+    machines = inventory.machines(nodes, await inventory.occupied(transport))
+    minutes: dict[worker_minutes.Key, Minute] = {}
+    measured = list(records)
+    if sources.prometheus_url:
+        try:
+            minutes, cores = await asyncio.to_thread(_ask, Prometheus(sources.prometheus_url), nodes, now)
+        except PrometheusError as error:
+            raise TelemetryError(f"{error}; the parameters stay as they are") from error
+        measured = [_with_cores(record, cores, now) for record in records]
+    if not sources.mongodb_uri:
+        return Observations(measured, machines, _use(minutes, machines))
+    database = store.connect(sources.mongodb_uri)
+    if sources.keep:
+        store.write_machines(database, machines, now)
+        store.write_minutes(database, worker_minutes.documents(minutes, machines, _ended(records)))
+        store.write_cores(database, [new for new, old in zip(measured, records, strict=True) if new is not old])
+    return Observations(measured, machines, store.node_use(database, now - sources.window_seconds))
+
+
+def _ask(
+    source: Prometheus, nodes: Sequence[Node], now: float
+) -> tuple[dict[worker_minutes.Key, Minute], dict[tuple[str, str], float]]:
+    names = NodeNames.of(nodes)
+    found = telemetry.read(source, names, now)
+    share = found.usable_share(len(nodes))
+    if share < MIN_USABLE_SHARE:
+        raise TelemetryError(
+            f"the load of only {share:.0%} of the nodes is known (dropped: {dict(found.dropped)}), "
+            f"{MIN_USABLE_SHARE:.0%} are needed; check node-exporter. The parameters stay as they are"
+        )
+    minutes = worker_minutes.read(source, names, now - MEASURED_SECONDS, now - MINUTE_SECONDS)
+    return minutes, worker_minutes.pod_cores(source, MEASURED_SECONDS)
+
+
+def _with_cores(record: Record, cores: Mapping[tuple[str, str], float], now: float) -> Record:
+    """The record with what its pod really used, if it ended lately and that was measured."""
+    used = cores.get((record.namespace, record.pod_name))
+    if used is None or record.used_cpu is not None or record.finish < now - MEASURED_SECONDS:
+        return record
+    return msgspec.structs.replace(record, used_cpu=used)
+
+
+def _ended(records: Sequence[Record]) -> dict[worker_minutes.Key, list[bool]]:
+    found: dict[worker_minutes.Key, list[bool]] = {}
+    for record in records:
+        minute = int(record.finish // MINUTE_SECONDS) * int(MINUTE_SECONDS)
+        found.setdefault((record.node, minute), []).append(bool(record.violated))
+    return found
+
+
+def _use(minutes: Mapping[worker_minutes.Key, Minute], machines: Sequence[Machine]) -> NodeUse:
+    """The minutes at hand, where no database remembers more."""
+    rows = worker_minutes.documents(minutes, machines, {})
+    return store.use_of(rows)

@@ -1,0 +1,16 @@
+"""A node as those see it who look back or ahead: its shape, its class, and what others keep of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from cloudai_rts.traces import FleetNode
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """A node. `devices` are its GPU resources; `occupied` is what pods ask for there that are in nobody's history."""
+
+    node: FleetNode
+    node_class: str
+    devices: Mapping[str, int] = field(default_factory=dict)
+    occupied: Mapping[str, int] = field(default_factory=dict)
