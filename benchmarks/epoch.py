@@ -17,7 +17,7 @@ import numpy as np
 from rich.console import Console
 
 from cloudai_optimizer import epoch
-from cloudai_optimizer.epoch import Rules
+from cloudai_optimizer.rules import Rules
 from cloudai_rts import traces
 from cloudai_rts.machine import Machine
 from cloudai_rts.parameters import Document

@@ -25,7 +25,7 @@ from rich.table import Table
 from scenario import LARGE, TAU, Scene, scene, settings
 
 from cloudai_optimizer import epoch, learn
-from cloudai_optimizer.epoch import Rules
+from cloudai_optimizer.rules import Rules
 from cloudai_rts import lateness
 from cloudai_rts.arrays import FloatArray
 from cloudai_rts.parameters import Document
@@ -63,7 +63,7 @@ POLICIES: Final = (
     "oracle",
 )
 ONLY_IN: Final = {
-    IGNORING: {"declared 70 %", "declared"},
+    IGNORING: {"declared 70 %", "declared, k x size", "declared, k x declared"},
     UNFRAGMENTED: {"8-GPU jobs"},
     TUNED: {"reference"},
 }
@@ -100,12 +100,12 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=8)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--loads", default=".60,.75,.90,1.05")
-    parser.add_argument("--shapes", default="reference", help=f"of {', '.join(settings())}; or all")
+    parser.add_argument("--shapes", default="reference", help=f"of {'; '.join(settings())}; or all")
     parser.add_argument("--policies", default="all", help=f"of {', '.join(POLICIES)}; lateness is always there")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("-o", "--output", choices=["text", "json"], default="text")
     arguments = parser.parse_args()
-    shapes = list(settings()) if arguments.shapes == "all" else arguments.shapes.split(",")
+    shapes = list(settings()) if arguments.shapes == "all" else [name.strip() for name in arguments.shapes.split(";")]
     policies = POLICIES if arguments.policies == "all" else (*arguments.policies.split(","), "lateness")
     loads = [float(text) for text in arguments.loads.split(",")]
     seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)

@@ -18,8 +18,8 @@ from cloudai_kube.transport import Transport
 from cloudai_optimizer import announcement, cluster_epoch, config_map, document, fitness, publication
 from cloudai_optimizer.cluster_epoch import Options
 from cloudai_optimizer.config_map import Change
-from cloudai_optimizer.epoch import Rules
 from cloudai_optimizer.errors import InputError, OptimizerError
+from cloudai_optimizer.rules import Rules
 from cloudai_rts import contract, parameters, traces
 from cloudai_rts.errors import RtsError
 

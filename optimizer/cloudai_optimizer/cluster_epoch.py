@@ -16,10 +16,11 @@ from cloudai_kube.transport import Transport
 from cloudai_optimizer import announcement, config_map, learn, observations, publication
 from cloudai_optimizer import epoch as algorithm
 from cloudai_optimizer.config_map import Change, Published
-from cloudai_optimizer.epoch import FITTED, TUNED, Outcome, Rules
+from cloudai_optimizer.epoch import FITTED, TUNED, Outcome
 from cloudai_optimizer.genetic import Generation
 from cloudai_optimizer.observations import Sources
 from cloudai_optimizer.publication import PROMOTED, ROLLED_BACK, RUNNING, CanaryVerdict
+from cloudai_optimizer.rules import Rules
 from cloudai_rts import contract
 from cloudai_rts.history import Record
 

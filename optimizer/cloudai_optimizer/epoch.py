@@ -14,50 +14,20 @@ import numpy as np
 
 from cloudai_kube import timestamp
 from cloudai_kube.errors import FormatError
-from cloudai_optimizer import fitness, genes, genetic, guard, learn, limits, pareto
-from cloudai_optimizer.fit import affinity
+from cloudai_optimizer import learn, tuning
 from cloudai_optimizer.fit.affinity import NodeUse
-from cloudai_optimizer.fitness import Evaluation, Stage
-from cloudai_optimizer.genetic import GENERATIONS, Generation, GeneticSearch, Search
+from cloudai_optimizer.genetic import Generation
 from cloudai_optimizer.guard import Verdict
-from cloudai_optimizer.learn import Learned
+from cloudai_optimizer.rules import Rules
 from cloudai_rts import history
-from cloudai_rts.arrays import FloatArray
 from cloudai_rts.history import Record
 from cloudai_rts.machine import Machine
-from cloudai_rts.parameters import Document, HistoryWindow, defaults
-from cloudai_rts.replay import recorded
+from cloudai_rts.parameters import Document, HistoryWindow
 
 UNCHANGED: Final = "unchanged"
 FITTED: Final = "fitted"
 TUNED: Final = "tuned"
 SEARCHED_AT: Final = "SearchedAt"
-MIN_WINDOW_TASKS: Final = 50
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """Settings of an epoch. Fewer than `min_tasks` finished: nothing is done; fewer than `search_tasks`: fit only.
-
-    The window is cut into `windows`; of every other one at most half and `window_tasks` tune the weights, of those in
-    between `guard_tasks` judge them. Under the fitness `pareto`, `energy_weight` (0..1) picks the point of the front.
-    Weights are searched again after a pause and so many newly finished tasks, or chance would win sooner or later.
-    """
-
-    min_tasks: int = 10
-    search_tasks: int = 200
-    windows: int = 6
-    window_tasks: int = 150
-    guard_tasks: int = 400
-    generations: int = GENERATIONS
-    population: int = 20
-    fitness: str = fitness.DEFAULT
-    adaptive_mutation: bool = False
-    islands: int = 1
-    energy_weight: float = 0.0
-    max_invalid_share: float = 0.2
-    search_pause_seconds: float = 1800.0
-    search_new_tasks: int = 200
 
 
 @dataclass(slots=True)
@@ -135,7 +105,13 @@ def run(
         outcome.reason += f"; {too_early}"
         return outcome
     outcome.searched_at = timestamp.millis(now)
-    _search(outcome, usable, machines, learned, day_ago, rules, rng, executor, progress)
+    tuned = tuning.tune(usable, machines, learned, day_ago, rules, rng, executor, progress)
+    outcome.generations, outcome.verdict = tuned.generations, tuned.verdict
+    if tuned.verdict.accepted:
+        outcome.document = msgspec.structs.replace(tuned.document, Window=outcome.document.Window)
+        outcome.result, outcome.reason = TUNED, f"tuned weights are {tuned.verdict.reason}"
+    else:
+        outcome.reason += f"; tuned weights are {tuned.verdict.reason}, the weights in force stay"
     return outcome
 
 
@@ -152,72 +128,6 @@ def _too_early(searched_at: str, records: Sequence[Record], rules: Rules, now: f
         f"weights were searched {max(0.0, now - last) / 60:.0f} min and {new} tasks ago, they are again after "
         f"{rules.search_pause_seconds / 60:.0f} min and {rules.search_new_tasks} tasks"
     )
-
-
-def _search(
-    outcome: Outcome,
-    records: Sequence[Record],
-    machines: Sequence[Machine],
-    learned: Learned,
-    day_ago: Document | None,
-    rules: Rules,
-    rng: np.random.Generator,
-    executor: Executor,
-    progress: Callable[[Generation], None],
-) -> None:
-    """Tune the weights on every other window; let the guard judge them on the windows in between."""
-    cores = {machine.node.node: machine.node.cpu for machine in machines}
-    works = recorded.recover(records, learned.document, cores)
-    longest = min(rules.window_tasks, max(MIN_WINDOW_TASKS, len(works) // (2 * rules.windows)))
-    tuned = recorded.split(works, rules.windows, longest)[0::2]
-    judged = recorded.split(works, rules.windows, rules.guard_tasks)[1::2]
-    before = outcome.document if outcome.document is not None else learned.document
-    tuning = fitness.stage(machines, tuned, before, learned.tallies, learned.use)
-    held_out = fitness.stage(machines, judged, before, learned.tallies, learned.use)
-    evaluation = Evaluation(executor, tuning, rules.fitness)
-    seeds = [genes.encode(before, before), genes.encode(_default_weights(before), before)]
-    best, outcome.generations = _best(evaluation, rules, seeds, rng, progress)
-    candidate = genes.decode(best, before)
-    if day_ago is not None:
-        candidate = limits.weights_within_a_day(candidate, day_ago)
-    candidate = affinity.scored(candidate, learned.tallies, learned.use)
-    outcome.verdict = _judged(held_out, before, candidate, rules)
-    if outcome.verdict.accepted:
-        outcome.document = candidate
-        outcome.result, outcome.reason = TUNED, f"tuned weights are {outcome.verdict.reason}"
-    else:
-        outcome.reason += f"; tuned weights are {outcome.verdict.reason}, the weights in force stay"
-
-
-def _best(
-    evaluation: Evaluation,
-    rules: Rules,
-    seeds: Sequence[FloatArray],
-    rng: np.random.Generator,
-    progress: Callable[[Generation], None],
-) -> tuple[FloatArray, list[Generation]]:
-    """The genes that the search ends with, and how it went."""
-    search: Search = GeneticSearch(rng, seeds, rules.population, adaptive=rules.adaptive_mutation)
-    if rules.islands > 1:
-        search = genetic.islands(rng, seeds, rules.population, rules.islands, rules.adaptive_mutation)
-    for _ in range(rules.generations):
-        found = evaluation.of(search.ask())
-        selected = pareto.selection(found) if rules.fitness == fitness.PARETO else found[:, 0]
-        progress(search.tell(selected, found[:, 0]))
-    if rules.fitness == fitness.PARETO:
-        members, points = evaluation.archive()
-        return members[pareto.pick(points, rules.energy_weight)], search.history
-    return search.best, search.history
-
-
-def _judged(held_out: Stage, before: Document, candidate: Document, rules: Rules) -> Verdict:
-    """The guard's word. Who wants to save energy accepts what does so and misses no more deadlines."""
-    old, new = fitness.late(held_out, before), fitness.late(held_out, candidate)
-    if rules.fitness == fitness.PARETO and rules.energy_weight > 0:
-        saved = 1.0 - fitness.energy(held_out, candidate) / max(fitness.energy(held_out, before), 1e-9)
-        if saved >= guard.MIN_ENERGY_SAVED:
-            return guard.judge(old, new, -guard.MIN_GAIN)
-    return guard.judge(old, new)
 
 
 def _usable(records: Sequence[Record], now: float) -> tuple[list[Record], dict[str, int]]:
@@ -247,14 +157,3 @@ def _with_window(document: Document, records: Sequence[Record]) -> Document:
     begin, end = min(record.finish for record in records), max(record.finish for record in records)
     window_read = HistoryWindow(timestamp.millis(begin), timestamp.millis(end), len(records))
     return msgspec.structs.replace(document, Window=window_read)
-
-
-def _default_weights(document: Document) -> Document:
-    built_in = defaults()
-    return msgspec.structs.replace(
-        document,
-        Lateness=built_in.Lateness,
-        Risk=built_in.Risk,
-        AffinityW=built_in.AffinityW,
-        PenaltyW=built_in.PenaltyW,
-    )

@@ -1,7 +1,7 @@
-"""Simulated node-exporter and dcgm-exporter: what they would say about machines that run what ours run.
+"""Simulated node-exporter, cAdvisor and dcgm-exporter: what they would say about machines that run what ours run.
 
-`GET /node/NAME` and `GET /dcgm/NAME`, in Prometheus' text format, under the names that node-exporter and dcgm-exporter
-4.8 use.
+`GET /node/NAME` (with the few lines of cAdvisor) and `GET /dcgm/NAME`, in Prometheus' text format, under the names that
+node-exporter and dcgm-exporter 4.8 use.
 """
 
 from collections.abc import Callable
@@ -16,11 +16,16 @@ GPU_MEMORY_MIB: Final = 16_384
 IDLE_WATTS: Final = 40.0
 BUSY_WATTS: Final = 260.0
 BASE_MEMORY_SHARE: Final = 0.02
+HARDWARE_THERMAL: Final = 0x40
+"""NVML's bit for clocks that heat brings down."""
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What runs on a machine now: cores, bytes, busy GPUs; CPU seconds since its start; its last XID error."""
+    """What runs on a machine now: cores, bytes, busy GPUs; CPU seconds since its start; its last XID error.
+
+    `pods` are namespace, name and CPU seconds of each; `throttled`: heat slows its GPUs down.
+    """
 
     cores: float
     memory_bytes: float
@@ -28,6 +33,8 @@ class Usage:
     cpu_seconds: float
     up_seconds: float
     xid: int = 0
+    throttled: bool = False
+    pods: tuple[tuple[str, str, float], ...] = ()
 
 
 def node_text(node: FleetNode, usage: Usage) -> str:
@@ -42,6 +49,11 @@ def node_text(node: FleetNode, usage: Usage) -> str:
         f"node_memory_MemTotal_bytes {node.memory_bytes}\n"
         "# TYPE node_memory_MemAvailable_bytes gauge\n"
         f"node_memory_MemAvailable_bytes {available:.0f}\n"
+        "# TYPE container_cpu_usage_seconds_total counter\n"
+        + "".join(
+            f'container_cpu_usage_seconds_total{{namespace="{namespace}",pod="{pod}",container="main"}} {seconds:.3f}\n'
+            for namespace, pod, seconds in usage.pods
+        )
     )
 
 
@@ -62,6 +74,7 @@ def dcgm_text(node: FleetNode, usage: Usage) -> str:
             ("DCGM_FI_DEV_FB_FREE", f"{GPU_MEMORY_MIB - used:.0f}"),
             ("DCGM_FI_DEV_POWER_USAGE", f"{watts:.1f}"),
             ("DCGM_FI_DEV_XID_ERRORS", f"{usage.xid}"),
+            ("DCGM_FI_DEV_CLOCKS_EVENT_REASONS", f"{HARDWARE_THERMAL if usage.throttled else 0}"),
         ):
             lines.append(f"{name}{{{labels}}} {value}")
     return "\n".join(sorted(lines)) + "\n"

@@ -100,6 +100,12 @@ class Kubelets:
             cpu_seconds=machine.cpu_seconds,
             up_seconds=now - self._begun,
             xid=self._xid.get(name, 0),
+            throttled=machine.fault_factor > 1.0,
+            pods=tuple(
+                (seat.pod.metadata.namespace, seat.pod.metadata.name, machine.work[uid].cpu_seconds)
+                for uid, seat in self._seats[name].items()
+                if uid in machine.work
+            ),
         )
         return machine.node, usage
 

@@ -12,12 +12,13 @@ from cloudai_rts.traces import FleetNode, Speeds
 
 @dataclass(slots=True)
 class Work:
-    """One running pod: seconds of work left at factor 1, and how it is slowed."""
+    """One running pod: seconds of work left at factor 1, how it is slowed, and the CPU seconds it has used."""
 
     uid: str
     task_type: str
     cpu: float
     remaining: float
+    cpu_seconds: float = 0.0
 
 
 @dataclass(slots=True)
@@ -45,6 +46,7 @@ class Machine:
         self.cpu_seconds += elapsed * sum(work.cpu for work in self.work.values())
         for work in self.work.values():
             work.remaining -= elapsed / self.factor(work)
+            work.cpu_seconds += elapsed * work.cpu
         done = [uid for uid, work in self.work.items() if work.remaining <= 1e-6]
         for uid in done:
             del self.work[uid]

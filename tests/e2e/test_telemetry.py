@@ -1,11 +1,12 @@
 """A real Prometheus that scrapes simulated exporters: load reaches the scheduler, GPU errors close nodes."""
 
+import time
 from collections.abc import Iterator
 
 import pytest
 from tests.e2e.conftest import Cluster, check_history
 
-from cloudai_kube import telemetry
+from cloudai_kube import telemetry, worker_minutes
 from cloudai_kube.prometheus import Prometheus
 from cloudai_kube.telemetry import NodeNames
 from cloudai_sandbox.sandbox import Sandbox
@@ -32,7 +33,7 @@ def cluster(measured: Sandbox) -> Cluster:
 
 def test_what_runs_is_measured(cluster: Cluster) -> None:
     """Cores, memory, GPUs and watts of a node follow what really runs there, and the scheduler has all nodes."""
-    notes = {"sandbox.cloudai.dev/runtime-seconds": "60"}
+    notes = {"sandbox.cloudai.dev/runtime-seconds": "200"}
     cluster.apply(
         cluster.task(
             "burning", notes, gpus=2, targetNode="node-1", resources={"limits": {"cpu": "8", "memory": "64Gi"}}
@@ -43,8 +44,6 @@ def test_what_runs_is_measured(cluster: Cluster) -> None:
     names = NodeNames(frozenset(f"node-{i}" for i in range(3)), {})
 
     def measured() -> bool:
-        import time
-
         found = telemetry.read(source, names, time.time()).nodes
         busy, idle = found.get("node-1"), found.get("node-0")
         return bool(
@@ -60,6 +59,22 @@ def test_what_runs_is_measured(cluster: Cluster) -> None:
 
     cluster.wait(measured, 100)
     cluster.wait(lambda: cluster.metric(SCHEDULER, "cloudai_scheduler_telemetry_nodes") == 3)
+    cluster.plane.kubectl("annotate", "node", "node-1", "sandbox.cloudai.dev/fault=slow=2")
+
+    def minutes() -> bool:
+        now = time.time()
+        found = worker_minutes.read(source, names, now - 120, now)
+        own = [minute for (node, _), minute in found.items() if node == "node-1"]
+        cores = worker_minutes.pod_cores(source, 120)
+        return (
+            any(minute.cpu and abs(minute.cpu - 8.0) < 1.0 for minute in own)
+            and any(minute.throttled_seconds for minute in own)
+            and not any(minute.throttled_seconds for (node, _), minute in found.items() if node == "node-0")
+            and any(pod.startswith("burning-") and abs(used - 8.0) < 1.0 for (_, pod), used in cores.items())
+        )
+
+    cluster.wait(minutes, 90)
+    cluster.plane.kubectl("annotate", "node", "node-1", "sandbox.cloudai.dev/fault-")
     cluster.plane.kubectl("delete", "ctask", "burning")
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from cloudai_optimizer import epoch
-from cloudai_optimizer.epoch import FITTED, TUNED, UNCHANGED, Outcome, Rules
+from cloudai_optimizer.epoch import FITTED, TUNED, UNCHANGED, Outcome
+from cloudai_optimizer.rules import Rules
 from cloudai_rts import parameters
 from cloudai_rts.history import Record
 from cloudai_rts.machine import Machine

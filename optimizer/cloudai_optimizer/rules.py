@@ -1,0 +1,31 @@
+"""Settings of an epoch."""
+
+from dataclasses import dataclass
+
+from cloudai_optimizer.fitness import DEFAULT
+from cloudai_optimizer.genetic import GENERATIONS, SIZE
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Settings of an epoch. Fewer than `min_tasks` finished: nothing is done; fewer than `search_tasks`: fit only.
+
+    The window is cut into `windows`; of every other one at most half and `window_tasks` tune the weights, of those in
+    between `guard_tasks` judge them. Under the fitness `pareto`, `energy_weight` (0..1) picks the point of the front.
+    Weights are searched again after a pause and so many newly finished tasks, or chance would win sooner or later.
+    """
+
+    min_tasks: int = 10
+    search_tasks: int = 200
+    windows: int = 6
+    window_tasks: int = 150
+    guard_tasks: int = 400
+    generations: int = GENERATIONS
+    population: int = SIZE
+    fitness: str = DEFAULT
+    adaptive_mutation: bool = False
+    islands: int = 1
+    energy_weight: float = 0.0
+    max_invalid_share: float = 0.2
+    search_pause_seconds: float = 1800.0
+    search_new_tasks: int = 200

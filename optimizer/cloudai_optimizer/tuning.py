@@ -1,0 +1,102 @@
+"""Search of the weights and the guard's word on what it finds: tuned on some windows of history, judged on others."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+import numpy as np
+
+from cloudai_optimizer import fitness, genes, genetic, guard, limits, pareto
+from cloudai_optimizer.fit import affinity
+from cloudai_optimizer.fitness import Evaluation, Stage
+from cloudai_optimizer.genetic import Generation, GeneticSearch, Search
+from cloudai_optimizer.guard import Verdict
+from cloudai_optimizer.learn import Learned
+from cloudai_optimizer.rules import Rules
+from cloudai_rts.arrays import FloatArray
+from cloudai_rts.history import Record
+from cloudai_rts.machine import Machine
+from cloudai_rts.parameters import Document, defaults
+from cloudai_rts.replay import recorded
+
+MIN_WINDOW_TASKS: Final = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Tuned:
+    """The best weights that were found (in a whole document), how they were found, and whether they may be used."""
+
+    document: Document
+    generations: list[Generation]
+    verdict: Verdict
+
+
+def tune(
+    records: Sequence[Record],
+    machines: Sequence[Machine],
+    learned: Learned,
+    day_ago: Document | None,
+    rules: Rules,
+    rng: np.random.Generator,
+    executor: Executor,
+    progress: Callable[[Generation], None] = lambda _generation: None,
+) -> Tuned:
+    """Tune the weights on every other window; let the guard judge them on the windows in between."""
+    before = learned.document
+    works = recorded.recover(records, before, {machine.node.node: machine.node.cpu for machine in machines})
+    longest = min(rules.window_tasks, max(MIN_WINDOW_TASKS, len(works) // (2 * rules.windows)))
+    tuned = recorded.split(works, rules.windows, longest)[0::2]
+    judged = recorded.split(works, rules.windows, rules.guard_tasks)[1::2]
+    tuning = fitness.stage(machines, tuned, before, learned.tallies, learned.use)
+    held_out = fitness.stage(machines, judged, before, learned.tallies, learned.use)
+    seeds = [genes.encode(before, before), genes.encode(_default_weights(before), before)]
+    best, generations = _best(Evaluation(executor, tuning, rules.fitness), rules, seeds, rng, progress)
+    candidate = genes.decode(best, before)
+    if day_ago is not None:
+        candidate = limits.weights_within_a_day(candidate, day_ago)
+    candidate = affinity.scored(candidate, learned.tallies, learned.use)
+    return Tuned(candidate, generations, _judged(held_out, before, candidate, rules))
+
+
+def _best(
+    evaluation: Evaluation,
+    rules: Rules,
+    seeds: Sequence[FloatArray],
+    rng: np.random.Generator,
+    progress: Callable[[Generation], None],
+) -> tuple[FloatArray, list[Generation]]:
+    """The genes that the search ends with, and how it went."""
+    search: Search = GeneticSearch(rng, seeds, rules.population, adaptive=rules.adaptive_mutation)
+    if rules.islands > 1:
+        search = genetic.islands(rng, seeds, rules.population, rules.islands, rules.adaptive_mutation)
+    for _ in range(rules.generations):
+        found = evaluation.of(search.ask())
+        selected = pareto.selection(found) if rules.fitness == fitness.PARETO else found[:, 0]
+        progress(search.tell(selected, found[:, 0]))
+    if rules.fitness == fitness.PARETO:
+        members, points = evaluation.archive()
+        return members[pareto.pick(points, rules.energy_weight)], search.history
+    return search.best, search.history
+
+
+def _judged(held_out: Stage, before: Document, candidate: Document, rules: Rules) -> Verdict:
+    """The guard's word. Who wants to save energy accepts what does so and misses no more deadlines."""
+    old, new = fitness.late(held_out, before), fitness.late(held_out, candidate)
+    if rules.fitness == fitness.PARETO and rules.energy_weight > 0:
+        saved = 1.0 - fitness.energy(held_out, candidate) / max(fitness.energy(held_out, before), 1e-9)
+        if saved >= guard.MIN_ENERGY_SAVED:
+            return guard.judge(old, new, -guard.MIN_GAIN)
+    return guard.judge(old, new)
+
+
+def _default_weights(document: Document) -> Document:
+    built_in = defaults()
+    return msgspec.structs.replace(
+        document,
+        Lateness=built_in.Lateness,
+        Risk=built_in.Risk,
+        AffinityW=built_in.AffinityW,
+        PenaltyW=built_in.PenaltyW,
+    )

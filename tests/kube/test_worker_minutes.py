@@ -1,0 +1,78 @@
+"""Minutes of nodes: what they show, and what is left out."""
+
+from cloudai_kube import worker_minutes
+from cloudai_kube.prometheus import Sample, Series
+from cloudai_kube.telemetry import QUERIES, NodeNames
+from cloudai_kube.worker_minutes import Minute
+from cloudai_rts.machine import Machine
+from cloudai_rts.traces import FleetNode
+
+NAMES = NodeNames(frozenset({"a", "b"}), {})
+MACHINE = Machine(FleetNode("a", 8, 1000, 0, "", 0, 110), "8c-1g")
+
+
+class Canned:
+    """Answers what was prepared, by a word of the query."""
+
+    def __init__(self, series: dict[str, list[Series]], samples: list[Sample] | None = None) -> None:
+        self.series, self.samples = series, samples or []
+        self.asked: list[tuple[float, float, float]] = []
+
+    def ask(self, query: str) -> list[Sample]:
+        """Instant."""
+        assert "container_cpu_usage_seconds_total" in query
+        assert "[900s:15s]" in query
+        return self.samples
+
+    def ask_range(self, query: str, begin: float, end: float, step_seconds: float) -> list[Series]:
+        """Over time."""
+        self.asked.append((begin, end, step_seconds))
+        return self.series.get(query, self.series.get("throttle", []) if "REASONS" in query else [])
+
+
+def series(node: str, *points: tuple[float, float]) -> Series:
+    """Values of a node."""
+    return Series({"instance": f"{node}:9100"}, list(points))
+
+
+def test_one_figure_a_minute_and_node() -> None:
+    """Impossible values and unknown nodes are left out; reasons that do not slow a GPU down do not count."""
+    source = Canned(
+        {
+            QUERIES["cpu"]: [series("a", (60, 4.0), (120, 9.0), (180, -1.0)), series("stranger", (60, 1.0))],
+            QUERIES["memory"]: [series("a", (60, 500.0), (120, 100.0))],
+            QUERIES["watts"]: [series("a", (60, 300.0)), series("b", (60, 1e9))],
+            "throttle": [series("a", (60, 64.0), (120, 1.0)), series("b", (120, 4.0))],
+        }
+    )
+    found = worker_minutes.read(source, NAMES, 65.0, 185.0)
+    assert set(source.asked) == {(60.0, 180.0, 60.0)}
+    assert found == {
+        ("a", 60): Minute(cpu=4.0, memory=500.0, watts=300.0, throttled_seconds=60.0),
+        ("a", 120): Minute(cpu=9.0, memory=100.0),
+    }
+
+
+def test_what_the_database_gets() -> None:
+    """Overloaded is a minute with load above 1; without memory the load is unknown and counts as none."""
+    minutes = {
+        ("a", 60): Minute(cpu=4.0, memory=500.0),
+        ("a", 120): Minute(cpu=9.0, memory=100.0),
+        ("a", 180): Minute(cpu=9.0),
+        ("gone", 60): Minute(cpu=1.0, memory=1.0),
+    }
+    found = worker_minutes.documents(minutes, [MACHINE], {("a", 120): [True, False]})
+    assert [row["_id"] for row in found] == ["a/60", "a/120", "a/180"]
+    assert [row["load"] for row in found] == [0.5, 1.125, None]
+    assert [row["overload_s"] for row in found] == [0.0, 60.0, 0.0]
+    assert [(row["tasks_run"], row["sla_violations"]) for row in found] == [(0, 0), (2, 1), (0, 0)]
+
+
+def test_cores_of_pods() -> None:
+    """By namespace and name; series without either are left out."""
+    samples = [
+        Sample({"namespace": "ml", "pod": "p"}, 2.5),
+        Sample({"namespace": "ml"}, 1.0),
+        Sample({"namespace": "ml", "pod": "wild"}, 1e9),
+    ]
+    assert worker_minutes.pod_cores(Canned({}, samples), 900.0) == {("ml", "p"): 2.5}

@@ -1,0 +1,24 @@
+"""What minutes add up to."""
+
+import pytest
+
+from cloudai_optimizer import store
+from cloudai_optimizer.fit.affinity import NodeUse
+
+
+def test_minutes_add_up() -> None:
+    """Means and shares by node; a node that was measured in half of the minutes was there half of the time."""
+    minutes = [
+        {"node": "a", "total_s": 60.0, "overload_s": 60.0, "watts": 100.0},
+        {"node": "a", "total_s": 60.0, "overload_s": 0.0, "watts": None},
+        {"node": "b", "total_s": 60.0, "overload_s": None, "watts": 300.0},
+    ]
+    found = store.use_of(minutes)
+    assert found.watts == {"a": 100.0, "b": 300.0}
+    assert found.overload == {"a": 0.5, "b": 0.0}
+    assert found.available == {"a": 1.0, "b": pytest.approx(0.5)}
+
+
+def test_nothing_measured() -> None:
+    """Nothing is known."""
+    assert store.use_of([]) == NodeUse()
