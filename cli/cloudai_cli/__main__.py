@@ -1,43 +1,51 @@
 """`kubectl cloudai`: simulate policies on your own tasks, and make workloads to try them on."""
 
 import argparse
-import csv
+import asyncio
 import json
+import os
 import sys
+import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from cloudai_cli import plot, simulate
+from cloudai_cli import cluster, imported, plot, simulate
 from cloudai_cli.errors import CliError, InputError
-from cloudai_cli.simulate import FIGURES, POLICIES, Outcome, Scenario
-from cloudai_rts import parameters, traces
+from cloudai_cli.scenario import Scenario, TraceScenario
+from cloudai_cli.simulate import FIGURES, POLICIES, Outcome
+from cloudai_kube.errors import ConfigurationError, KubeError
+from cloudai_kube.prometheus import Prometheus
+from cloudai_rts import contract, parameters, traces
 from cloudai_rts.errors import RtsError
-from cloudai_rts.parameters import Document
+from cloudai_rts.parameters import LATENESS, Document
 from cloudai_rts.replay import workload
+from cloudai_rts.replay.chooser import LEAST_ALLOCATED
 from cloudai_rts.replay.workload import REFERENCE_KINDS, STANDARD_KINDS, Shape
 
 _EXAMPLES = """examples:
   kubectl cloudai workload --fleet config/reference-fleet.csv --count 1000 --load .9 > tasks.csv
   kubectl cloudai simulate --tasks tasks.csv --fleet config/reference-fleet.csv --speeds config/reference-speeds.csv \\
       --knows-speeds --plot build/response.png
-  kubectl cloudai simulate --tasks tasks.csv --fleet fleet.csv --parameters parameters.json -o json"""
-_COLUMNS = (
-    "arrival_s", "name", "type", "cpu", "memory_bytes", "gpu", "reference_runtime_s", "sla_multiplier",
-    "expected_runtime_s", "deadline_s",
-)  # fmt: skip
+  kubectl cloudai simulate --tasks tasks.csv --fleet fleet.csv --parameters parameters.json -o json
+  kubectl cloudai simulate --from-cluster                            what finished here, under every policy
+  kubectl cloudai import --from-prometheus 14d --fleet-file fleet.csv > tasks.csv"""
+MAX_DAYS: Final = 90
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run one command; exit 0 if it worked, 2 for unusable input."""
+    """Run one command; exit 0 if it worked, 1 if a server refused or is away, 2 for unusable input."""
     arguments = _parser().parse_args(argv)
     try:
         arguments.run(arguments)
-    except (CliError, RtsError) as error:
+    except (CliError, RtsError, ConfigurationError) as error:
         sys.stderr.write(f"kubectl cloudai: {error}\n")
         raise SystemExit(2) from error
+    except KubeError as error:
+        sys.stderr.write(f"kubectl cloudai: {error}\n")
+        raise SystemExit(1) from error
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -50,8 +58,11 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     what_if = commands.add_parser("simulate", help="replay tasks under several policies and compare them")
     what_if.set_defaults(run=_simulate)
-    what_if.add_argument("--tasks", type=Path, required=True, help="task trace, CSV")
-    what_if.add_argument("--fleet", type=Path, required=True, help="machines, CSV")
+    what_if.add_argument("--tasks", type=Path, help="task trace, CSV")
+    what_if.add_argument("--fleet", type=Path, help="machines, CSV")
+    what_if.add_argument("--from-cluster", action="store_true", help="the Tasks that have finished in a cluster")
+    what_if.add_argument("--kubeconfig", default="", help="of that cluster; empty: $KUBECONFIG")
+    what_if.add_argument("--namespace", default=contract.NAMESPACE, help="of its parameters")
     what_if.add_argument("--speeds", type=Path, help="true run-time factors by type and GPU, CSV")
     what_if.add_argument("--knows-speeds", action="store_true", help="the policies know the table of speeds")
     what_if.add_argument("--policy", default=",".join(POLICIES), help=f"of {', '.join(POLICIES)}")
@@ -70,6 +81,13 @@ def _parser() -> argparse.ArgumentParser:
     make.add_argument("--size-sd", type=float, default=0.35, help="spread of task sizes, log sd; heavy tails: 1.9")
     make.add_argument("--declared", type=float, default=0.0, help="share of tasks with a declared run time")
     make.add_argument("--day", type=float, default=0.0, help="amplitude of the day cycle, 0..1")
+    bring = commands.add_parser("import", help="a trace out of kube-state-metrics of a cluster that never ran us")
+    bring.set_defaults(run=_import)
+    bring.add_argument("--from-prometheus", required=True, metavar="DAYS", help="how far back, such as 14d")
+    bring.add_argument("--prometheus-url", default=os.environ.get("PROMETHEUS_URL", ""), help="its address")
+    bring.add_argument("--multiplier", type=float, default=2.0, help="deadline = arrival + so many usual run times")
+    bring.add_argument("--fleet-file", type=Path, metavar="CSV", help="write the machines there")
+    bring.add_argument("--workers", type=int, default=2)
     return parser
 
 
@@ -78,21 +96,32 @@ def _simulate(arguments: argparse.Namespace) -> None:
     unknown = [name for name in policies if name not in POLICIES]
     if unknown or not policies:
         raise InputError(f"--policy {arguments.policy!r}: known policies are {', '.join(POLICIES)}")
-    speeds = traces.read_speeds(_read(arguments.speeds)) if arguments.speeds else {}
-    document = parameters.parse(_read(arguments.parameters)) if arguments.parameters else Document()
-    if arguments.knows_speeds:
-        document = simulate.known_speeds(speeds, document)
-    scenario = Scenario(
-        traces.read_tasks(_read(arguments.tasks)), traces.read_fleet(_read(arguments.fleet)), speeds, document
-    )
-    if not scenario.tasks:
-        raise InputError(f"{arguments.tasks} holds no tasks; write at least one line below the header")
-    outcomes = _run(scenario, policies, arguments.seeds, arguments.workers)
+    given = parameters.parse(_read(arguments.parameters)) if arguments.parameters else None
+    seeds = arguments.seeds
+    scenario: Scenario
+    if arguments.from_cluster:
+        scenario = asyncio.run(cluster.read(arguments.kubeconfig, arguments.namespace, given))
+        seeds = 1  # what was recorded is replayed as it was: there is nothing to draw
+    else:
+        scenario = _trace(arguments, given or Document())
+    outcomes = _run(scenario, policies, seeds, arguments.workers)
     if arguments.plot is not None:
-        plot.draw(scenario, outcomes, arguments.plot)
+        plot.draw(outcomes, arguments.plot)
         sys.stderr.write(f"drawn: {arguments.plot}\n")
     found = simulate.rows(outcomes)
     sys.stdout.write(json.dumps(found) + "\n" if arguments.output == "json" else _table(found))
+
+
+def _trace(arguments: argparse.Namespace, document: Document) -> TraceScenario:
+    if arguments.tasks is None or arguments.fleet is None:
+        raise InputError("give --tasks FILE and --fleet FILE, or --from-cluster")
+    speeds = traces.read_speeds(_read(arguments.speeds)) if arguments.speeds else {}
+    if arguments.knows_speeds:
+        document = simulate.known_speeds(speeds, document)
+    tasks = traces.read_tasks(_read(arguments.tasks))
+    if not tasks:
+        raise InputError(f"{arguments.tasks} holds no tasks; write at least one line below the header")
+    return TraceScenario(tasks, traces.read_fleet(_read(arguments.fleet)), speeds, document)
 
 
 def _run(scenario: Scenario, policies: Sequence[str], seeds: int, workers: int) -> list[Outcome]:
@@ -131,13 +160,43 @@ def _workload(arguments: argparse.Namespace) -> None:
         day_amplitude=arguments.day,
     )
     drawn = workload.draw(arguments.seed, arguments.count, shape, traces.read_fleet(_read(arguments.fleet)))
-    writer = csv.writer(sys.stdout)
-    writer.writerow(_COLUMNS)
-    for task in drawn.tasks:
-        values = [getattr(task, name) for name in _COLUMNS]
-        writer.writerow(
-            "" if value is None else f"{value:.3f}" if isinstance(value, float) else value for value in values
+    sys.stdout.write(traces.write_tasks(drawn.tasks))
+
+
+def _import(arguments: argparse.Namespace) -> None:
+    days = _days(arguments.from_prometheus)
+    if not arguments.prometheus_url:
+        raise InputError("which Prometheus? give --prometheus-url or $PROMETHEUS_URL")
+    source, now = Prometheus(arguments.prometheus_url), time.time()
+    runs, dropped = imported.read_runs(source, days, now)
+    found = imported.to_trace(runs, arguments.multiplier, dropped)
+    if not found.tasks:
+        raise InputError(
+            f"{arguments.prometheus_url} knows no pod that succeeded in the last {arguments.from_prometheus}; "
+            "is kube-state-metrics scraped?"
         )
+    nodes = imported.read_fleet(source, now)
+    sys.stdout.write(traces.write_tasks(found.tasks))
+    if arguments.fleet_file is not None:
+        arguments.fleet_file.write_text(traces.write_fleet(nodes), encoding="utf-8")
+    sys.stderr.write(
+        f"last {arguments.from_prometheus}: {len(found.tasks)} tasks, {found.late_share:.1%} took longer than "
+        f"{arguments.multiplier:g} x what their like usually take"
+        + (f"; {dropped} pods with contradicting times are left out\n" if dropped else "\n")
+    )
+    if not nodes:
+        sys.stderr.write("no machines are known, so nothing is replayed: kube_node_status_allocatable is missing\n")
+        return
+    scenario = TraceScenario(found.tasks, nodes, {}, Document())
+    for outcome in _run(scenario, (LEAST_ALLOCATED, LATENESS), 1, arguments.workers):
+        sys.stderr.write(f"replayed on the same machines, {outcome.policy}: {outcome.summary.violations:.1%} late\n")
+
+
+def _days(text: str) -> float:
+    number = text.removesuffix("d")
+    if not number.isdigit() or not 1 <= int(number) <= MAX_DAYS:
+        raise InputError(f"--from-prometheus {text!r}: write days, such as 14d, at most {MAX_DAYS}d")
+    return float(number)
 
 
 def _read(file: Path) -> str:

@@ -5,23 +5,19 @@ from pathlib import Path
 
 import numpy as np
 
-from cloudai_cli.simulate import Outcome, Scenario
+from cloudai_cli.simulate import Outcome
 
 
-def draw(scenario: Scenario, outcomes: Sequence[Outcome], file: Path) -> None:
+def draw(outcomes: Sequence[Outcome], file: Path) -> None:
     """Write a PNG."""
     import matplotlib as mpl
 
     mpl.use("Agg")
     import matplotlib.pyplot as plt
 
-    arrival = np.array([task.arrival_s for task in scenario.tasks])
-    due = np.array([task.deadline_s if task.deadline_s is not None else np.nan for task in scenario.tasks])
     figure, axes = plt.subplots(figsize=(8, 5))
     for policy in dict.fromkeys(outcome.policy for outcome in outcomes):
-        ratios = np.concatenate(
-            [(one.course.finish - arrival) / (due - arrival) for one in outcomes if one.policy == policy]
-        )
+        ratios = np.concatenate([one.response for one in outcomes if one.policy == policy])
         known = np.sort(ratios[np.isfinite(ratios)])
         axes.plot(known, np.arange(1, len(known) + 1) / max(1, len(known)), label=policy)
     axes.axvline(1.0, color="grey", linestyle="--")

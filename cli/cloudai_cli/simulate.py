@@ -9,9 +9,10 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
+from cloudai_cli.scenario import Scenario
+from cloudai_rts.arrays import FloatArray
 from cloudai_rts.parameters import HINGE, LATENESS, Document, RuntimeModel
 from cloudai_rts.placement import ROUND_ROBIN
-from cloudai_rts.replay import trace, workload, world
 from cloudai_rts.replay.chooser import (
     EDF_BEST_NODE,
     LEAST_ALLOCATED,
@@ -23,7 +24,7 @@ from cloudai_rts.replay.chooser import (
 from cloudai_rts.replay.engine import Course, Replay
 from cloudai_rts.replay.job import Job
 from cloudai_rts.replay.summary import Summary, summarise, violated
-from cloudai_rts.traces import FleetNode, Speeds, TraceTask
+from cloudai_rts.traces import Speeds
 
 POLICIES: Final = (LATENESS, HINGE, ROUND_ROBIN, LEAST_ALLOCATED, MOST_ALLOCATED, EDF_BEST_NODE)
 FIGURES: Final = {
@@ -40,24 +41,14 @@ _JOULES_PER_KWH: Final = 3.6e6
 
 
 @dataclass(frozen=True, slots=True)
-class Scenario:
-    """What is replayed: tasks, machines, true speeds, and the parameters that the policies know."""
-
-    tasks: Sequence[TraceTask]
-    nodes: Sequence[FleetNode]
-    speeds: Speeds
-    document: Document
-
-
-@dataclass(frozen=True, slots=True)
 class Outcome:
-    """One policy under one seed."""
+    """One policy under one seed; `response` is each task's time from arrival to end over what it was allowed."""
 
     policy: str
     seed: int
     summary: Summary
     late_by_class: dict[str, float]
-    course: Course
+    response: FloatArray
 
 
 def known_speeds(speeds: Speeds, document: Document) -> Document:
@@ -71,15 +62,12 @@ def known_speeds(speeds: Speeds, document: Document) -> Document:
 
 
 def run(scenario: Scenario, policy: str, seed: int) -> Outcome:
-    """Replay once. The seed draws how many cores each task really uses: the same for every policy."""
-    rng = np.random.default_rng(seed)
-    use = np.exp(rng.normal(workload.USE_LOG_MEAN, workload.USE_LOG_SD, len(scenario.tasks)))
-    used = np.array([task.cpu for task in scenario.tasks]) * use
-    types = sorted({task.type for task in scenario.tasks})
-    there = world.from_speeds(scenario.nodes, scenario.speeds, types)
-    jobs = trace.jobs(scenario.tasks, scenario.document, used)
+    """Replay once."""
+    there, jobs = scenario.world(), scenario.jobs(seed)
     course = Replay(there, jobs, chooser(policy, scenario.document)).run()
-    return Outcome(policy, seed, summarise(there, jobs, course), _by_class(jobs, course), course)
+    due = np.array([np.nan if job.due is None else job.due - job.known.arrival for job in jobs])
+    response = (course.finish - np.array([job.known.arrival for job in jobs])) / due
+    return Outcome(policy, seed, summarise(there, jobs, course), _by_class(jobs, course), response)
 
 
 def chooser(policy: str, document: Document) -> Chooser:

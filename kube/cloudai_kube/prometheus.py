@@ -75,9 +75,13 @@ class Prometheus:
         self.url = url.rstrip("/")
         self._client = PrometheusConnect(self.url, session=_BoundedSession(), retry=Retry(total=0))
 
-    def ask(self, query: str) -> list[Sample]:
-        """Samples of an instant query; NaN and infinite ones are left out. Raises `PrometheusError`."""
-        found = self._answer(lambda: self._client.custom_query(query))
+    def ask(self, query: str, at: float | None = None) -> list[Sample]:
+        """Samples of an instant query (`at` seconds since the epoch, else now); NaN and infinite ones are left out.
+
+        Raises `PrometheusError`.
+        """
+        params = {} if at is None else {"time": f"{at:.3f}"}
+        found = self._answer(lambda: self._client.custom_query(query, params=params))
         return [sample for raw in found if (sample := _sample(raw)) is not None]
 
     def ask_range(self, query: str, begin: float, end: float, step_seconds: float) -> list[Series]:

@@ -6,8 +6,8 @@ Only text is read here; where it comes from is the caller's business.
 import csv
 import io
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
 
 from cloudai_rts.errors import TraceError
 
@@ -103,6 +103,29 @@ def read_tasks(text: str) -> list[TraceTask]:
         for row in _rows(text, required)
     ]
     return sorted(tasks, key=lambda task: task.arrival_s)
+
+
+def write_tasks(tasks: Sequence[TraceTask]) -> str:
+    """Write what `read_tasks` reads."""
+    return _written(TraceTask, tasks)
+
+
+def write_fleet(nodes: Sequence[FleetNode]) -> str:
+    """Write what `read_fleet` reads."""
+    return _written(FleetNode, nodes)
+
+
+def _written(kind: type[TraceTask] | type[FleetNode], rows: Sequence[TraceTask] | Sequence[FleetNode]) -> str:
+    columns = [column.name for column in fields(kind)]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    for row in rows:
+        values = [getattr(row, name) for name in columns]
+        writer.writerow(
+            "" if value is None else f"{value:.3f}" if isinstance(value, float) else value for value in values
+        )
+    return text.getvalue()
 
 
 @dataclass(frozen=True, slots=True)

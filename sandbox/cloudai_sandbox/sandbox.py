@@ -19,7 +19,7 @@ from cloudai_sandbox.control_plane import ControlPlane, log_nothing
 from cloudai_sandbox.errors import StartError
 from cloudai_sandbox.fleet import uniform
 from cloudai_sandbox.processes import Child, Children, free_ports
-from cloudai_sandbox.services import MONGODB, PROMETHEUS, start_mongodb, start_prometheus
+from cloudai_sandbox.services import MONGODB, PROMETHEUS, scrape_config, start_mongodb, start_prometheus
 
 OURS: Final = (contract.OPERATOR_NAME, contract.SCHEDULER_NAME)
 _MODULES: Final = {contract.OPERATOR_NAME: "cloudai_operator", contract.SCHEDULER_NAME: "cloudai_scheduler"}
@@ -88,9 +88,8 @@ class Sandbox:
             _, self.urls[MONGODB] = start_mongodb(self.folder, self.children, self.say)
         if PROMETHEUS in self.services:
             exporters = f"127.0.0.1:{self.ports['exporters']}"
-            _, self.urls[PROMETHEUS] = start_prometheus(
-                self.folder, self.children, self.fleet_nodes(), exporters, self.say
-            )
+            scraping = scrape_config(self.fleet_nodes(), exporters)
+            _, self.urls[PROMETHEUS] = start_prometheus(self.folder, self.children, scraping, self.say)
         if self.proxied:
             self._start_proxy()
         for name in self.run:

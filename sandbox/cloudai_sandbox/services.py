@@ -4,7 +4,7 @@ import socket
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -39,15 +39,13 @@ def start_mongodb(folder: Path, children: Children, say: Say, port: int = 0) -> 
     return child, f"mongodb://{address}/"
 
 
-def start_prometheus(
-    folder: Path, children: Children, nodes: Sequence[FleetNode], exporters: str, say: Say
-) -> tuple[Child, str]:
-    """Start Prometheus; it scrapes the simulated exporters of all nodes. Returns its URL."""
+def start_prometheus(folder: Path, children: Children, scraping: Mapping[str, object], say: Say) -> tuple[Child, str]:
+    """Start Prometheus with this configuration, such as `scrape_config`. Returns its URL."""
     program = binary(PROMETHEUS, say)
     home = folder / PROMETHEUS
     home.mkdir(parents=True, exist_ok=True)
     config = home / "prometheus.yml"
-    config.write_text(yaml.safe_dump(scrape_config(nodes, exporters)), encoding="utf-8")
+    config.write_text(yaml.safe_dump(dict(scraping)), encoding="utf-8")
     port = free_ports(1)[0]
     command = [
         program,

@@ -1,0 +1,178 @@
+"""A trace out of what kube-state-metrics remembers of a cluster that never ran us.
+
+Every pod that succeeded is a task: its arrival is its creation, its run time what it took where it ran. What it may
+take is judged by what its like (the pods of the same workload, else of the same type) usually took.
+"""
+
+import re
+import statistics
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Protocol
+
+from cloudai_kube.prometheus import Sample
+from cloudai_rts import contract, nodeclass
+from cloudai_rts.contract import CPU, MEMORY, PODS, STORAGE
+from cloudai_rts.task import infer_type
+from cloudai_rts.traces import FleetNode, TraceTask
+
+DAY_SECONDS: Final = 86_400.0
+MIN_LIKE: Final = 3
+MAX_SECONDS: Final = 31_536_000.0
+_POD: Final = "namespace, pod, uid"
+QUERIES: Final[Mapping[str, str]] = {
+    "created": f"max by ({_POD}) (last_over_time(kube_pod_created[RANGE]))",
+    "started": f"max by ({_POD}) (last_over_time(kube_pod_start_time[RANGE]))",
+    "completed": f"max by ({_POD}) (last_over_time(kube_pod_completion_time[RANGE]))",
+    "succeeded": f'max by ({_POD}) (last_over_time(kube_pod_status_phase{{phase="Succeeded"}}[RANGE]))',
+    "owner": f"max by ({_POD}, owner_kind, owner_name) (last_over_time(kube_pod_owner[RANGE]))",
+    "requests": f"sum by ({_POD}, resource) (max by ({_POD}, container, resource) "
+    "(last_over_time(kube_pod_container_resource_requests[RANGE])))",
+}
+FLEET: Final = "max by (node, resource) (last_over_time(kube_node_status_allocatable[RANGE]))"
+PRODUCTS: Final = (
+    "max by (node, label_nvidia_com_gpu_product) "
+    '(last_over_time(kube_node_labels{label_nvidia_com_gpu_product!=""}[RANGE]))'
+)
+_SERIAL: Final = re.compile(r"(-[0-9a-z]{5}|-\d+)+$")
+
+
+class Source(Protocol):
+    """Whoever answers PromQL."""
+
+    def ask(self, query: str, at: float | None = None) -> list[Sample]:
+        """Samples of an instant query, at a moment (seconds since the epoch)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A pod that succeeded. Times in seconds since the epoch; requests in cores, bytes, devices."""
+
+    uid: str
+    name: str
+    workload: str
+    created: float
+    started: float
+    completed: float
+    requests: Mapping[str, float]
+
+    @property
+    def seconds(self) -> float:
+        """How long it ran."""
+        return self.completed - self.started
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """The trace, and the share of its tasks that were late where they ran. `dropped`: pods with contradicting times."""
+
+    tasks: list[TraceTask]
+    late_share: float
+    dropped: int
+
+
+def read_runs(source: Source, days: float, now: float) -> tuple[list[Run], int]:
+    """Every pod that succeeded, asked for day by day; and how many contradict themselves. Raises `PrometheusError`."""
+    values: dict[str, dict[str, float]] = {name: {} for name in QUERIES}
+    names: dict[str, str] = {}
+    owners: dict[str, str] = {}
+    requests: defaultdict[str, dict[str, float]] = defaultdict(dict)
+    for day in range(max(1, round(days))):
+        for name, query in QUERIES.items():
+            for sample in source.ask(query.replace("RANGE", "1d"), now - day * DAY_SECONDS):
+                labels = sample.labels
+                uid = labels.get("uid", "")
+                names[uid] = f"{labels.get('namespace', '')}/{labels.get('pod', '')}"
+                if name == "owner":
+                    owners[uid] = f"{labels.get('owner_kind', '')}/{labels.get('owner_name', '')}"
+                elif name == "requests":
+                    requests[uid][_resource(labels.get("resource", ""))] = sample.value
+                else:
+                    values[name][uid] = sample.value
+    found, dropped = [], 0
+    for uid, completed in values["completed"].items():
+        started = values["started"].get(uid)
+        if not values["succeeded"].get(uid) or started is None or completed < now - days * DAY_SECONDS:
+            continue
+        if not 0 < completed - started <= MAX_SECONDS:
+            dropped += 1
+            continue
+        created = min(started, values["created"].get(uid, started))
+        workload = f"{names[uid].partition('/')[0]}/{_SERIAL.sub('', owners.get(uid, names[uid]))}"
+        found.append(Run(uid, names[uid], workload, created, started, completed, requests[uid]))
+    return sorted(found, key=lambda run: (run.created, run.uid)), dropped
+
+
+def read_fleet(source: Source, now: float) -> list[FleetNode]:
+    """The machines of the last day. Raises `PrometheusError`."""
+    amounts: defaultdict[str, dict[str, float]] = defaultdict(dict)
+    for sample in source.ask(FLEET.replace("RANGE", "1d"), now):
+        amounts[sample.labels.get("node", "")][_resource(sample.labels.get("resource", ""))] = sample.value
+    products = {
+        sample.labels.get("node", ""): sample.labels["label_nvidia_com_gpu_product"]
+        for sample in source.ask(PRODUCTS.replace("RANGE", "1d"), now)
+        if "label_nvidia_com_gpu_product" in sample.labels
+    }
+    nodes = []
+    for name, own in sorted(amounts.items()):
+        gpu = int(own.get(contract.DEFAULT_GPU_RESOURCE, 0))
+        product = products.get(name, "GPU") if gpu else ""
+        memory, storage = int(own.get(MEMORY, 0)), int(own.get(STORAGE, 0))
+        nodes.append(FleetNode(name, own.get(CPU, 0.0), memory, gpu, product, storage, int(own.get(PODS, 110))))
+    return [node for node in nodes if node.cpu > 0]
+
+
+def to_trace(runs: Sequence[Run], multiplier: float, dropped: int = 0) -> Imported:
+    """The runs as tasks; `multiplier` times what its like usually takes is what each may take from its arrival."""
+    if not runs:
+        return Imported([], 0.0, dropped)
+    usual = _usual(runs)
+    begin = runs[0].created
+    tasks, late = [], 0
+    for run in runs:
+        task = _task(run, begin)
+        expected = usual.get(run.workload) or usual[task.type]
+        due = run.created + multiplier * expected
+        late += run.completed > due
+        tasks.append(replace(task, sla_multiplier=multiplier, expected_runtime_s=expected, deadline_s=due - begin))
+    return Imported(tasks, late / len(runs), dropped)
+
+
+def _task(run: Run, begin: float) -> TraceTask:
+    asked = {name: round(amount) for name, amount in run.requests.items()}
+    gpu = float(asked.get(nodeclass.gpu_resource_of(asked), 0))
+    cpu, memory = run.requests.get(CPU, 0.0), run.requests.get(MEMORY, 0.0)
+    return TraceTask(
+        arrival_s=run.created - begin,
+        name=run.name,
+        type=infer_type(cpu, memory, gpu),
+        cpu=cpu,
+        memory_bytes=int(memory),
+        gpu=int(gpu),
+        reference_runtime_s=run.seconds,
+        sla_multiplier=1.0,
+        storage_bytes=int(run.requests.get(STORAGE, 0.0)),
+        user=run.workload.partition("/")[0],
+    )
+
+
+def _usual(runs: Sequence[Run]) -> dict[str, float]:
+    """Median run time by workload (three pods at least) and by type, seconds."""
+    groups: defaultdict[str, list[float]] = defaultdict(list)
+    types: defaultdict[str, list[float]] = defaultdict(list)
+    for run in runs:
+        groups[run.workload].append(run.seconds)
+        types[_task(run, 0.0).type].append(run.seconds)
+    found = {name: statistics.median(seconds) for name, seconds in groups.items() if len(seconds) >= MIN_LIKE}
+    return found | {name: statistics.median(seconds) for name, seconds in types.items()}
+
+
+def _resource(name: str) -> str:
+    """kube-state-metrics writes `nvidia_com_gpu` for `nvidia.com/gpu`, `ephemeral_storage` for ephemeral-storage."""
+    if name == "ephemeral_storage":
+        return STORAGE
+    vendor, _, rest = name.partition("_com_")
+    if rest.startswith("mig_"):
+        rest = f"mig-{rest.removeprefix('mig_').replace('_', '.')}"
+    return f"{vendor}.com/{rest}" if rest else name

@@ -1,0 +1,67 @@
+"""What is replayed: a trace on a described fleet, or what a cluster has recorded."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from cloudai_rts.machine import Machine
+from cloudai_rts.parameters import Document
+from cloudai_rts.replay import recorded, trace, workload, world
+from cloudai_rts.replay.job import Job
+from cloudai_rts.replay.recorded import Work
+from cloudai_rts.replay.world import World
+from cloudai_rts.traces import FleetNode, Speeds, TraceTask
+
+
+class Scenario(Protocol):
+    """A world, jobs to be placed in it, and the parameters that the policies know."""
+
+    @property
+    def document(self) -> Document:
+        """The parameters."""
+
+    def world(self) -> World:
+        """The machines and their true speeds."""
+
+    def jobs(self, seed: int) -> list[Job]:
+        """The tasks; what is drawn about them is the same for every policy."""
+
+
+@dataclass(frozen=True, slots=True)
+class TraceScenario:
+    """Tasks, machines, true speeds, and the parameters that the policies know."""
+
+    tasks: Sequence[TraceTask]
+    nodes: Sequence[FleetNode]
+    speeds: Speeds
+    document: Document
+
+    def world(self) -> World:
+        """The machines of the fleet under the table of speeds."""
+        return world.from_speeds(self.nodes, self.speeds, sorted({task.type for task in self.tasks}))
+
+    def jobs(self, seed: int) -> list[Job]:
+        """The tasks of the trace; how many cores each really uses is drawn."""
+        rng = np.random.default_rng(seed)
+        use = np.exp(rng.normal(workload.USE_LOG_MEAN, workload.USE_LOG_SD, len(self.tasks)))
+        return trace.jobs(self.tasks, self.document, np.array([task.cpu for task in self.tasks]) * use)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedScenario:
+    """Recorded work on machines whose speeds are those that were learned."""
+
+    machines: Sequence[Machine]
+    works: Sequence[Work]
+    document: Document
+
+    def world(self) -> World:
+        """The fitted model is the truth."""
+        return recorded.world_of(self.machines, self.document, self.works)
+
+    def jobs(self, seed: int) -> list[Job]:
+        """The work as it was recorded; nothing is drawn, so every seed is the same."""
+        del seed
+        return recorded.jobs(self.works, self.document)

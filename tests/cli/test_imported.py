@@ -1,0 +1,121 @@
+"""From kube-state-metrics to a trace."""
+
+import pytest
+
+from cloudai_cli import imported
+from cloudai_cli.imported import Run, read_fleet, read_runs, to_trace
+from cloudai_kube.prometheus import Sample
+from cloudai_rts import traces
+
+NOW = 1_700_000_000.0
+
+
+class Canned:
+    """kube-state-metrics of a few pods; answers by the metric's name."""
+
+    def __init__(self, **metrics: list[Sample]) -> None:
+        self.metrics = metrics
+        self.moments: set[float | None] = set()
+
+    def ask(self, query: str, at: float | None = None) -> list[Sample]:
+        """The samples of the metric that the query names."""
+        self.moments.add(at)
+        assert "RANGE" not in query
+        return next((found for name, found in self.metrics.items() if f"({name}" in query or f" {name}" in query), [])
+
+
+def of(pod: str, value: float, **labels: str) -> Sample:
+    """A sample of a pod."""
+    return Sample({"namespace": "ml", "pod": pod, "uid": f"uid-{pod}", **labels}, value)
+
+
+def pods() -> Canned:
+    """Four runs of one CronJob's Jobs, one that failed, one whose times contradict each other."""
+    names = [f"train-2890{i}-abcd{i}" for i in range(4)]
+    everyone = [*names, "failed", "odd"]
+    return Canned(
+        kube_pod_created=[of(name, NOW - 5000 + 100 * i) for i, name in enumerate(everyone)],
+        kube_pod_start_time=[of(name, NOW - 4990 + 100 * i) for i, name in enumerate(everyone)],
+        kube_pod_completion_time=[
+            *[of(name, NOW - 4990 + 100 * i + (60 if i < 3 else 500)) for i, name in enumerate(names)],
+            of("failed", NOW),
+            of("odd", NOW - 9000),
+        ],
+        kube_pod_status_phase=[*[of(name, 1.0) for name in [*names, "odd"]], of("failed", 0.0)],
+        kube_pod_owner=[of(name, 1.0, owner_kind="Job", owner_name=f"train-2890{i}") for i, name in enumerate(names)],
+        kube_pod_container_resource_requests=[
+            sample
+            for name in names
+            for sample in (
+                of(name, 2.0, resource="cpu"),
+                of(name, 2.0**32, resource="memory"),
+                of(name, 1.0, resource="nvidia_com_gpu"),
+            )
+        ],
+    )
+
+
+def test_runs_day_by_day() -> None:
+    """Those that succeeded, with one name for all runs of a workload; contradictions are counted."""
+    source = pods()
+    runs, dropped = read_runs(source, 3, NOW)
+    assert [run.name for run in runs] == [f"ml/train-2890{i}-abcd{i}" for i in range(4)]
+    assert {run.workload for run in runs} == {"ml/Job/train"}
+    assert [run.seconds for run in runs] == [60.0, 60.0, 60.0, 500.0]
+    assert dropped == 1
+    assert source.moments == {NOW, NOW - 86_400.0, NOW - 2 * 86_400.0}
+
+
+def test_a_trace_that_can_be_read_again() -> None:
+    """Late is what took longer than twice what its like usually take, queue and all."""
+    found = to_trace(read_runs(pods(), 1, NOW)[0], 2.0)
+    assert found.late_share == 0.25
+    again = traces.read_tasks(traces.write_tasks(found.tasks))
+    assert [task.name for task in again] == [task.name for task in found.tasks]
+    assert [task.arrival_s for task in again] == [0.0, 100.0, 200.0, 300.0]
+    assert {(task.type, task.gpu, task.expected_runtime_s, task.user) for task in again} == {
+        ("gpu-inference", 1, 60.0, "ml")
+    }
+    assert again[3].deadline_s == pytest.approx(300.0 + 120.0)
+
+
+def test_few_of_a_kind_are_judged_by_their_type() -> None:
+    """Two pods say nothing about a workload."""
+    runs = [Run(f"u{i}", f"n/p{i}", f"n/Pod/p{i}", 0.0, 0.0, 10.0 * (i + 1), {"cpu": 1.0}) for i in range(5)]
+    assert {task.expected_runtime_s for task in to_trace(runs, 2.0).tasks} == {30.0}
+    assert to_trace([], 2.0).tasks == []
+
+
+def test_machines() -> None:
+    """Names of resources are translated back; a machine without cores is none."""
+    source = Canned(
+        kube_node_status_allocatable=[
+            Sample({"node": "a", "resource": "cpu"}, 8.0),
+            Sample({"node": "a", "resource": "memory"}, 1024.0),
+            Sample({"node": "a", "resource": "nvidia_com_gpu"}, 4.0),
+            Sample({"node": "a", "resource": "ephemeral_storage"}, 99.0),
+            Sample({"node": "b", "resource": "memory"}, 1.0),
+        ],
+        kube_node_labels=[Sample({"node": "a", "label_nvidia_com_gpu_product": "NVIDIA-A100"}, 1.0)],
+    )
+    nodes = read_fleet(source, NOW)
+    assert [(node.node, node.cpu, node.gpu, node.gpu_product, node.storage_bytes) for node in nodes] == [
+        ("a", 8.0, 4, "NVIDIA-A100", 99)
+    ]
+    assert traces.read_fleet(traces.write_fleet(nodes)) == nodes
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("nvidia_com_gpu", "nvidia.com/gpu"),
+        ("nvidia_com_mig_1g_5gb", "nvidia.com/mig-1g.5gb"),
+        ("ephemeral_storage", "ephemeral-storage"),
+        ("cpu", "cpu"),
+    ],
+)
+def test_names_of_resources(written: str, meant: str) -> None:
+    """As kube-state-metrics writes them."""
+    nodes = Canned(kube_node_status_allocatable=[Sample({"node": "a", "resource": written}, 1.0)])
+    assert imported._resource(written) == meant  # noqa: SLF001  the translation alone
+    assert isinstance(read_fleet(nodes, NOW), list)
