@@ -8,6 +8,7 @@ import json
 import resource
 import sys
 import time
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -29,7 +30,7 @@ from cloudai_rts.replay.workload import REFERENCE_KINDS, Shape
 from cloudai_rts.traces import FleetNode
 
 ROOT: Final = Path(__file__).parents[1]
-SIZES: Final = ((1_000, 100), (10_000, 1_000))
+SIZES: Final = ((300, 30), (1_000, 100), (3_000, 300), (10_000, 1_000))
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--plot", type=Path, metavar="PNG", help="draw seconds against tasks")
     parser.add_argument("-o", "--output", choices=["text", "json"], default="text")
     arguments = parser.parse_args()
     console = Console(stderr=True, log_path=False)
@@ -59,6 +61,8 @@ def main() -> None:
     for tasks, nodes in SIZES:
         results.append(measure(tasks, nodes, arguments.workers, console))
         console.log(str(results[-1]))
+    if arguments.plot is not None:
+        draw(results, arguments.plot)
     if arguments.output == "json":
         sys.stdout.write(json.dumps([asdict(one) for one in results]) + "\n")
         return
@@ -85,6 +89,25 @@ def measure(tasks: int, count: int, workers: int, console: Console) -> Result:
         seconds = time.perf_counter() - begun
     kib = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return Result(tasks, count, seconds, kib / 1024, outcome.result, outcome.quality.get("R2", float("nan")))
+
+
+def draw(results: Sequence[Result], file: Path) -> None:
+    """Seconds against tasks; a tenth as many nodes as tasks."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(6.5, 4.5))
+    axes.loglog([one.tasks for one in results], [one.seconds for one in results], marker="o")
+    for one in results:
+        axes.annotate(f"{one.nodes} nodes, {one.peak_mib:.0f} MiB", (one.tasks, one.seconds), fontsize=8)
+    axes.set_xlabel("finished tasks")
+    axes.set_ylabel("seconds of one epoch")
+    figure.tight_layout()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(file, dpi=110)
+    plt.close(figure)
 
 
 def fleet(count: int) -> list[FleetNode]:

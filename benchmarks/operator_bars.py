@@ -72,10 +72,10 @@ def measure(sandbox: Sandbox, console: Console, window_seconds: float, rounds: i
     """Run everything on a running sandbox."""
     bound = []
     for number in range(rounds):
-        begun = apply(sandbox, [_task(f"fifty-{number}-{i}", "1") for i in range(BATCH)])
+        begun = apply(sandbox, [task(f"fifty-{number}-{i}", "1") for i in range(BATCH)])
         bound.append(wait_bound(sandbox, f"fifty-{number}-", BATCH) - begun)
         console.log(f"50 bound after {bound[-1]:.2f} s")
-    begun = apply(sandbox, [_task(f"resident-{i}", "86400" if i % 2 else "0.5") for i in range(RESIDENT)])
+    begun = apply(sandbox, [task(f"resident-{i}", "86400" if i % 2 else "0.5") for i in range(RESIDENT)])
     all_bound = wait_bound(sandbox, "resident-", RESIDENT) - begun
     console.log(f"1,000 bound after {all_bound:.1f} s; settling, then {window_seconds:.0f} s of idling")
     time.sleep(15)
@@ -119,7 +119,8 @@ def _restart(sandbox: Sandbox) -> float:
     return time.monotonic() - begun
 
 
-def _task(name: str, runtime: str) -> dict[str, Any]:
+def task(name: str, runtime: str) -> dict[str, Any]:
+    """A Task that runs for so many seconds."""
     spec = {"image": "work:1", "resources": {"limits": {"cpu": "1", "memory": "1Gi"}}}
     metadata = {"name": name, "annotations": {RUNTIME: runtime}}
     return {"apiVersion": contract.API_VERSION, "kind": contract.KIND, "metadata": metadata, "spec": spec}
