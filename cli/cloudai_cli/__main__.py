@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from cloudai_cli import cluster, imported, plot, simulate
+from cloudai_cli import apply, cluster, imported, plot, simulate
 from cloudai_cli.errors import CliError, InputError
 from cloudai_cli.scenario import Scenario, TraceScenario
 from cloudai_cli.simulate import FIGURES, POLICIES, Outcome
@@ -30,6 +30,7 @@ _EXAMPLES = """examples:
   kubectl cloudai simulate --tasks tasks.csv --fleet config/reference-fleet.csv --speeds config/reference-speeds.csv \\
       --knows-speeds --plot build/response.png
   kubectl cloudai simulate --tasks tasks.csv --fleet fleet.csv --parameters parameters.json -o json
+  kubectl cloudai workload --fleet config/reference-fleet.csv --count 200 --apply --time-scale 60
   kubectl cloudai simulate --from-cluster                            what finished here, under every policy
   kubectl cloudai import --from-prometheus 14d --fleet-file fleet.csv > tasks.csv"""
 MAX_DAYS: Final = 90
@@ -81,6 +82,10 @@ def _parser() -> argparse.ArgumentParser:
     make.add_argument("--size-sd", type=float, default=0.35, help="spread of task sizes, log sd; heavy tails: 1.9")
     make.add_argument("--declared", type=float, default=0.0, help="share of tasks with a declared run time")
     make.add_argument("--day", type=float, default=0.0, help="amplitude of the day cycle, 0..1")
+    make.add_argument("--apply", action="store_true", help="create the Tasks in a cluster as they arrive")
+    make.add_argument("--time-scale", type=float, default=1.0, help="with --apply: divide all times by this")
+    make.add_argument("--kubeconfig", default="", help="with --apply; empty: $KUBECONFIG")
+    make.add_argument("--namespace", default="default", help="with --apply")
     bring = commands.add_parser("import", help="a trace out of kube-state-metrics of a cluster that never ran us")
     bring.set_defaults(run=_import)
     bring.add_argument("--from-prometheus", required=True, metavar="DAYS", help="how far back, such as 14d")
@@ -160,7 +165,20 @@ def _workload(arguments: argparse.Namespace) -> None:
         day_amplitude=arguments.day,
     )
     drawn = workload.draw(arguments.seed, arguments.count, shape, traces.read_fleet(_read(arguments.fleet)))
-    sys.stdout.write(traces.write_tasks(drawn.tasks))
+    if not arguments.apply:
+        sys.stdout.write(traces.write_tasks(drawn.tasks))
+        return
+    if arguments.time_scale <= 0:
+        raise InputError(f"--time-scale {arguments.time_scale:g}: write a number above 0, such as 60")
+
+    def progress(done: int) -> None:
+        if sys.stderr.isatty():
+            sys.stderr.write(f"\r{done}/{len(drawn.tasks)} Tasks")
+
+    new = asyncio.run(
+        apply.apply(arguments.kubeconfig, arguments.namespace, drawn.tasks, arguments.time_scale, progress)
+    )
+    sys.stdout.write(f"{new} Tasks created in namespace {arguments.namespace}\n")
 
 
 def _import(arguments: argparse.Namespace) -> None:

@@ -76,7 +76,7 @@ class OperatorMetrics:
     def show_learning(self, version: int, evidence: Mapping[str, Any]) -> None:
         """Expose a document's evidence; anything but numbers is left out."""
         result = evidence.get("Result")
-        if version > self._shown and result in _RESULTS:
+        if version > self._shown and isinstance(result, str) and result in _RESULTS:
             self.releases.labels(result).inc()
             if result == ROLLED_BACK:
                 self.rollbacks.inc()

@@ -92,6 +92,25 @@ def test_from_finished_tasks_to_new_parameters(cluster: Cluster, optimizer: Opti
     assert json.loads(optimizer.run("show", "-o", "json"))["Lateness"]["Beta"] == 0.5
 
 
+def test_a_workload_on_the_cluster(cluster: Cluster, optimizer: Optimizer) -> None:
+    """Drawn tasks become Tasks as they arrive, with everything that the trace says; a second run creates none."""
+    del optimizer  # the test begins without Tasks
+    fleet = cluster.sandbox.folder / "fleet.csv"
+    fleet.write_text(
+        "node,cpu,memory_bytes,gpu,gpu_product,storage_bytes,pods,speed\n"
+        + "".join(f"node-{i},32,274877906944,4,,0,110,1\n" for i in range(4))
+    )
+    command = [sys.executable, "-m", "cloudai_cli", "workload", "--fleet", str(fleet), "--count", "12", "--apply"]
+    command += ["--time-scale", "300", "--declared", "1", "--kubeconfig", str(cluster.plane.kubeconfig)]
+    for said in ("12 Tasks created", "0 Tasks created"):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert said in done.stdout, done.stderr
+    cluster.complete(*(f"task-{i}" for i in range(12)))
+    one = cluster.get("ctask", "task-0")
+    assert one["status"]["deadlineSource"] == "FinishWithin"
+    assert one["spec"]["sla"]["expectedRuntime"]
+
+
 def test_two_optimizers_at_once(optimizer: Optimizer) -> None:
     """One wins; the other is told, and nothing of his is left."""
 
