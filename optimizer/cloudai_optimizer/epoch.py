@@ -18,6 +18,7 @@ from cloudai_optimizer import learn, tuning
 from cloudai_optimizer.fit.affinity import NodeUse
 from cloudai_optimizer.genetic import Generation
 from cloudai_optimizer.guard import Verdict
+from cloudai_optimizer.publication import SEARCHED_AT
 from cloudai_optimizer.rules import Rules
 from cloudai_rts import history
 from cloudai_rts.history import Record
@@ -27,7 +28,6 @@ from cloudai_rts.parameters import Document, HistoryWindow
 UNCHANGED: Final = "unchanged"
 FITTED: Final = "fitted"
 TUNED: Final = "tuned"
-SEARCHED_AT: Final = "SearchedAt"
 
 
 @dataclass(slots=True)

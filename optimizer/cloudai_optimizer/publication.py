@@ -26,6 +26,8 @@ MIN_DEADLINES: Final = 100
 LONGEST_SECONDS: Final = 86_400.0
 _Z90: Final = 1.2816
 RUNNING, PROMOTED, ROLLED_BACK = "running", "promoted", "rolled back"
+SEARCHED_AT: Final = "SearchedAt"
+"""Evidence: when weights were searched last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +152,8 @@ def rollback(before: Published, created_at: str) -> Change:
     version = max(before.document.version, before.document.Canary.Version if before.document.Canary else 0) + 1
     reason = f"rolled back to the content of version {before.previous.version}"
     evidence = {"Result": ROLLED_BACK, "Reason": reason}
+    if SEARCHED_AT in before.document.Evidence:  # or the next epoch could find the same weights again at once
+        evidence[SEARCHED_AT] = before.document.Evidence[SEARCHED_AT]
     text = dumped(before.previous, version, created_at, None, evidence)
     return Change({contract.PARAMETERS_KEY: text, contract.CANDIDATE_KEY: None, contract.PREVIOUS_KEY: None})
 

@@ -1,0 +1,65 @@
+"""What there is in a cluster, page by page."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from cloudai_kube import inventory
+from cloudai_kube.objects import Node
+
+
+class Pages:
+    """An API server with pods on two pages."""
+
+    def __init__(self, *pages: list[dict[str, Any]]) -> None:
+        self.pages = list(pages)
+        self.asked: list[dict[str, str]] = []
+
+    async def get(self, path: str, kind: type[Any], params: Mapping[str, str] | None = None) -> Any:
+        """The next page."""
+        assert path == "/api/v1/pods"
+        self.asked.append(dict(params or {}))
+        number = len(self.asked) - 1
+        following = f"page-{number + 1}" if number + 1 < len(self.pages) else ""
+        return msgspec.convert({"items": self.pages[number], "metadata": {"continue": following}}, kind)
+
+
+def pod(node: str, cpu: str, phase: str = "Running") -> dict[str, Any]:
+    """A pod with one container."""
+    return {
+        "metadata": {"name": "p"},
+        "spec": {"nodeName": node, "containers": [{"name": "c", "resources": {"requests": {"cpu": cpu}}}]},
+        "status": {"phase": phase},
+    }
+
+
+def test_what_strangers_occupy() -> None:
+    """Bound pods that live, added up over all pages; what cannot be read is left out."""
+    pages = Pages(
+        [pod("a", "500m"), pod("a", "1"), pod("a", "4", "Succeeded"), pod("", "8")], [pod("b", "2"), pod("b", "x")]
+    )
+    found = asyncio.run(inventory.occupied(pages))  # type: ignore[arg-type]  # a transport in memory
+    assert found == {"a": {"cpu": 1500, "pods": 2}, "b": {"cpu": 2000, "pods": 1}}
+    assert pages.asked[0]["labelSelector"] == "cloudai.dev/bound-by!=cloudai-scheduler"
+    assert "continue" not in pages.asked[0]
+    assert pages.asked[1]["continue"] == "page-1"
+
+
+def test_machines() -> None:
+    """Shape, class, GPU resources and what is taken; a node that can run nothing is none."""
+    nodes = [
+        {
+            "metadata": {"name": "a", "labels": {"nvidia.com/gpu.product": "NVIDIA-A100"}},
+            "status": {"allocatable": {"cpu": "8", "memory": "64Gi", "nvidia.com/mig-1g.5gb": "7", "pods": "50"}},
+        },
+        {"metadata": {"name": "empty"}, "status": {"allocatable": {}}},
+        {"metadata": {"name": "odd"}, "status": {"allocatable": {"cpu": "many"}}},
+    ]
+    found = inventory.machines([msgspec.convert(node, Node) for node in nodes], {"a": {"cpu": 1500}})
+    assert [(one.node.node, one.node.cpu, one.node.gpu, one.node_class) for one in found] == [
+        ("a", 8.0, 0, "NVIDIA-A100")
+    ]
+    assert found[0].devices == {"nvidia.com/mig-1g.5gb": 7}
+    assert found[0].occupied == {"cpu": 1500}

@@ -1,0 +1,60 @@
+"""Recorded history as something to replay."""
+
+import math
+
+import msgspec
+import pytest
+
+from cloudai_rts.history import Record
+from cloudai_rts.machine import Machine
+from cloudai_rts.parameters import Document, RuntimeModel
+from cloudai_rts.replay import recorded
+from cloudai_rts.replay.chooser import RtsChooser
+from cloudai_rts.replay.engine import Replay
+from cloudai_rts.traces import FleetNode
+
+MODEL = Document(
+    Runtime=RuntimeModel(
+        Kappa=0.5, Mu=0.0, U={"t": {"fast": -1.0, "fast/mig-1g.5gb": 1.0}}, V={"a": 0.2}, Sigma={"t": 0.3}
+    ),
+    Tau={"t": 100.0},
+)
+
+
+def record(uid: str, arrival: float, **fields: object) -> Record:
+    """A run of 100 s on node a."""
+    whole = Record(
+        uid, uid, "ns", uid, "t", "a", "fast", arrival, arrival, arrival + 100.0, "Succeeded", 2.0, 0.0, load=0.25
+    )
+    return msgspec.structs.replace(whole, **fields)
+
+
+def machine(cpu: float = 8.0, occupied: dict[str, int] | None = None, devices: dict[str, int] | None = None) -> Machine:
+    """Node a."""
+    return Machine(FleetNode("a", cpu, 1 << 30, 0, "", 0, 110), "fast", devices or {}, occupied or {})
+
+
+def test_the_work_behind_a_run_worked_out_by_hand() -> None:
+    """100 s = work x exp(-1 + .2) x (1 + .5 x (.25 + 2/8)^2)."""
+    (work,) = recorded.recover([record("x", 0.0), record("y", 1.0, outcome="Failed")], MODEL, {"a": 8.0})
+    assert work.seconds == pytest.approx(100.0 / (math.exp(-0.8) * (1 + 0.5 * 0.25)))
+
+
+def test_a_slice_is_another_machine() -> None:
+    """Work on a slice runs at the slice's speed in the replay."""
+    slices = [record("x", 0.0, gpu=1.0, gpu_resource="nvidia.com/mig-1g.5gb"), record("y", 0.0)]
+    works = recorded.recover(slices, MODEL, {"a": 8.0})
+    world = recorded.world_of([machine(devices={"nvidia.com/mig-1g.5gb": 2})], MODEL, works)
+    assert world.own["t"][0] == pytest.approx(math.exp(-0.8))
+    assert world.own["t nvidia.com/mig-1g.5gb"][0] == pytest.approx(math.exp(1.2))
+    course = Replay(world, recorded.jobs(works, MODEL), RtsChooser(MODEL)).run()
+    assert course.node.tolist() == [0, 0]
+
+
+@pytest.mark.parametrize(("taken", "together"), [(0, True), (5000, False)])
+def test_strangers_keep_their_share(taken: int, together: bool) -> None:
+    """With 5 of 8 cores taken two tasks of two cores run one after the other, on a busier node."""
+    works = recorded.recover([record("x", 0.0), record("y", 0.0)], MODEL, {"a": 8.0})
+    world = recorded.world_of([machine(occupied={"cpu": taken})], MODEL, works)
+    course = Replay(world, recorded.jobs(works, MODEL), RtsChooser(MODEL)).run()
+    assert bool(course.start[0] == course.start[1]) == together
