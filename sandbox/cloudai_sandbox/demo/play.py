@@ -23,7 +23,7 @@ from cloudai_rts import contract, parameters, traces
 from cloudai_rts.parameters import Document
 from cloudai_sandbox.control_plane import ROOT
 from cloudai_sandbox.demo import picture, workload
-from cloudai_sandbox.demo.result import Result, decision, evaluate, is_true
+from cloudai_sandbox.demo.result import Result, decision, evaluate, is_true, stayed
 from cloudai_sandbox.kubelet import ANNOTATION_FAULT
 from cloudai_sandbox.sandbox import Sandbox
 
@@ -34,6 +34,7 @@ REJECTING, SLOW = "p100-2", "cpu-s-1"
 FLEET: Final = ROOT / "config" / "reference-fleet.csv"
 SPEEDS: Final = ROOT / "config" / "reference-speeds.csv"
 MIN_RTS_SHARE: Final = 0.9
+MAX_ON_SLOW: Final = 3
 COLD, LEARNED, ROUND_ROBIN = "RTS, nothing learned", "RTS, learned", "round-robin"
 
 
@@ -63,10 +64,12 @@ def perform(seed: int, count: int, output: Path) -> int:
     console.print(_deadlines(results))
     console.print(f"timeline by node: {file}")
     console.print(
-        f"audit of {report.changes} changes: {report.binds} binds, each pod bound once, no node over-committed: "
+        f"audit of {report.changes} changes, {report.binds} binds (is each pod bound once, no node over-committed?): "
         f"{len(report.violations)} violations"
     )
     problems = _broken_promises(results, stage.reload_seconds)
+    if report.binds < sum(one.pods for one in results):
+        problems.append(f"the audit saw {report.binds} binds, there were {sum(one.pods for one in results)}")
     problems += [f"at version {found.revision}: {found.message}" for found in report.violations]
     for problem in problems:
         console.print(f"[red]not as promised:[/red] {problem}")
@@ -289,6 +292,12 @@ def _broken_promises(results: Sequence[Result], reload_seconds: float | None) ->
         for one in (cold, learned)
         if one.by_rts < MIN_RTS_SHARE * one.pods
     ]
+    for one in results:
+        if late := stayed(one.runs):
+            problems.append(f"{one.policy}: {len(late)} pods were sent to {REJECTING} after it had refused three")
+    slow = sum(run.node == SLOW for run in learned.runs)
+    if slow > MAX_ON_SLOW:
+        problems.append(f"after learning {slow} Tasks ran on {SLOW}, at most {MAX_ON_SLOW} are promised")
     if learned.met <= plain.met:
         problems.append(f"RTS met {learned.met} deadlines, round-robin {plain.met}")
     if learned.met < cold.met:

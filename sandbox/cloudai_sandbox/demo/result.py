@@ -4,15 +4,19 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from cloudai_kube import timestamp
 from cloudai_rts import contract
 
+REJECTED: Final = "Rejected"
+REFUSALS: Final = 3
+GRACE_SECONDS: Final = 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One attempt as a bar of the picture; times in seconds after the first arrival."""
+    """One attempt as a bar of the picture; times in seconds after the first arrival; `decided`: when it was placed."""
 
     task: str
     task_type: str
@@ -21,6 +25,8 @@ class Run:
     end: float
     outcome: str
     late: bool
+    gpu: bool = False
+    decided: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +73,8 @@ def evaluate(policy: str, tasks: Sequence[dict[str, Any]], pods: Sequence[dict[s
         bound_by_us=len(pods) - len(strangers),
         by_rts=sum(decision(pod).get("policy") == "rts" for pod in pods),
         deferred=deferred,
-        rejections=sum(run.outcome == "Rejected" for run in runs),
-        nodes=dict(Counter(run.node for run in runs if run.outcome != "Rejected")),
+        rejections=sum(run.outcome == REJECTED for run in runs),
+        nodes=dict(Counter(run.node for run in runs if run.outcome != REJECTED)),
         met_by_type=met_by_type,
         runs=tuple(runs),
         problems=tuple(problems),
@@ -105,6 +111,20 @@ def _runs(task: dict[str, Any], begun: float) -> list[Run]:
         end = timestamp.parse(attempt["completionTime"]) - begun
         start = timestamp.parse(attempt["startTime"]) - begun if attempt.get("startTime") else end
         late = not is_true(task, "DeadlineMet")
+        told = attempt.get("decision", {}).get("decidedAt")
+        decided = timestamp.parse(told) - begun if told else start
+        gpu = bool(task["spec"].get("gpus"))
         outcome = attempt.get("outcome", "")
-        runs.append(Run(name_of(task), task["spec"]["type"], attempt["node"], start, end, outcome, late))
+        runs.append(Run(name_of(task), task["spec"]["type"], attempt["node"], start, end, outcome, late, gpu, decided))
     return runs
+
+
+def stayed(runs: Sequence[Run]) -> list[Run]:
+    """Runs that were sent to a node more than a second after it had refused three of their kind (GPU or not)."""
+    found = []
+    for kind in {(run.node, run.gpu) for run in runs if run.outcome == REJECTED}:
+        own = sorted((run for run in runs if (run.node, run.gpu) == kind), key=lambda run: run.end)
+        refused = [run.end for run in own if run.outcome == REJECTED]
+        if len(refused) >= REFUSALS:
+            found += [run for run in own if run.decided > refused[REFUSALS - 1] + GRACE_SECONDS]
+    return found
