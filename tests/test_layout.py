@@ -32,11 +32,11 @@ def test_the_standard_library_wins(folder: str) -> None:
 
 
 def test_every_source_root_is_packaged() -> None:
-    """Wheel, editable install, ruff and mypy know the same source roots."""
+    """Wheel, editable install, ruff and mypy know the same source roots; mypy the benchmarks too, which share some."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
     assert project["hatch"]["build"]["dev-mode-dirs"] == SOURCE_ROOTS
     assert project["ruff"]["src"] == SOURCE_ROOTS
-    assert project["mypy"]["mypy_path"] == SOURCE_ROOTS
+    assert project["mypy"]["mypy_path"] == [*SOURCE_ROOTS, "benchmarks"]
     assert len(project["hatch"]["build"]["targets"]["wheel"]["packages"]) == len(SOURCE_ROOTS)
 
 

@@ -24,11 +24,9 @@ PASSES: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """The document with everything learned in it, what it was learned from, and how well it explains that."""
+    """The document with everything learned in it, what its scores rest on, and how well it explains the runs."""
 
     document: Document
-    samples: Samples
-    fit: RuntimeFit
     tallies: Tallies
     use: NodeUse
     quality: dict[str, float]
@@ -83,7 +81,7 @@ def from_records(
         "R2TauAlone": runtime.r_squared(samples, first.log_tau[samples.type]),
         "ResidualSd": float(np.std(found.residual)) if len(samples) else 0.0,
     }
-    return Learned(affinity.scored(document, tallies, use), samples, found, tallies, use, quality)
+    return Learned(affinity.scored(document, tallies, use), tallies, use, quality)
 
 
 def keep_weights(document: Document, weights: Document) -> Document:
