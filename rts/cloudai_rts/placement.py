@@ -16,7 +16,7 @@ from cloudai_rts.choice import Rotation
 from cloudai_rts.contract import CPU, MEMORY
 from cloudai_rts.errors import UndecidableError
 from cloudai_rts.fleet import Fleet, Resources
-from cloudai_rts.fragmentation import RequestMix
+from cloudai_rts.fragmentation import GpuRequest, RequestMix, Room
 from cloudai_rts.nodeclass import class_for
 from cloudai_rts.parameters import HINGE, Document
 from cloudai_rts.task import Task
@@ -74,7 +74,7 @@ class Policy:
     mode: str = RTS
     rotation: Rotation = field(default_factory=Rotation)
     rounds: dict[str, Rotation] = field(default_factory=dict)
-    mix: RequestMix = field(default_factory=RequestMix)
+    mixes: dict[str, RequestMix] = field(default_factory=dict)
     _topology: int = -1
     _u: dict[tuple[str, str], FloatArray] = field(default_factory=dict)
     _v: FloatArray = field(default_factory=lambda: np.zeros(0, np.float64))
@@ -219,7 +219,7 @@ def _place_lateness(
     if waiting is not None:
         return Deferred(waiting[0], late or 0.0, waiting[1], slot)
     if task.gpu > 0:
-        policy.mix.note(task.gpu)
+        policy.mixes.setdefault(task.gpu_resource, RequestMix()).note(_request(task, task.gpu_resource))
     return Placed(
         slot=slot,
         policy=RTS,
@@ -233,10 +233,23 @@ def _place_lateness(
 
 
 def _fragmentation(policy: Policy, task: Task, slots: IntArray) -> FloatArray | None:
-    if task.gpu <= 0:
+    """GPUs that the task would make useless on each candidate; None where no GPU is concerned."""
+    fleet = policy.fleet
+    if not policy.mixes or not fleet.has_gpu[slots].any():
         return None
-    free = policy.fleet.available(task.gpu_resource)[slots].astype(np.float64)
-    return policy.mix.added(free, task.gpu)
+    found = np.zeros(len(slots))
+    cpu, memory = fleet.available(CPU)[slots], fleet.available(MEMORY)[slots]
+    for resource, mix in policy.mixes.items():
+        gpus = fleet.available(resource)[slots]
+        there = np.flatnonzero(gpus > 0)
+        room = Room(gpus[there], cpu[there], memory[there])
+        found[there] += mix.added(room, _request(task, resource))
+    return found
+
+
+def _request(task: Task, resource: str) -> GpuRequest:
+    gpus = round(task.gpu) if task.gpu_resource == resource else 0
+    return GpuRequest(gpus, round(task.cpu * 1000), round(task.memory))
 
 
 def _deferral(

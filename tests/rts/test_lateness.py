@@ -58,11 +58,11 @@ def test_risk_by_hand() -> None:
 
 
 def test_gpu_nodes_are_kept_for_those_who_ask() -> None:
-    """zeta = .8 is added for a task without GPU on a GPU node, and for nobody else."""
+    """zeta = .1 is added for a task without GPU on a GPU node, and for nobody else."""
     candidates = nodes([10.0, 10.0], has_gpu=[1.0, 0.0])
     without = lateness.score(task(None, gpu=0.0), candidates, WEIGHTS, now=0.0).risk
     asking = lateness.score(task(None, gpu=1.0), candidates, WEIGHTS, now=0.0).risk
-    assert without[0] - without[1] == pytest.approx(0.8)
+    assert without[0] - without[1] == pytest.approx(0.1)
     assert asking[0] == asking[1]
 
 
