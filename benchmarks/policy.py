@@ -40,6 +40,7 @@ from cloudai_rts.replay.chooser import (
     ScoreChooser,
 )
 from cloudai_rts.replay.engine import Replay
+from cloudai_rts.replay.interval import half_width
 from cloudai_rts.replay.job import Job
 from cloudai_rts.replay.summary import Summary, summarise, violated
 
@@ -208,7 +209,7 @@ def table(shape: str, loads: Sequence[float], seeds: range, results: dict[Case, 
             own = [100 * results[Case(shape, load, seed, policy)].summary.violations for seed in seeds]
             base = [100 * results[Case(shape, load, seed, "lateness")].summary.violations for seed in seeds]
             gap = [one - other for one, other in zip(own, base, strict=True)]
-            width = 1.96 * statistics.stdev(gap) / math.sqrt(len(seeds)) if len(seeds) > 1 else math.nan
+            width = half_width(gap) or math.nan
             note = "" if policy == "lateness" else f" ({statistics.mean(gap):+.1f} +-{width:.1f})"
             cells.append(f"{statistics.mean(own):.1f}{note}")
         last = [results[Case(shape, loads[-1], seed, policy)] for seed in seeds]

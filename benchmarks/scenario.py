@@ -28,6 +28,7 @@ ROOT: Final = Path(__file__).parents[1]
 TASKS: Final = 1500
 HISTORY_LOAD: Final = 0.75
 SLOW: Final = 1.5
+EPOCHS: Final = 3
 LARGE: Final = 8
 """GPUs of the large tasks, for which machines are joined."""
 TAU: Final = {name: kind.runtime for name, kind in workload.REFERENCE_KINDS.items()}
@@ -98,7 +99,10 @@ class Scene:
         found = self.history(count)
         if ignoring_declarations:
             found = [msgspec.structs.replace(record, declared=None) for record in found]
-        return learn.from_records(found, Document(), self.cores(), NodeUse()).document
+        document = Document()
+        for _ in range(EPOCHS):  # no release moves a value further than its step
+            document = learn.from_records(found, document, self.cores(), NodeUse()).document
+        return document
 
     def history(self, count: int = TASKS, chooser: Chooser | None = None, load: float = HISTORY_LOAD) -> list[Record]:
         """What happened before, by default under least-allocated."""

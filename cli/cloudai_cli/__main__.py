@@ -16,6 +16,7 @@ from cloudai_cli import apply, cluster, imported, plot, simulate
 from cloudai_cli.errors import CliError, InputError
 from cloudai_cli.scenario import Scenario, TraceScenario
 from cloudai_cli.simulate import FIGURES, POLICIES, Outcome
+from cloudai_kube import arguments as bounds
 from cloudai_kube.errors import ConfigurationError, KubeError
 from cloudai_kube.prometheus import Prometheus
 from cloudai_rts import contract, parameters, traces
@@ -68,31 +69,39 @@ def _parser() -> argparse.ArgumentParser:
     what_if.add_argument("--knows-speeds", action="store_true", help="the policies know the table of speeds")
     what_if.add_argument("--policy", default=",".join(POLICIES), help=f"of {', '.join(POLICIES)}")
     what_if.add_argument("--parameters", type=Path, help="parameter document, JSON; default: built in")
-    what_if.add_argument("--seeds", type=int, default=3, help="draws of what tasks really use")
-    what_if.add_argument("--workers", type=int, default=2)
+    what_if.add_argument("--seeds", type=bounds.whole(1, 1000), default=3, help="draws of what tasks really use")
+    what_if.add_argument("--workers", type=bounds.whole(1, 64), default=2)
     what_if.add_argument("--plot", type=Path, metavar="PNG", help="draw response times by policy")
     what_if.add_argument("-o", "--output", choices=["text", "json"], default="text")
     make = commands.add_parser("workload", help="draw a workload and write it as a task trace")
     make.set_defaults(run=_workload)
     make.add_argument("--fleet", type=Path, required=True, help="machines that it is scaled to, CSV")
-    make.add_argument("--count", type=int, default=1000)
-    make.add_argument("--load", type=float, default=0.75, help="GPU work over GPU time")
-    make.add_argument("--seed", type=int, default=1)
+    make.add_argument("--count", type=bounds.whole(1), default=1000)
+    make.add_argument("--load", type=bounds.number(0, 100, above=True), default=0.75, help="GPU work over GPU time")
+    make.add_argument("--seed", type=bounds.whole(0, 2**31), default=1)
     make.add_argument("--kinds", choices=["standard", "reference"], default="standard", help="task types")
-    make.add_argument("--size-sd", type=float, default=0.35, help="spread of task sizes, log sd; heavy tails: 1.9")
-    make.add_argument("--declared", type=float, default=0.0, help="share of tasks with a declared run time")
-    make.add_argument("--day", type=float, default=0.0, help="amplitude of the day cycle, 0..1")
+    make.add_argument(
+        "--size-sd", type=bounds.number(0, 3), default=0.35, help="spread of task sizes, log sd; heavy tails: 1.9"
+    )
+    make.add_argument(
+        "--declared", type=bounds.number(0, 1), default=0.0, help="share of tasks with a declared run time"
+    )
+    make.add_argument("--day", type=bounds.number(0, 0.99), default=0.0, help="amplitude of the day cycle, 0..1")
     make.add_argument("--apply", action="store_true", help="create the Tasks in a cluster as they arrive")
-    make.add_argument("--time-scale", type=float, default=1.0, help="with --apply: divide all times by this")
+    make.add_argument(
+        "--time-scale", type=bounds.number(0, above=True), default=1.0, help="with --apply: divide all times by this"
+    )
     make.add_argument("--kubeconfig", default="", help="with --apply; empty: $KUBECONFIG")
     make.add_argument("--namespace", default="default", help="with --apply")
     bring = commands.add_parser("import", help="a trace out of kube-state-metrics of a cluster that never ran us")
     bring.set_defaults(run=_import)
     bring.add_argument("--from-prometheus", required=True, metavar="DAYS", help="how far back, such as 14d")
     bring.add_argument("--prometheus-url", default=os.environ.get("PROMETHEUS_URL", ""), help="its address")
-    bring.add_argument("--multiplier", type=float, default=2.0, help="deadline = arrival + so many usual run times")
+    bring.add_argument(
+        "--multiplier", type=bounds.number(1, 100), default=2.0, help="deadline = arrival + so many usual run times"
+    )
     bring.add_argument("--fleet-file", type=Path, metavar="CSV", help="write the machines there")
-    bring.add_argument("--workers", type=int, default=2)
+    bring.add_argument("--workers", type=bounds.whole(1, 64), default=2)
     return parser
 
 
@@ -111,7 +120,10 @@ def _simulate(arguments: argparse.Namespace) -> None:
         scenario = _trace(arguments, given or Document())
     outcomes = _run(scenario, policies, seeds, arguments.workers)
     if arguments.plot is not None:
-        plot.draw(outcomes, arguments.plot)
+        try:
+            plot.draw(outcomes, arguments.plot)
+        except OSError as error:
+            raise InputError(f"--plot {arguments.plot} cannot be written: {error}") from error
         sys.stderr.write(f"drawn: {arguments.plot}\n")
     found = simulate.rows(outcomes)
     sys.stdout.write(json.dumps(found) + "\n" if arguments.output == "json" else _table(found))
@@ -152,7 +164,19 @@ def _table(found: Sequence[dict[str, Any]]) -> str:
     widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
     text = "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)
     floor = found[0]["floor"]
-    return f"{text}\nnot to be met by any policy: {floor:.1f} %\n"
+    return f"{text}\nnot to be met by any policy: {floor:.1f} %\n{_by_class(found)}"
+
+
+def _by_class(found: Sequence[dict[str, Any]]) -> str:
+    """Deadlines missed by type and by number of GPUs, percent, one column a policy."""
+    names = list(found[0]["missed_by_class"])
+    if not names:
+        return ""
+    header = ["missed, %", *(row["policy"] for row in found)]
+    lines = [header, *([name, *(f"{row['missed_by_class'].get(name, 0.0):.1f}" for row in found)] for name in names)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
+    rows = ("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)
+    return "\n" + "\n".join(rows) + "\n"
 
 
 def _workload(arguments: argparse.Namespace) -> None:
@@ -168,8 +192,6 @@ def _workload(arguments: argparse.Namespace) -> None:
     if not arguments.apply:
         sys.stdout.write(traces.write_tasks(drawn.tasks))
         return
-    if arguments.time_scale <= 0:
-        raise InputError(f"--time-scale {arguments.time_scale:g}: write a number above 0, such as 60")
 
     def progress(done: int) -> None:
         if sys.stderr.isatty():

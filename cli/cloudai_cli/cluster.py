@@ -1,12 +1,14 @@
 """What a cluster that runs us has to replay: its machines, the Tasks that have finished, the parameters in force."""
 
+import time
+
 from cloudai_cli.errors import InputError
 from cloudai_cli.scenario import RecordedScenario
 from cloudai_kube import connection, inventory
 from cloudai_kube.errors import NotFoundError
 from cloudai_kube.objects import ConfigMap
 from cloudai_kube.transport import Transport
-from cloudai_rts import contract, parameters
+from cloudai_rts import contract, history, parameters
 from cloudai_rts.parameters import Document
 from cloudai_rts.replay import recorded
 
@@ -16,11 +18,13 @@ async def read(kubeconfig: str, namespace: str, document: Document | None) -> Re
 
     Raises `InputError` where nothing has finished yet, `KubeError` if the cluster is away.
     """
+    now = time.time()
     async with Transport(connection.load(kubeconfig), "kubectl-cloudai", 4) as transport:
         known = await _parameters(transport, namespace) if document is None else document
         nodes = await inventory.nodes(transport)
         machines = inventory.machines(nodes, await inventory.occupied(transport))
-        records = await inventory.finished(transport)
+        records = await inventory.attempts(transport, now)
+    records = [record for record in records if history.problem(record, now) is None]
     works = recorded.recover(records, known, {machine.node.node: machine.node.cpu for machine in machines})
     if not works or not machines:
         raise InputError("no Task that still exists has finished yet; run some, or give --tasks and --fleet")

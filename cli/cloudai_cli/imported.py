@@ -4,6 +4,7 @@ Every pod that succeeded is a task: its arrival is its creation, its run time wh
 take is judged by what its like (the pods of the same workload, else of the same type) usually took.
 """
 
+import math
 import re
 import statistics
 from collections import defaultdict
@@ -78,11 +79,13 @@ def read_runs(source: Source, days: float, now: float) -> tuple[list[Run], int]:
     names: dict[str, str] = {}
     owners: dict[str, str] = {}
     requests: defaultdict[str, dict[str, float]] = defaultdict(dict)
-    for day in range(max(1, round(days))):
+    for day in reversed(range(max(1, math.ceil(days)))):  # the newest answer counts: it knows what became of a pod
         for name, query in QUERIES.items():
             for sample in source.ask(query.replace("RANGE", "1d"), now - day * DAY_SECONDS):
                 labels = sample.labels
                 uid = labels.get("uid", "")
+                if not math.isfinite(sample.value):
+                    continue
                 names[uid] = f"{labels.get('namespace', '')}/{labels.get('pod', '')}"
                 if name == "owner":
                     owners[uid] = f"{labels.get('owner_kind', '')}/{labels.get('owner_name', '')}"
@@ -108,7 +111,8 @@ def read_fleet(source: Source, now: float) -> list[FleetNode]:
     """The machines of the last day. Raises `PrometheusError`."""
     amounts: defaultdict[str, dict[str, float]] = defaultdict(dict)
     for sample in source.ask(FLEET.replace("RANGE", "1d"), now):
-        amounts[sample.labels.get("node", "")][_resource(sample.labels.get("resource", ""))] = sample.value
+        if math.isfinite(sample.value):
+            amounts[sample.labels.get("node", "")][_resource(sample.labels.get("resource", ""))] = sample.value
     products = {
         sample.labels.get("node", ""): sample.labels["label_nvidia_com_gpu_product"]
         for sample in source.ask(PRODUCTS.replace("RANGE", "1d"), now)

@@ -22,6 +22,7 @@ from cloudai_rts.replay.chooser import (
     ScoreChooser,
 )
 from cloudai_rts.replay.engine import Course, Replay
+from cloudai_rts.replay.interval import half_width
 from cloudai_rts.replay.job import Job
 from cloudai_rts.replay.summary import Summary, summarise, violated
 from cloudai_rts.traces import Speeds
@@ -82,12 +83,12 @@ def chooser(policy: str, document: Document) -> Chooser:
 def rows(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
     """Means by policy, with the paired difference in missed deadlines to the first policy and its 95 % half-width."""
     policies = list(dict.fromkeys(outcome.policy for outcome in outcomes))
+    reference = [outcome for outcome in outcomes if outcome.policy == policies[0]]
     first = {outcome.seed: outcome.summary.violations for outcome in outcomes if outcome.policy == policies[0]}
     found = []
     for policy in policies:
         own = [outcome for outcome in outcomes if outcome.policy == policy]
         gaps = [100.0 * (outcome.summary.violations - first[outcome.seed]) for outcome in own]
-        width = 1.96 * statistics.stdev(gaps) / math.sqrt(len(gaps)) if len(gaps) > 1 else None
         figures = {name: _mean(own, name) for name in FIGURES}
         classes = sorted({name for outcome in own for name in outcome.late_by_class})
         found.append(
@@ -95,7 +96,8 @@ def rows(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
                 "policy": policy,
                 **figures,
                 "difference": statistics.mean(gaps),
-                "half_width": width,
+                "half_width": half_width(gaps),
+                "half_widths": {name: half_width(_gaps(own, reference, name)) for name in FIGURES},
                 "floor": 100.0 * statistics.mean(outcome.summary.floor for outcome in own),
                 "missed_by_class": {
                     name: 100.0 * statistics.mean(outcome.late_by_class.get(name, 0.0) for outcome in own)
@@ -107,16 +109,26 @@ def rows(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
 
 
 def _mean(outcomes: Sequence[Outcome], figure: str) -> float:
-    values = [float(asdict(outcome.summary)[figure]) for outcome in outcomes]
+    return statistics.mean(_values(outcomes, figure))
+
+
+def _values(outcomes: Sequence[Outcome], figure: str) -> list[float]:
     scale = 1.0 / _JOULES_PER_KWH if figure == "energy_joules" else _SCALE.get(figure, 1.0)
-    return statistics.mean(values) * scale
+    return [float(asdict(outcome.summary)[figure]) * scale for outcome in outcomes]
+
+
+def _gaps(own: Sequence[Outcome], reference: Sequence[Outcome], figure: str) -> list[float]:
+    """Differences seed by seed: both ran the same tasks."""
+    pairs = zip(_values(own, figure), _values(reference, figure), strict=True)
+    return [one - other for one, other in pairs]
 
 
 def _by_class(jobs: Sequence[Job], course: Course) -> dict[str, float]:
-    """Share of missed deadlines by type."""
+    """Share of missed deadlines by type, and by number of GPUs."""
     late = violated(jobs, course)
     found: dict[str, list[float]] = {}
     for job, missed in zip(jobs, late.tolist(), strict=True):
         if not math.isnan(missed):
             found.setdefault(job.true_type or job.known.type, []).append(missed)
+            found.setdefault(f"{job.known.gpu:.0f} GPU", []).append(missed)
     return {name: statistics.mean(values) for name, values in sorted(found.items())}

@@ -60,8 +60,8 @@ async def occupied(transport: Transport) -> dict[str, demand.Amounts]:
         selector["continue"] = page.metadata.next
 
 
-async def finished(transport: Transport) -> list[Record]:
-    """Attempts in the status of all Tasks that still exist: history without a database."""
+async def attempts(transport: Transport, now: float) -> list[Record]:
+    """Attempts in the status of all Tasks that still exist, also those that run `now`: history without a database."""
     path = f"/apis/{contract.API_VERSION}/{contract.PLURAL}"
     listed = await transport.get(path, ObjectList)
     found: list[Record] = []
@@ -70,7 +70,7 @@ async def finished(transport: Transport) -> list[Record]:
             task = msgspec.convert(raw, Task)
         except msgspec.ValidationError:
             continue  # one that nobody can read must not hide the others
-        found.extend(record for attempt in task.status.attempts if (record := records.of_attempt(task, attempt)))
+        found.extend(record for attempt in task.status.attempts if (record := records.of_attempt(task, attempt, now)))
     return found
 
 

@@ -6,8 +6,10 @@ everything to the other half.
 """
 
 import math
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -54,7 +56,7 @@ class _BoundedSession(requests.Session):
         end = time.monotonic() + TOTAL_SECONDS
         response = super().request(*args, **kwargs)
         content = bytearray()
-        for chunk in response.iter_content(CHUNK):
+        while chunk := response.raw.read1(CHUNK, decode_content=True):  # as it comes: a full chunk may take for ever
             content += chunk
             if len(content) > MAX_BYTES:
                 response.close()
@@ -73,12 +75,13 @@ class Prometheus:
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
+        self._asking: threading.Thread | None = None
         self._client = PrometheusConnect(self.url, session=_BoundedSession(), retry=Retry(total=0))
 
     def ask(self, query: str, at: float | None = None) -> list[Sample]:
-        """Samples of an instant query (`at` seconds since the epoch, else now); NaN and infinite ones are left out.
+        """Samples of an instant query (`at` seconds since the epoch, else now). Raises `PrometheusError`.
 
-        Raises `PrometheusError`.
+        Values may be NaN or infinite: whoever asks decides and counts.
         """
         params = {} if at is None else {"time": f"{at:.3f}"}
         found = self._answer(lambda: self._client.custom_query(query, params=params))
@@ -92,7 +95,7 @@ class Prometheus:
 
     def _answer(self, ask: Callable[[], list[Any]]) -> list[Any]:
         try:
-            found = ask()
+            found = self._in_time(ask)
             if not isinstance(found, list):
                 raise PrometheusError(f"{self.url} answers with something else than samples: {str(found)[:100]}")
             return found
@@ -102,6 +105,28 @@ class Prometheus:
             raise PrometheusError(f"{self.url} does not answer: {error}") from error
         except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise PrometheusError(f"{self.url} answers with something else than samples: {error}") from error
+
+    def _in_time(self, ask: Callable[[], list[Any]]) -> list[Any]:
+        """Ask in a thread of its own: headers that come a byte at a time pass every time-out of a socket.
+
+        A thread that is still waiting is left behind, one at the most.
+        """
+        if self._asking is not None and self._asking.is_alive():
+            raise PrometheusError(f"{self.url} has not answered an earlier question yet")
+        answer: Future[list[Any]] = Future()
+        self._asking = threading.Thread(target=_settle, args=(answer, ask), name="prometheus", daemon=True)
+        self._asking.start()
+        try:
+            return answer.result(TOTAL_SECONDS + TIMEOUT_SECONDS)
+        except TimeoutError as error:
+            raise PrometheusError(f"{self.url} takes longer than {TOTAL_SECONDS + TIMEOUT_SECONDS:.0f} s") from error
+
+
+def _settle(answer: Future[list[Any]], ask: Callable[[], list[Any]]) -> None:
+    try:
+        answer.set_result(ask())
+    except BaseException as error:  # noqa: BLE001  it is raised again where the answer is waited for
+        answer.set_exception(error)
 
 
 def _refuse_partial(response: requests.Response) -> None:
@@ -130,4 +155,4 @@ def _sample(raw: Any) -> Sample | None:  # noqa: ANN401  JSON
         labels = {str(name): str(text) for name, text in raw["metric"].items()}
     except (KeyError, IndexError, TypeError, ValueError, AttributeError):
         return None
-    return Sample(labels, value) if math.isfinite(value) else None
+    return Sample(labels, value)

@@ -10,7 +10,7 @@ from cloudai_kube.errors import FormatError
 from cloudai_kube.task import Attempt, Task, requests
 from cloudai_rts import contract
 from cloudai_rts.contract import CPU, MEMORY, STORAGE
-from cloudai_rts.history import Available, Record, identity_key
+from cloudai_rts.history import RUNNING, Available, Record, identity_key
 from cloudai_rts.nodeclass import gpu_resource_of
 
 
@@ -43,7 +43,8 @@ def with_decision(record: Record, decision: Decision) -> Record:
 def identity_of(task: Task) -> str:
     """Which tasks do the same as this one."""
     spec = task.spec
-    return identity_key(spec.image, spec.command, spec.args, float(spec.gpus), spec.user or task.metadata.namespace)
+    user = contract.tenant(task.metadata.namespace, spec.user)
+    return identity_key(spec.image, spec.command, spec.args, float(spec.gpus), user)
 
 
 def declared_of(task: Task) -> float | None:
@@ -55,10 +56,13 @@ def declared_of(task: Task) -> float | None:
         return None
 
 
-def of_attempt(task: Task, attempt: Attempt) -> Record | None:
-    """The record of an attempt that ran and ended, None if it never ran or cannot be read."""
+def of_attempt(task: Task, attempt: Attempt, now: float | None = None) -> Record | None:
+    """The record of an attempt that ran and ended, None if it never ran or cannot be read.
+
+    With `now` (seconds since the epoch) one that still runs has a record too, as far as it has come.
+    """
     decision = decision_of(attempt.decision)
-    if decision is None or not attempt.startTime or not attempt.outcome:
+    if decision is None or not attempt.startTime or not (attempt.outcome or now is not None):
         return None
     meta, spec, status = task.metadata, task.spec, task.status
     try:
@@ -74,14 +78,14 @@ def of_attempt(task: Task, attempt: Attempt) -> Record | None:
             node_class="",
             arrival=timestamp.parse(status.arrivalTime),
             start=timestamp.parse(attempt.startTime),
-            finish=timestamp.parse(attempt.completionTime),
-            outcome=attempt.outcome,
+            finish=timestamp.parse(attempt.completionTime) if attempt.outcome else now or 0.0,
+            outcome=attempt.outcome or RUNNING,
             cpu=amounts.get(CPU, 0) / 1000,
             memory=float(amounts.get(MEMORY, 0)),
             gpu=float(amounts.get(gpu_resource, 0)),
             gpu_resource=gpu_resource,
             storage=float(amounts.get(STORAGE, 0)),
-            user=spec.user or meta.namespace,
+            user=contract.tenant(meta.namespace, spec.user),
             identity=identity_of(task),
             attempt=attempt.number,
             deadline=timestamp.parse_optional(status.deadline),

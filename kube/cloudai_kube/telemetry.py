@@ -22,25 +22,31 @@ FATAL_XIDS: Final = frozenset({46, 48, 62, 64, 74, 79, 95, 109, 110, 119, 120, 1
 """XID errors after which NVIDIA's catalogue advises to reset the GPU or restart the machine."""
 
 HOST_LABELS: Final = (
-    'label_replace(label_replace({0}, "node", "$1", "Hostname", "(.+)"), "node", "$1", "hostname", "(.+)")'
+    'label_replace(label_replace({0}, "host", "$1", "Hostname", "(.+)"), "host", "$1", "hostname", "(.+)")'
 )
+_NODE: Final = "instance, node, nodename, kubernetes_node"
+_DEVICE: Final = "node, host, instance, gpu, UUID, GPU_I_ID"
+_CPU_SECONDS: Final = 'node_cpu_seconds_total{mode!~"idle|iowait|steal"}'
+
+
+def _over_devices(series: str) -> str:
+    """Sum over a node's devices, each counted once: one exporter may be scraped by two jobs."""
+    return f"sum by (node, host, instance) (max by ({_DEVICE}) ({HOST_LABELS.format(series)}))"
+
+
 QUERIES: Final[Mapping[str, str]] = {
-    "sampled_at": "max by (instance, node, nodename, kubernetes_node) (timestamp(node_memory_MemAvailable_bytes))",
-    "cpu": "sum by (instance, node, nodename, kubernetes_node) "
-    '(rate(node_cpu_seconds_total{mode!~"idle|iowait|steal"}[60s]))',
-    "memory": "node_memory_MemTotal_bytes - node_memory_MemAvailable_bytes",
-    "gpu": "sum by (node, instance) ("
-    + HOST_LABELS.format("DCGM_FI_DEV_GPU_UTIL / 100 or DCGM_FI_DEV_GPU_UTIL_RATIO or DCGM_FI_PROF_GR_ENGINE_ACTIVE")
-    + ")",
-    "gpu_memory": "sum by (node, instance) ("
-    + HOST_LABELS.format("DCGM_FI_DEV_FB_USED * 1048576 or DCGM_FI_DEV_FB_USED_BYTES")
-    + ")",
-    "watts": "sum by (node, instance) ("
-    + HOST_LABELS.format("DCGM_FI_DEV_POWER_USAGE or DCGM_FI_DEV_BOARD_POWER_WATTS")
-    + ")",
-    "xid": "max by (node, instance, gpu, UUID) ("
-    + HOST_LABELS.format("DCGM_FI_DEV_XID_ERRORS or DCGM_FI_DEV_XID_ERROR")
-    + ")",
+    "sampled_at": f"max by ({_NODE}) (timestamp(node_memory_MemAvailable_bytes))",
+    # Where a target is scraped once a minute there are not two samples in a minute.
+    "cpu": f"sum by ({_NODE}) (max by ({_NODE}, cpu, mode) (rate({_CPU_SECONDS}[60s]) or rate({_CPU_SECONDS}[150s])))",
+    "memory": f"max by ({_NODE}) (node_memory_MemTotal_bytes - node_memory_MemAvailable_bytes)",
+    "gpu": _over_devices(
+        "DCGM_FI_DEV_GPU_UTIL / 100 or DCGM_FI_DEV_GPU_UTIL_RATIO or DCGM_FI_PROF_GR_ENGINE_ACTIVE "
+        "or DCGM_FI_PROF_GR_ENGINE_UTIL_RATIO"
+    ),
+    "gpu_memory": _over_devices("DCGM_FI_DEV_FB_USED * 1048576 or DCGM_FI_DEV_FB_USED_BYTES"),
+    "watts": _over_devices("DCGM_FI_DEV_POWER_USAGE or DCGM_FI_DEV_BOARD_POWER_WATTS"),
+    "xid": f"max by (node, host, instance, gpu, UUID) ("
+    f"{HOST_LABELS.format('DCGM_FI_DEV_XID_ERRORS or DCGM_FI_DEV_XID_ERROR')})",
 }
 LIMITS: Final[Mapping[str, float]] = {
     "sampled_at": 1e12,
@@ -91,7 +97,7 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class NodeNames:
-    """Resolves series to nodes: label `node`, then `nodename`, then the host of `instance` by name or address."""
+    """Resolves series to nodes: label `node`, `nodename`, DCGM's host, then `instance` by name or address."""
 
     names: frozenset[str]
     addresses: Mapping[str, str]
@@ -104,7 +110,7 @@ class NodeNames:
 
     def resolve(self, labels: Mapping[str, str]) -> str | None:
         """The node that a series is about, None if none is."""
-        for key in ("node", "nodename", "kubernetes_node", "Hostname", "hostname"):
+        for key in ("node", "nodename", "kubernetes_node", "host", "Hostname", "hostname"):
             if labels.get(key) in self.names:
                 return labels[key]
         host = labels.get("instance", "").rpartition(":")[0] or labels.get("instance", "")
@@ -131,7 +137,7 @@ def _take(found: Snapshot, names: NodeNames, metric: str, sample: Sample) -> Non
     if node is None:
         found.dropped["unmatched"] += 1
         return
-    if not 0.0 <= sample.value <= LIMITS[metric]:
+    if not 0.0 <= sample.value <= LIMITS[metric]:  # NaN and infinite ones too
         found.dropped["impossible"] += 1
         return
     reading = found.nodes.setdefault(node, NodeReading())

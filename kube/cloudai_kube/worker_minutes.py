@@ -18,13 +18,14 @@ SLOWING_REASONS: Final = 0x8 | 0x20 | 0x40 | 0x80
 MAX_REASONS: Final = float(1 << 20)
 _RANGES: Final = ("cpu", "memory", "gpu", "gpu_memory", "watts")
 _THROTTLE: Final = (
-    "max by (node, instance, gpu) ("
+    "max by (node, host, instance, gpu) ("
     + HOST_LABELS.format("DCGM_FI_DEV_CLOCKS_EVENT_REASONS or DCGM_FI_DEV_CLOCK_THROTTLE_REASONS")
     + ")"
 )
 _POD_CORES: Final = (
     "avg_over_time(sum by (namespace, pod) "
-    '(rate(container_cpu_usage_seconds_total{{container!="",container!="POD"}}[60s]))[{0}s:15s])'
+    "(max by (namespace, pod, container, cpu) "
+    '(rate(container_cpu_usage_seconds_total{{container!="",container!="POD"}}[150s])))[{0}s:15s])'
 )
 
 

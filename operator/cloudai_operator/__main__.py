@@ -127,7 +127,7 @@ class Process:
         nodes = Reflector(transport, "/api/v1/nodes", Named, NodeStore(workers.cache), silence_seconds=silence)
         maps = f"/api/v1/namespaces/{self._settings.namespace}/configmaps"
         only = {"fieldSelector": f"metadata.name={contract.PARAMETERS_CONFIG_MAP}"}
-        feed = ParameterFeed(workers.use)
+        feed = ParameterFeed(workers.use, metrics.show_epoch)
         parameters = Reflector(transport, maps, ConfigMap, feed, only, silence)
         watch = task_watch.TaskWatch(
             self._connection,

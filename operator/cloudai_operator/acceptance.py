@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from cloudai_kube import duration, records, timestamp
 from cloudai_kube.task import Task, requests
-from cloudai_rts import prediction
+from cloudai_rts import contract, prediction
 from cloudai_rts.parameters import Document
 from cloudai_rts.task import deadline_of, infer_type
 from cloudai_rts.tau import TauStore
@@ -41,7 +41,7 @@ def terms(task: Task, arrival: float, tau: TauStore, document: Document, sla_mul
     """Everything that acceptance freezes. `arrival` in seconds since the epoch."""
     task_type = type_of(task)
     known = tau.get(task_type)
-    user = task.spec.user or task.metadata.namespace
+    user = contract.tenant(task.metadata.namespace, task.spec.user)
     estimate = prediction.estimate(
         task_type, known, records.declared_of(task), user, records.identity_of(task), document.Runtime
     )

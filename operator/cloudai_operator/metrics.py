@@ -6,8 +6,12 @@ from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from cloudai_kube import timestamp
+from cloudai_kube.errors import FormatError
+
 ROLLED_BACK: Final = "rolled back"
 _RESULTS: Final = frozenset({"fitted", "tuned", "promoted", ROLLED_BACK})
+_EPOCHS: Final = _RESULTS | {"unchanged", "running", "frozen", "failed"}
 _SECONDS: Final = (0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0)
 
 
@@ -33,6 +37,7 @@ class OperatorMetrics:
     guard_accepted: Gauge = field(init=False)
     rollbacks: Counter = field(init=False)
     releases: Counter = field(init=False)
+    last_epoch: Gauge = field(init=False)
     _shown: int = 0
     parameters_version: Gauge = field(init=False)
     history_waiting: Gauge = field(init=False)
@@ -71,7 +76,19 @@ class OperatorMetrics:
         self.guard_accepted = Gauge("cloudai_guard_accepted", "1: its candidate was accepted", registry=registry)
         self.rollbacks = Counter("cloudai_parameter_rollbacks", "Releases that were rolled back", registry=registry)
         self.releases = Counter("cloudai_parameter_releases", "Releases by result", ["result"], registry=registry)
+        self.last_epoch = Gauge(
+            "cloudai_ga_last_epoch_timestamp_seconds", "End of the last epoch", ["result"], registry=registry
+        )
         self.parameters_version = Gauge("cloudai_parameters_version", "Version of the parameters", registry=registry)
+
+    def show_epoch(self, at: str, result: str) -> None:
+        """Expose when an epoch of the optimizer ended last, by how it did."""
+        try:
+            seconds = timestamp.parse(at)
+        except FormatError:
+            return
+        outcome = "failed" if result.startswith("failed") else result
+        self.last_epoch.labels(outcome if outcome in _EPOCHS else "other").set(seconds)
 
     def show_learning(self, version: int, evidence: Mapping[str, Any]) -> None:
         """Expose a document's evidence; anything but numbers is left out."""

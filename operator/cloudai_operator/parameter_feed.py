@@ -7,6 +7,8 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import msgspec
+
 from cloudai_kube.objects import ConfigMap
 from cloudai_rts import contract, parameters
 from cloudai_rts.errors import ParameterError
@@ -15,11 +17,20 @@ from cloudai_rts.parameters import Document
 _log = logging.getLogger(__name__)
 
 
+class EpochNote(msgspec.Struct, frozen=True):
+    """How an epoch ended, as the optimizer notes it on the ConfigMap."""
+
+    at: str
+    result: str
+    reason: str = ""
+
+
 @dataclass(slots=True)
 class ParameterFeed:
     """Store of the reflector on `cloudai-parameters`."""
 
     use: Callable[[Document], None]
+    see_epoch: Callable[[str, str], None] = lambda _at, _result: None
     current: Document = field(default_factory=parameters.defaults)
 
     def replace(self, objects: list[ConfigMap]) -> None:
@@ -33,6 +44,7 @@ class ParameterFeed:
         """Take one change of the ConfigMap."""
         if item.metadata.name != contract.PARAMETERS_CONFIG_MAP:
             return
+        self._look_for_epoch(item.metadata.annotations.get(contract.ANNOTATION_LAST_EPOCH, ""))
         try:
             deleted = event == "DELETED"
             text = item.data.get(contract.PARAMETERS_KEY, "")
@@ -43,6 +55,15 @@ class ParameterFeed:
             _log.info("parameters not taken: %s", error)
             return
         self._take(document)
+
+    def _look_for_epoch(self, note: str) -> None:
+        """Tell when an epoch ran last and how it ended; what nobody can read is left out."""
+        try:
+            found = msgspec.json.decode(note, type=EpochNote) if note else None
+        except msgspec.DecodeError:
+            return
+        if found is not None:
+            self.see_epoch(found.at, found.result)
 
     def _take(self, document: Document) -> None:
         if document != self.current:

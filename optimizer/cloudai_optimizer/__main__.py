@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from cloudai_kube import arguments as bounds
 from cloudai_kube import connection, timestamp
 from cloudai_kube.errors import ConfigurationError, KubeError
 from cloudai_kube.transport import Transport
@@ -32,18 +33,21 @@ _EXAMPLES = """examples:
   cloudai-optimizer rollback                                         the last good parameters again
   cloudai-optimizer freeze "incident 42"                             no releases until: freeze --off
 
-exit codes: 0 done (also: nothing to do, and why), 1 the cluster or the guard refused, 2 unusable input"""
+exit codes: 0 done (also: nothing to do, and why), 1 the cluster refused, 2 unusable input, 3 history cannot be read or
+believed, 4 Prometheus is away or answers with rubbish; in force stays what was"""
 Command = Callable[[Transport, argparse.Namespace], Awaitable[None]]
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run one command; exit 0 if it worked, 1 if the cluster refused, 2 for unusable input."""
+    """Run one command; exit codes as the help says."""
     arguments = _parser().parse_args(argv)
     try:
         asyncio.run(_connected(arguments))
-    except (ConfigurationError, InputError, RtsError) as error:
+    except OptimizerError as error:
+        _end(error, error.exit_code)
+    except (ConfigurationError, RtsError) as error:
         _end(error, 2)
-    except (OptimizerError, KubeError) as error:
+    except KubeError as error:
         _end(error, 1)
 
 
@@ -72,7 +76,9 @@ def _parser() -> argparse.ArgumentParser:
     epoch = add("epoch", _epoch, "fit, replay, search, guard, publish; says why where it leaves things as they are")
     _add_learning(epoch)
     epoch.add_argument("--dry-run", action="store_true", help="decide, print, publish nothing")
-    epoch.add_argument("--share", type=float, default=publication.SHARE, help="of tasks for a canary; 0: none (.2)")
+    epoch.add_argument(
+        "--share", type=bounds.number(0, 1), default=publication.SHARE, help="of tasks for a canary; 0: none (.2)"
+    )
     fit = add("fit", _fit, "fit the run-time model and show how well it explains what happened; publishes nothing")
     _add_learning(fit)
     add("show", _show, "show the parameters in force")
@@ -81,31 +87,51 @@ def _parser() -> argparse.ArgumentParser:
     publish.add_argument("file", nargs="?", type=Path, help="YAML or JSON with any keys of the document")
     publish.add_argument("--speeds", type=Path, help="CSV type,gpu_product,factor: relative run times")
     publish.add_argument("--dry-run", action="store_true", help="print the document instead of publishing it")
-    add("rollback", _rollback, "publish the content of the last good document under a new version")
+    back = add("rollback", _rollback, "publish the content of the last good document under a new version")
+    back.add_argument("--dry-run", action="store_true", help="say what would be in force, change nothing")
     freeze = add("freeze", _freeze, "let no epoch publish anything, and say why")
     freeze.add_argument("reason", nargs="?", default="frozen by hand")
+    freeze.add_argument("--dry-run", action="store_true", help="change nothing")
     freeze.add_argument("--off", action="store_true", help="let epochs publish again")
     return parser
 
 
 def _add_learning(parser: argparse.ArgumentParser) -> None:
     rules = Rules()
-    parser.add_argument("--min-tasks", type=int, default=rules.min_tasks, help="fewer finished: nothing is done")
-    parser.add_argument("--search-tasks", type=int, default=rules.search_tasks, help="fewer finished: fit only")
-    parser.add_argument("--window-tasks", type=int, default=rules.window_tasks, help="tasks of one replayed window")
+    parser.add_argument(
+        "--min-tasks", type=bounds.whole(2), default=rules.min_tasks, help="fewer finished: nothing is done"
+    )
+    parser.add_argument(
+        "--search-tasks", type=bounds.whole(2), default=rules.search_tasks, help="fewer finished: fit only"
+    )
+    parser.add_argument(
+        "--window-tasks", type=bounds.whole(10), default=rules.window_tasks, help="tasks of one replayed window"
+    )
     minutes = rules.search_pause_seconds / 60.0
-    parser.add_argument("--search-pause-minutes", type=float, default=minutes, help="between two searches, at least")
-    parser.add_argument("--search-new-tasks", type=int, default=rules.search_new_tasks, help="between them, at least")
-    parser.add_argument("--generations", type=int, default=rules.generations)
+    parser.add_argument(
+        "--search-pause-minutes", type=bounds.number(0), default=minutes, help="between two searches, at least"
+    )
+    parser.add_argument(
+        "--search-new-tasks", type=bounds.whole(0), default=rules.search_new_tasks, help="between them, at least"
+    )
+    parser.add_argument("--generations", type=bounds.whole(1, 1000), default=rules.generations)
     parser.add_argument("--fitness", choices=[fitness.DEFAULT, fitness.EDD, fitness.PARETO], default=rules.fitness)
     parser.add_argument("--adaptive-mutation", action="store_true", help="mutate more while nothing gets better")
-    parser.add_argument("--islands", type=int, default=rules.islands, help="populations that breed apart")
-    parser.add_argument("--energy-weight", type=float, default=rules.energy_weight, help="0..1, with fitness pareto")
-    parser.add_argument("--workers", type=int, default=2, help="processes that replay candidates")
-    parser.add_argument("--seed", type=int, default=1, help="of the search; the same seed gives the same document")
+    parser.add_argument(
+        "--islands", type=bounds.whole(1, 10), default=rules.islands, help="populations that breed apart"
+    )
+    parser.add_argument(
+        "--energy-weight", type=bounds.number(0, 1), default=rules.energy_weight, help="0..1, with fitness pareto"
+    )
+    parser.add_argument("--workers", type=bounds.whole(1, 64), default=2, help="processes that replay candidates")
+    parser.add_argument(
+        "--seed", type=bounds.whole(0, 2**31), default=1, help="of the search; the same seed gives the same document"
+    )
     parser.add_argument("--mongodb-uri", default=os.environ.get("MONGODB_URI", ""), help="history; empty: Task status")
     parser.add_argument("--prometheus-url", default=os.environ.get("PROMETHEUS_URL", ""), help="node and GPU metrics")
-    parser.add_argument("--hours", type=float, default=24.0, help="how far back history is read")
+    parser.add_argument(
+        "--hours", type=bounds.number(0, 24 * 90, above=True), default=24.0, help="how far back history is read"
+    )
 
 
 async def _connected(arguments: argparse.Namespace) -> None:
@@ -151,11 +177,22 @@ async def _epoch(transport: Transport, arguments: argparse.Namespace) -> None:
     except OptimizerError as error:
         if not arguments.dry_run:
             await announcement.announce(transport, arguments.namespace, announcement.EPOCH_FAILED, str(error))
+            await _note(transport, arguments, f"failed: {type(error).__name__}", str(error))
         raise
+    if not arguments.dry_run:
+        await _note(transport, arguments, report.result, report.reason)
     if arguments.output == "json":
         sys.stdout.write(json.dumps(report.as_json()) + "\n")
     else:
         sys.stdout.write(report.text() + "\n")
+
+
+async def _note(transport: Transport, arguments: argparse.Namespace, result: str, reason: str) -> None:
+    """Leave word of how the epoch ended; what it did is done, whether or not that succeeds."""
+    try:
+        await config_map.note_epoch(transport, arguments.namespace, timestamp.millis(time.time()), result, reason)
+    except KubeError as error:
+        sys.stderr.write(f"cloudai-optimizer: {error}\n")
 
 
 async def _fit(transport: Transport, arguments: argparse.Namespace) -> None:
@@ -223,8 +260,12 @@ async def _publish(transport: Transport, arguments: argparse.Namespace) -> None:
 async def _rollback(transport: Transport, arguments: argparse.Namespace) -> None:
     before = await config_map.read(transport, arguments.namespace)
     change = publication.rollback(before, timestamp.millis(time.time()))
-    await config_map.write(transport, arguments.namespace, change, before)
     version = publication.version_of(change)
+    if arguments.dry_run:
+        content = before.previous.version if before.previous is not None else 0
+        _say(arguments, {"version": version, "content": content}, f"would publish {version}, the content of {content}")
+        return
+    await config_map.write(transport, arguments.namespace, change, before)
     said = f"version {version}: the last good parameters again, by hand"
     await announcement.announce(transport, arguments.namespace, announcement.ROLLED_BACK, said)
     _say(arguments, {"version": version}, f"rolled back; version {version}")
@@ -232,12 +273,17 @@ async def _rollback(transport: Transport, arguments: argparse.Namespace) -> None
 
 async def _freeze(transport: Transport, arguments: argparse.Namespace) -> None:
     before = await config_map.read(transport, arguments.namespace)
-    if not before.text:
-        raise OptimizerError("nothing is published yet, so there is nothing to freeze")
     reason = "" if arguments.off else arguments.reason
-    await config_map.write(transport, arguments.namespace, Change({}, frozen=reason), before)
-    event = announcement.FROZEN if reason else announcement.THAWED
-    await announcement.announce(transport, arguments.namespace, event, reason or "epochs may publish again")
+    if not before.text and arguments.off:
+        raise OptimizerError("nothing is published yet, and nothing is frozen")
+    if not arguments.dry_run:
+        texts: dict[str, str | None] = {}
+        if not before.text:  # the built-in parameters are published, so that there is something to freeze
+            now = timestamp.millis(time.time())
+            texts[contract.PARAMETERS_KEY] = publication.dumped(before.document, 1, now, None, {"Reason": "frozen"})
+        await config_map.write(transport, arguments.namespace, Change(texts, frozen=reason), before)
+        event = announcement.FROZEN if reason else announcement.THAWED
+        await announcement.announce(transport, arguments.namespace, event, reason or "epochs may publish again")
     _say(arguments, {"frozen": reason}, f"frozen: {reason}" if reason else "epochs may publish again")
 
 

@@ -16,12 +16,14 @@ from cloudai_kube.transport import Transport
 from cloudai_optimizer import announcement, config_map, learn, observations, publication
 from cloudai_optimizer import epoch as algorithm
 from cloudai_optimizer.config_map import Change, Published
-from cloudai_optimizer.epoch import FITTED, TUNED, Outcome
+from cloudai_optimizer.epoch import FITTED, REFUSED, TUNED, Outcome
+from cloudai_optimizer.errors import HistoryError, PublishError
 from cloudai_optimizer.genetic import Generation
 from cloudai_optimizer.observations import Sources
 from cloudai_optimizer.publication import PROMOTED, ROLLED_BACK, RUNNING, CanaryVerdict
 from cloudai_optimizer.rules import Rules
 from cloudai_rts import contract
+from cloudai_rts.errors import ParameterError
 from cloudai_rts.history import Record
 
 _log = logging.getLogger(__name__)
@@ -98,17 +100,21 @@ async def epoch(transport: Transport, options: Options) -> Report:
     begun = time.monotonic()
     now = time.time()
     before = await config_map.read(transport, options.namespace)
-    if before.frozen:
+    if before.frozen and before.document.Canary is None:
         return Report(FROZEN, before.frozen, before.document.version, False, time.monotonic() - begun)
     records = await observations.history(transport, options.sources(), now)
     if before.document.Canary is not None:
         verdict = publication.judge_canary(before.document, records, _since(before), now)
+        if before.frozen and verdict.result != ROLLED_BACK:  # what does harm is taken back all the same
+            return Report(FROZEN, before.frozen, before.document.version, False, time.monotonic() - begun)
         if verdict.result == RUNNING:  # nothing may change under it, or neither side could be judged
             version = before.document.version
             return Report(RUNNING, verdict.text(), version, False, time.monotonic() - begun, None, verdict)
         change = publication.end_canary(before, verdict, timestamp.millis(now))
         return await _publish(transport, options, before, change, verdict.result, verdict.text(), begun, verdict)
     outcome = await _decide(transport, options, before, records, now)
+    if outcome.result == REFUSED:
+        raise HistoryError(f"{outcome.reason}; the parameters stay as they are")
     if outcome.document is None:
         return Report(outcome.result, outcome.reason, before.document.version, False, time.monotonic() - begun, outcome)
     outcome.seconds = time.monotonic() - begun
@@ -159,9 +165,12 @@ def _change(before: Published, outcome: Outcome, options: Options, created_at: s
         raise RuntimeError("nothing was decided")
     tuned = outcome.result == TUNED
     fitted = learn.keep_weights(outcome.document, before.document) if tuned else outcome.document
-    return publication.release(
-        before, fitted, outcome.document if tuned else None, created_at, options.share, outcome.evidence()
-    )
+    try:
+        return publication.release(
+            before, fitted, outcome.document if tuned else None, created_at, options.share, outcome.evidence()
+        )
+    except ParameterError as error:
+        raise PublishError(f"what was learned would be refused by every reader ({error}); nothing changes") from error
 
 
 async def _publish(

@@ -5,6 +5,8 @@ good one, `day-ago.json` what a day's changes are measured against. All but the 
 object are not touched.
 """
 
+import contextlib
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,6 +99,18 @@ async def write(transport: Transport, namespace: str, change: Change, before: Pu
             await transport.request("POST", _path(namespace), body)
     except ConflictError as error:
         raise PublishError("someone else published meanwhile; nothing was changed, look at it and try again") from error
+
+
+async def note_epoch(transport: Transport, namespace: str, at: str, result: str, reason: str) -> None:
+    """Say on the object how an epoch ended, also one that failed: a job's own metrics are gone with it.
+
+    Where there is no object yet nothing is said.
+    """
+    note = json.dumps({"at": at, "result": result, "reason": reason[:500]}, ensure_ascii=False)
+    body = {"metadata": {"annotations": {contract.ANNOTATION_LAST_EPOCH: note}}}
+    path = _path(namespace, contract.PARAMETERS_CONFIG_MAP)
+    with contextlib.suppress(NotFoundError):
+        await transport.request("PATCH", path, body, content_type=MERGE_PATCH)
 
 
 def _readable(packed: str | None) -> Document | None:

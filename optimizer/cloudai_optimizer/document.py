@@ -31,7 +31,9 @@ def successor(current: Document, changes: Mapping[str, Any], speeds: Speeds | No
         raw[key] = {**raw[key], **value} if merge else value
     if speeds is not None:
         raw["Runtime"] = {**raw["Runtime"], "U": factors(speeds)}
-    raw.update(schemaVersion=1, version=current.version + 1, createdAt=created_at)
+    raw.pop("Canary", None)  # a person's word ends a trial; its number is not used again
+    tried = current.Canary.Version if current.Canary is not None else 0
+    raw.update(schemaVersion=1, version=max(current.version, tried) + 1, createdAt=created_at)
     raw.pop("checksum", None)
     raw["checksum"] = parameters.checksum_of(raw)
     text = json.dumps(raw, indent=1, sort_keys=True, ensure_ascii=False)

@@ -28,6 +28,8 @@ from cloudai_rts.parameters import Document, HistoryWindow
 UNCHANGED: Final = "unchanged"
 FITTED: Final = "fitted"
 TUNED: Final = "tuned"
+REFUSED: Final = "refused"
+"""History is not to be believed."""
 
 
 @dataclass(slots=True)
@@ -82,11 +84,12 @@ def run(
     invalid = len(records) - len(usable) - dropped.get(history.TOO_SHORT, 0)
     finished = sum(record.outcome == history.SUCCEEDED for record in usable)
     outcome = Outcome(UNCHANGED, "", finished=finished, dropped=dropped)
+    if invalid > rules.max_invalid_share * len(records):
+        outcome.result = REFUSED
+        outcome.reason = f"{invalid} of {len(records)} records are unusable: {dropped}"
+        return outcome
     if finished < rules.min_tasks:
         outcome.reason = f"{finished} finished tasks, at least {rules.min_tasks} are needed"
-        return outcome
-    if invalid > rules.max_invalid_share * len(records):
-        outcome.reason = f"{invalid} of {len(records)} records are unusable: {dropped}"
         return outcome
     if not _is_news(usable, incumbent):
         outcome.reason = "nothing has finished since the last epoch"
@@ -121,7 +124,7 @@ def _too_early(searched_at: str, records: Sequence[Record], rules: Rules, now: f
         last = timestamp.parse(searched_at)
     except FormatError:
         return ""
-    new = sum(record.finish > last for record in records)
+    new = sum(end > last for end in _ends(records))
     if now - last >= rules.search_pause_seconds and new >= rules.search_new_tasks:
         return ""
     return (
@@ -148,12 +151,17 @@ def _usable(records: Sequence[Record], now: float) -> tuple[list[Record], dict[s
 def _is_news(records: Sequence[Record], incumbent: Document) -> bool:
     known = incumbent.Window
     try:
-        return known is None or max(record.finish for record in records) > timestamp.parse(known.To) + 0.001
+        return known is None or max(_ends(records)) > timestamp.parse(known.To) + 0.001
     except FormatError:  # a person wrote something else there: rather an epoch too many than none
         return True
 
 
 def _with_window(document: Document, records: Sequence[Record]) -> Document:
-    begin, end = min(record.finish for record in records), max(record.finish for record in records)
-    window_read = HistoryWindow(timestamp.millis(begin), timestamp.millis(end), len(records))
+    ends = _ends(records)
+    window_read = HistoryWindow(timestamp.millis(min(ends)), timestamp.millis(max(ends)), len(ends))
     return msgspec.structs.replace(document, Window=window_read)
+
+
+def _ends(records: Sequence[Record]) -> list[float]:
+    """When those that have ended did: what still runs is no news."""
+    return [record.finish for record in records if record.outcome != history.RUNNING]

@@ -2,8 +2,8 @@
 
 OptimizerError
 ├── InputError      a file given by the user cannot be used: exit 2
-├── HistoryError    the database of the history does not answer: exit 1, parameters stay
-├── TelemetryError  Prometheus does not answer, or with rubbish: exit 1, parameters stay
+├── HistoryError    history cannot be read, or too much of it is rubbish: exit 3, parameters stay
+├── TelemetryError  Prometheus does not answer, or with rubbish: exit 4, parameters stay
 └── PublishError    the ConfigMap was not changed, and why: exit 1
 """
 
@@ -11,9 +11,13 @@ OptimizerError
 class OptimizerError(Exception):
     """Root of all errors of this package."""
 
+    exit_code = 1
+
 
 class InputError(OptimizerError):
     """A file given by the user cannot be used; the message names file, key and remedy."""
+
+    exit_code = 2
 
 
 class PublishError(OptimizerError):
@@ -21,8 +25,12 @@ class PublishError(OptimizerError):
 
 
 class HistoryError(OptimizerError):
-    """History cannot be read; nothing is learned from half of it."""
+    """History cannot be read, or not believed; nothing is learned from half of it."""
+
+    exit_code = 3
 
 
 class TelemetryError(OptimizerError):
     """Prometheus is away, slow, or answers with something that cannot be used."""
+
+    exit_code = 4

@@ -54,9 +54,10 @@ def from_records(
         if np.isnan(base).all():
             break
         found = runtime.fit(samples, base, known, first.log_tau)
+    found = runtime.anchored(found, samples, known, incumbent.Runtime.U)
     terms = runtime.model_terms(samples, runtime.with_types(samples, found))
     model = RuntimeModel(
-        ReferenceClass=samples.classes[found.reference] if samples.classes else known,
+        ReferenceClass=known or (samples.classes[found.reference] if samples.classes else ""),
         Kappa=found.kappa,
         Mu=found.mu,
         U=terms["U"],
@@ -122,7 +123,7 @@ def _regression(records: Sequence[Record], samples: Samples, found: RuntimeFit) 
         ],
         np.float64,
     ).reshape(-1, 4)
-    tau = np.exp(found.log_tau[samples.type[[index for index, _ in ended]]])
+    tau = found.tau()[samples.type[[index for index, _ in ended]]]
     actual = np.array([record.runtime for _, record in ended])
     return features, actual / tau - 1.0
 

@@ -1,7 +1,8 @@
 """How far one release, and one day, may move what is in force: a poisoned history must not turn a cluster over.
 
-A release moves a value by at most a tenth of its range (tau by a factor of two), a day by at most a quarter. A cell
-that was not known before may be anything within its bounds.
+A release moves a value by at most a tenth of its range (tau by a factor of two), a day by at most a quarter. Factors
+of classes and nodes that were not known count from 0, what predictions took them for; what else was not known (a new
+type's tau and spread, a new user, a new identity) concerns those who brought it, and is taken as it is.
 """
 
 from collections.abc import Mapping
@@ -9,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from cloudai_rts.parameters import Document, RuntimeModel, ThetaTerms
+from cloudai_rts.parameters import DeclaredError, Document, IdentityRecord, RuntimeModel, ThetaTerms
 
 DAY_SECONDS: Final = 86_400.0
 DAY_STEPS: Final = 2.5
@@ -17,6 +18,8 @@ DAY_STEPS: Final = 2.5
 STEP_U: Final = 1.0
 STEP_V: Final = 0.6
 STEP_SIGMA: Final = 0.195
+STEP_BIAS: Final = 1.0
+STEP_LOG_TAU: Final = 2.5
 STEP_TAU: Final = 2.0
 STEP_THETA: Final = 0.5
 STEP_KAPPA: Final = 0.5
@@ -38,11 +41,13 @@ def learned_within(new: Document, origin: Document, steps: float) -> Document:
         Kappa=round(_near(runtime.Kappa, old.Kappa, steps * STEP_KAPPA), 4),
         Mu=round(_near(runtime.Mu, old.Mu, steps * STEP_MU), 4),
         U={
-            name: _row_near(runtime.U.get(name, {}), old.U.get(name, {}), steps * STEP_U)
+            name: _row_near(runtime.U.get(name, {}), old.U.get(name, {}), steps * STEP_U, 0.0)
             for name in sorted({*runtime.U, *old.U})
         },
-        V=_row_near(runtime.V, old.V, steps * STEP_V),
+        V=_row_near(runtime.V, old.V, steps * STEP_V, 0.0),
         Sigma=_row_near(runtime.Sigma, old.Sigma, steps * STEP_SIGMA),
+        Declared={name: _declared_near(one, old.Declared.get(name), steps) for name, one in runtime.Declared.items()},
+        Identity={name: _identity_near(one, old.Identity.get(name), steps) for name, one in runtime.Identity.items()},
     )
     tau = {name: round(_within(value, origin.Tau.get(name), STEP_TAU**steps), 3) for name, value in new.Tau.items()}
     theta = zip(msgspec.structs.astuple(new.Theta), msgspec.structs.astuple(origin.Theta), strict=True)
@@ -74,5 +79,25 @@ def _within(value: float, before: float | None, factor: float) -> float:
     return value if before is None else min(before * factor, max(before / factor, value))
 
 
-def _row_near(new: Mapping[str, float], old: Mapping[str, float], step: float) -> dict[str, float]:
-    return {**old, **{name: round(_near(value, old.get(name, value), step), 3) for name, value in new.items()}}
+def _row_near(
+    new: Mapping[str, float], old: Mapping[str, float], step: float, unknown: float | None = None
+) -> dict[str, float]:
+    near = {
+        name: round(_near(value, old.get(name, value if unknown is None else unknown), step), 3)
+        for name, value in new.items()
+    }
+    return {**old, **near}
+
+
+def _declared_near(new: DeclaredError, old: DeclaredError | None, steps: float) -> DeclaredError:
+    if old is None:
+        return new
+    bias, sd = _near(new.Bias, old.Bias, steps * STEP_BIAS), _near(new.Sd, old.Sd, steps * STEP_SIGMA)
+    return DeclaredError(round(bias, 3), round(sd, 3), new.N)
+
+
+def _identity_near(new: IdentityRecord, old: IdentityRecord | None, steps: float) -> IdentityRecord:
+    if old is None:
+        return new
+    log_tau, sd = _near(new.LogTau, old.LogTau, steps * STEP_LOG_TAU), _near(new.Sd, old.Sd, steps * STEP_SIGMA)
+    return IdentityRecord(round(log_tau, 3), round(sd, 3), new.N)

@@ -18,7 +18,7 @@ from cloudai_optimizer import store
 from cloudai_optimizer.errors import TelemetryError
 from cloudai_optimizer.fit.affinity import NodeUse
 from cloudai_rts import contract
-from cloudai_rts.history import Record
+from cloudai_rts.history import RUNNING, Record
 from cloudai_rts.machine import Machine
 
 MEASURED_SECONDS: Final = 900.0
@@ -47,17 +47,19 @@ class Observations:
 
 
 async def history(transport: Transport, sources: Sources, now: float) -> list[Record]:
-    """From the database if there is one, else from the status of the Tasks that still exist."""
+    """From the database if there is one, else from the status of the Tasks that still exist; with those that run."""
     since = now - sources.window_seconds
+    there = await inventory.attempts(transport, now)
     if not sources.mongodb_uri:
-        return [record for record in await inventory.finished(transport) if record.finish >= since]
+        return [record for record in there if record.finish >= since]
+    running = [record for record in there if record.outcome == RUNNING]
     database = store.connect(sources.mongodb_uri)
     records, unreadable = store.read(database, since)
     if unreadable:
         _log.warning("%d documents of %s cannot be read and are left out", unreadable, contract.TASK_HISTORY)
     if sources.keep:
         store.prune(database, now)
-    return records
+    return records + running
 
 
 async def look(transport: Transport, sources: Sources, records: Sequence[Record], now: float) -> Observations:
@@ -100,7 +102,9 @@ def _ask(
 def _with_cores(record: Record, cores: Mapping[tuple[str, str], float], now: float) -> Record:
     """The record with what its pod really used, if it ended lately and that was measured."""
     used = cores.get((record.namespace, record.pod_name))
-    if used is None or record.used_cpu is not None or record.finish < now - MEASURED_SECONDS:
+    if used is None or record.used_cpu is not None or record.outcome == RUNNING:
+        return record
+    if record.finish < now - MEASURED_SECONDS:
         return record
     return msgspec.structs.replace(record, used_cpu=used)
 
@@ -108,6 +112,8 @@ def _with_cores(record: Record, cores: Mapping[tuple[str, str], float], now: flo
 def _ended(records: Sequence[Record]) -> dict[worker_minutes.Key, list[bool]]:
     found: dict[worker_minutes.Key, list[bool]] = {}
     for record in records:
+        if record.outcome == RUNNING:
+            continue
         minute = int(record.finish // MINUTE_SECONDS) * int(MINUTE_SECONDS)
         found.setdefault((record.node, minute), []).append(bool(record.violated))
     return found

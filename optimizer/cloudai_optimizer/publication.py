@@ -61,7 +61,9 @@ def release(
     `document` holds what was fitted; its weights are those in force. Raises `PublishError` if it fits no ConfigMap.
     """
     for kept in capacity.SHARES:
-        said = evidence if kept >= 1.0 else {**evidence, "Trimmed": f"{kept:.0%} of users and identities are kept"}
+        said = (
+            evidence if kept >= 1.0 else {**evidence, "Trimmed": f"{kept:.0%} of users, identities and types are kept"}
+        )
         smaller = capacity.trimmed(document, kept)
         size = len(parameters.dump(smaller).encode())
         if size <= capacity.MAX_BYTES:
@@ -154,7 +156,9 @@ def rollback(before: Published, created_at: str) -> Change:
     evidence = {"Result": ROLLED_BACK, "Reason": reason}
     if SEARCHED_AT in before.document.Evidence:  # or the next epoch could find the same weights again at once
         evidence[SEARCHED_AT] = before.document.Evidence[SEARCHED_AT]
-    text = dumped(before.previous, version, created_at, None, evidence)
+    # What has finished so far stays read: the next epoch must not bring back at once what was taken away.
+    old = msgspec.structs.replace(before.previous, Window=before.document.Window)
+    text = dumped(old, version, created_at, None, evidence)
     return Change({contract.PARAMETERS_KEY: text, contract.CANDIDATE_KEY: None, contract.PREVIOUS_KEY: None})
 
 

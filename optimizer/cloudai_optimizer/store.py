@@ -13,25 +13,31 @@ from typing import Any, Final
 from pymongo import MongoClient
 from pymongo.collection import Collection
 from pymongo.database import Database
-from pymongo.errors import BulkWriteError, OperationFailure, PyMongoError
+from pymongo.errors import BulkWriteError, ConfigurationError, InvalidURI, OperationFailure, PyMongoError
 
-from cloudai_optimizer.errors import HistoryError
+from cloudai_optimizer.errors import HistoryError, InputError
 from cloudai_optimizer.fit.affinity import NodeUse
 from cloudai_rts import contract, history
-from cloudai_rts.contract import TASK_HISTORY, WORKER_REGISTRY, WORKER_STATS
+from cloudai_rts.contract import ASSIGNMENTS, RESULTS, TASK_HISTORY, TASKS, WORKER_REGISTRY, WORKER_STATS
 from cloudai_rts.history import Record
 from cloudai_rts.machine import Machine
 
 LONGEST_WINDOW: Final = 50_000
+SEEN_SECONDS: Final = 3_600.0
+"""How old `seen` may be of a node that has not changed: thousands of writes an epoch say nothing."""
+LONGEST_TASK_SECONDS: Final = 86_400.0 * 31
 _DUPLICATE_KEY: Final = 11000
 _log = logging.getLogger(__name__)
 
 
 def connect(uri: str) -> Database[dict[str, Any]]:
-    """The database; gives up after seconds, not after the driver's half minute."""
-    client: MongoClient[dict[str, Any]] = MongoClient(
-        uri, appname="cloudai-optimizer", serverSelectionTimeoutMS=3_000, connectTimeoutMS=3_000, timeoutMS=20_000
-    )
+    """The database; gives up after seconds, not after the driver's half minute. Raises `InputError` for a bad URI."""
+    try:
+        client: MongoClient[dict[str, Any]] = MongoClient(
+            uri, appname="cloudai-optimizer", serverSelectionTimeoutMS=3_000, connectTimeoutMS=3_000, timeoutMS=20_000
+        )
+    except (ConfigurationError, InvalidURI) as error:
+        raise InputError(f"--mongodb-uri: {error}; write mongodb://HOST:PORT/") from error
     return client[contract.MONGODB_DATABASE]
 
 
@@ -52,6 +58,7 @@ def read(database: Database[dict[str, Any]], since: float) -> tuple[list[Record]
 def write_machines(database: Database[dict[str, Any]], machines: Sequence[Machine], now: float) -> None:
     """Bring WORKER_REGISTRY up to date. Raises `HistoryError`."""
     try:
+        known = {row["_id"]: row for row in database[WORKER_REGISTRY].find({})}
         for machine in machines:
             node = machine.node
             registered = {
@@ -62,6 +69,10 @@ def write_machines(database: Database[dict[str, Any]], machines: Sequence[Machin
                 "gpu_product": node.gpu_product,
                 "seen": now,
             }
+            before = known.get(node.node, {})
+            same = {**before, **registered, "seen": before.get("seen")} == before
+            if same and now - (before.get("seen") or 0.0) < SEEN_SECONDS:
+                continue
             database[WORKER_REGISTRY].update_one({"_id": node.node}, {"$set": registered}, upsert=True)
     except PyMongoError as error:
         raise HistoryError(f"MongoDB does not answer: {error}") from error
@@ -136,6 +147,9 @@ def prune(database: Database[dict[str, Any]], now: float) -> int:
     limit = now - contract.RETENTION_SECONDS
     try:
         deleted = database[TASK_HISTORY].delete_many({"finish": {"$lt": limit}}).deleted_count
+        database[RESULTS].delete_many({"finish": {"$lt": limit}})
+        database[ASSIGNMENTS].delete_many({"start": {"$lt": limit}})
+        database[TASKS].delete_many({"arrival": {"$lt": limit - LONGEST_TASK_SECONDS}})
         database[WORKER_STATS].delete_many({"from": {"$lt": limit}})
     except PyMongoError as error:
         raise HistoryError(f"MongoDB does not answer: {error}") from error

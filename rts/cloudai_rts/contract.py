@@ -40,6 +40,8 @@ CANDIDATE_KEY: Final = "candidate.json"
 PREVIOUS_KEY: Final = "previous.json"
 DAY_AGO_KEY: Final = "day-ago.json"
 ANNOTATION_FROZEN: Final = "cloudai.dev/frozen"
+ANNOTATION_LAST_EPOCH: Final = "cloudai.dev/last-epoch"
+"""On the ConfigMap of the parameters: when an epoch ran last and how it ended, also one that changed nothing."""
 
 CPU: Final = "cpu"
 MEMORY: Final = "memory"
@@ -66,6 +68,11 @@ RETENTION_SECONDS: Final = 30 * 86_400.0
 """How long MongoDB keeps runs and samples."""
 
 DECISION_MAX_BYTES: Final = 2048
+
+
+def tenant(namespace: str, user: str) -> str:
+    """Who declares and repeats work. `user` is free text: only together with the namespace is nobody another."""
+    return f"{namespace}/{user}" if user else namespace
 
 
 def pod_name(task: str, task_uid: str, attempt: int) -> str:

@@ -10,6 +10,7 @@ from cloudai_rts.parameters import Document, ThetaTerms
 from cloudai_rts.task import Task
 
 NOTHING_AVAILABLE: Final = 1e9
+MAX_AFFINITY: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +33,23 @@ class HingeScores:
     risk: FloatArray
 
 
-def learned_scores(task_type: str, names: list[str], document: Document) -> tuple[FloatArray, FloatArray]:
-    """Affinity[type][j] and Penalty[j] for the named nodes; 0 for cells without samples."""
-    row = document.AffinityMatrix.get(task_type, {})
-    affinity = np.array([row.get(name, 0.0) for name in names], np.float64)
-    penalty = np.array([document.PenaltyVector.get(name, 0.0) for name in names], np.float64)
-    return affinity, penalty
+def learned_scores(
+    task_type: str, names: list[str], log_factor: FloatArray, document: Document
+) -> tuple[FloatArray, FloatArray]:
+    """Affinity[type][j] and Penalty[j] for the named nodes; `log_factor` is u + v of the type on each of them.
+
+    A cell without samples is as good as the type's known ones are on average, at the speed exp(-u - v) that is expected
+    there; 0 would rank it behind every node that was tried (or, for the penalty, before).
+    """
+    row, weight = document.AffinityMatrix.get(task_type, {}), document.AffinityW.A1
+    speed = np.exp(-log_factor)
+    affinity = np.array([row.get(name, np.nan) for name in names], np.float64)
+    penalty = np.array([document.PenaltyVector.get(name, np.nan) for name in names], np.float64)
+    seen = ~np.isnan(affinity)
+    usual = float((affinity - weight * speed)[seen].mean()) if seen.any() else 0.0
+    unseen = np.clip(usual + weight * speed, -MAX_AFFINITY, MAX_AFFINITY)
+    tried = ~np.isnan(penalty)
+    return np.where(seen, affinity, unseen), np.where(tried, penalty, penalty[tried].mean() if tried.any() else 0.0)
 
 
 def predict_runtime(task: Task, nodes: HingeNodes, theta: ThetaTerms) -> FloatArray:

@@ -11,7 +11,13 @@ import msgspec
 from cloudai_rts import contract
 
 SUCCEEDED: Final = "Succeeded"
+RUNNING: Final = "Running"
+"""Not finished: `finish` is when it was looked at. Learned from as a run that lasts at least so long."""
+_INTERRUPTED: Final = frozenset({RUNNING, "Disrupted", "Deleted", "Rejected"})
+"""Ends that say nothing about the deadline: the Task goes on, or somebody did not want it any more."""
 MAX_SECONDS: Final = 31_536_000.0
+MAX_LOAD: Final = 64.0
+MAX_AMOUNT: Final = 1e18
 TOO_SHORT: Final = "it ran for less than a second"
 """Containers' times are whole seconds: such a run says nothing, and is no sign of anything wrong either."""
 
@@ -78,10 +84,12 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def violated(self) -> bool | None:
-        """Whether it missed its deadline, None without one."""
+        """Whether it missed its deadline; None without one, and where it may still be met in another attempt."""
         if self.deadline is None:
             return None
-        return self.outcome != SUCCEEDED or self.finish > self.deadline
+        if self.finish > self.deadline:
+            return True
+        return None if self.outcome in _INTERRUPTED else self.outcome != SUCCEEDED
 
 
 def problem(record: Record, now: float) -> str | None:
@@ -99,6 +107,10 @@ def problem(record: Record, now: float) -> str | None:
         return "its times contradict each other or lie in the future"
     if min(record.cpu, record.memory, record.gpu, record.load) < 0:
         return "an amount is negative"
+    if record.load > MAX_LOAD or max(record.cpu, record.memory, record.gpu) > MAX_AMOUNT:
+        return "an amount is larger than any machine"
+    if record.declared is not None and not 0.0 < record.declared <= MAX_SECONDS:
+        return "its declared run time is impossible"
     return None
 
 

@@ -78,7 +78,7 @@ class Policy:
     _topology: int = -1
     _u: dict[tuple[str, str], FloatArray] = field(default_factory=dict)
     _v: FloatArray = field(default_factory=lambda: np.zeros(0, np.float64))
-    _learned: dict[str, tuple[FloatArray, FloatArray]] = field(default_factory=dict)
+    _learned: dict[tuple[str, str], tuple[FloatArray, FloatArray]] = field(default_factory=dict)
 
     def use(self, document: Document) -> None:
         """Switch to another document; the next decision rests on it."""
@@ -99,12 +99,14 @@ class Policy:
         self._refresh()
         return self._v
 
-    def learned_scores(self, task_type: str) -> tuple[FloatArray, FloatArray]:
+    def learned_scores(self, task: Task) -> tuple[FloatArray, FloatArray]:
         """Affinity and penalty by node, for `hinge`."""
         self._refresh()
-        if task_type not in self._learned:
-            self._learned[task_type] = hinge.learned_scores(task_type, self.fleet.names, self.document)
-        return self._learned[task_type]
+        key = (task.type, task.gpu_resource)
+        if key not in self._learned:
+            factor = self.class_factors(task)[self.fleet.class_index] + self._v
+            self._learned[key] = hinge.learned_scores(task.type, self.fleet.names, factor, self.document)
+        return self._learned[key]
 
     def best_runtime(self, task: Task, allowed: BoolArray) -> float:
         """Min E over the allowed nodes at load 0, seconds; 0 where none is allowed. Decides who is hopeless."""
@@ -155,7 +157,7 @@ def _round_robin(policy: Policy, task: Task, slots: IntArray, reason: str | None
 
 def _place_hinge(policy: Policy, task: Task, slots: IntArray, now: float) -> Placed:
     fleet = policy.fleet
-    affinity, penalty = policy.learned_scores(task.type)
+    affinity, penalty = policy.learned_scores(task)
     load = fleet.load()[slots]
     gpu = fleet.available(task.gpu_resource)[slots] if task.gpu_resource else np.zeros(len(slots))
     nodes = hinge.HingeNodes(

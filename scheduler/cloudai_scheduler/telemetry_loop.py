@@ -87,7 +87,8 @@ class TelemetryLoop:
     def apply(self, found: Snapshot) -> None:
         """Take one snapshot into use."""
         fleet = self.state.fleet
-        taken_at = min((one.sampled_at for one in found.nodes.values() if one.sampled_at), default=self.clock())
+        fresh = [one for one in found.nodes.values() if one.cpu is not None or one.memory is not None]
+        taken_at = min((one.sampled_at for one in fresh if one.sampled_at), default=self.clock())
         requested_cpu, requested_memory = self._requested_at(taken_at)
         cpu, memory = np.zeros(len(fleet), np.int64), np.zeros(len(fleet), np.int64)
         fresh_cpu, fresh_memory = np.zeros(len(fleet), np.bool_), np.zeros(len(fleet), np.bool_)

@@ -31,6 +31,7 @@ def test_policies_are_compared(tasks: str, tmp_path: Path, capsys: pytest.Captur
     assert rows[0]["violations"] < rows[1]["violations"]
     assert rows[1]["difference"] == pytest.approx(rows[1]["violations"] - rows[0]["violations"])
     assert set(rows[0]["missed_by_class"]) <= {
+        *(f"{gpus} GPU" for gpus in (0, 1, 2, 4)),
         "gpu-training",
         "gpu-inference",
         "mixed",

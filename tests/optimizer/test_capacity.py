@@ -46,7 +46,7 @@ def test_too_much_is_trimmed_and_said() -> None:
     active = parameters.parse(change.texts[contract.PARAMETERS_KEY] or "")
     assert change.size_bytes() <= capacity.MAX_BYTES
     assert 0 < len(active.Runtime.Identity) < 20_000
-    assert "identities are kept" in active.Evidence["Trimmed"]
+    assert "types are kept" in active.Evidence["Trimmed"]
 
 
 def test_what_cannot_be_made_to_fit_is_refused() -> None:

@@ -1,5 +1,7 @@
 """The rule of the source document, checked against arithmetic done by hand."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 
 from cloudai_rts import hinge
 from cloudai_rts.hinge import HingeNodes
-from cloudai_rts.parameters import Document, ThetaTerms
+from cloudai_rts.parameters import AffinityTerms, Document, ThetaTerms
 from cloudai_rts.task import Task
 
 GIB = float(1 << 30)
@@ -88,3 +90,22 @@ def test_no_nan_whatever_is_available(rows: list[tuple[float, ...]], cpu: float,
     cpus, memory, gpus, load = ([row[i] for row in rows] for i in range(4))
     scores = hinge.score(task(cpu=cpu, gpu=gpu), nodes(cpu=cpus, memory=memory, gpu=gpus, load=load), DOCUMENT, now=0.0)
     assert np.isfinite(scores.risk).all()
+
+
+def test_nodes_that_were_never_tried() -> None:
+    """Known: 2.0 at speed 1, so .5 of it is not speed; a class twice as fast is worth .5 + 1.5 x 2, the penalty 1."""
+    document = Document(
+        AffinityW=AffinityTerms(A1=1.5, A2=2.0, A3=0.5),
+        AffinityMatrix={"t": {"old": 2.0}},
+        PenaltyVector={"old": 1.0},
+    )
+    affinity, penalty = hinge.learned_scores("t", ["old", "fast"], np.array([0.0, -math.log(2)]), document)
+    assert affinity.tolist() == pytest.approx([2.0, 3.5])
+    assert penalty.tolist() == [1.0, 1.0]
+
+
+def test_nothing_learned_says_nothing() -> None:
+    """Without a matrix all nodes of one speed are alike."""
+    affinity, penalty = hinge.learned_scores("t", ["a", "b"], np.zeros(2), Document())
+    assert affinity[0] == affinity[1]
+    assert penalty.tolist() == [0.0, 0.0]

@@ -16,6 +16,7 @@ from cloudai_rts.task import Task
 
 FAST_SLOW = RuntimeModel(U={"t": {"fast": -1.0, "slow": 1.0}})
 ASK = {CPU: 1000, PODS: 1}
+PENALTIES = {"a-0": 0.0, "b-1": 0.0, "c-2": 3.0}
 
 
 def cluster(*classes: str, cpu: int = 4000) -> Fleet:
@@ -135,7 +136,7 @@ def test_round_robin_by_choice() -> None:
 def test_hinge_by_document() -> None:
     """model: hinge reads affinity and penalty: the loved node wins, the punished one loses."""
     fleet = cluster("a", "b", "c")
-    document = Document(model="hinge", AffinityMatrix={"t": {"b-1": 2.0}}, PenaltyVector={"c-2": 3.0})
+    document = Document(model="hinge", AffinityMatrix={"t": {"a-0": 0.5, "b-1": 2.0}}, PenaltyVector=PENALTIES)
     placed = place(Policy(fleet, document), task(), ASK, candidates(fleet), now=0.0)
     assert isinstance(placed, Placed)
     assert (fleet.names[placed.slot], placed.model) == ("b-1", "hinge")

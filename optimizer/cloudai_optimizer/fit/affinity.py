@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from cloudai_rts.history import SUCCEEDED, Record
+from cloudai_rts.history import RUNNING, SUCCEEDED, Record
 from cloudai_rts.parameters import AffinityTerms, Document, PenaltyTerms
 
 EPSILON: Final = 1e-9
@@ -73,6 +73,8 @@ def tally(records: Sequence[Record]) -> Tallies:
     """Count everything once."""
     found = Tallies()
     for record in records:
+        if record.outcome == RUNNING:
+            continue
         found.cells.setdefault((record.type, record.node), Tally()).add(record)
         found.types.setdefault(record.type, Tally()).add(record)
         found.nodes.setdefault(record.node, Tally()).add(record)
@@ -123,9 +125,12 @@ def scored(document: Document, found: Tallies, use: NodeUse) -> Document:
 
 
 def energy_norm(found: Tallies, watts: Mapping[str, float]) -> dict[str, float]:
-    """E_j over the median node's E; 1 where the median is 0 (0/0). Over one window energy goes as mean power."""
-    known = sorted(watts.get(node, 0.0) for node in found.nodes)
+    """E_j over the median node's E, of the nodes that were measured; nothing where the median is 0 (0/0).
+
+    Over one window energy goes as mean power. A node without watts is unknown, never free of charge.
+    """
+    known = sorted(watts[node] for node in found.nodes if node in watts)
     if not known or known[len(known) // 2] <= 0:
         return {}
     reference = known[len(known) // 2]
-    return {node: watts.get(node, 0.0) / reference for node in found.nodes}
+    return {node: watts[node] / reference for node in found.nodes if node in watts}

@@ -14,6 +14,8 @@ from cloudai_rts.task import MAX_LOG_SD, MIN_LOG_SD
 SHRINK_USER: Final = 8.0
 SHRINK_IDENTITY: Final = 3.0
 MAX_BIAS: Final = 5.0
+MIN_LOG_TAU: Final = -7.0
+MAX_LOG_TAU: Final = 18.0
 REMEMBERED: Final = 2_000
 """Identities in one document: each takes 80 bytes of the 900 KiB that a ConfigMap may have."""
 MIN_SEEN: Final = 2
@@ -57,7 +59,8 @@ def identities(samples: Samples, log_node_factor: FloatArray, log_tau: FloatArra
         mean = (float(work[own].sum()) + SHRINK_IDENTITY * prior) / (count + SHRINK_IDENTITY)
         spread = float(np.sqrt(((work[own] - mean) ** 2).mean())) if count > 1 else 1.0
         sd = min(MAX_LOG_SD, max(HISTORY_MIN_SD, spread))
-        found[samples.identities[index]] = IdentityRecord(round(mean, 3), round(sd, 3), count)
+        near = min(MAX_LOG_TAU, max(MIN_LOG_TAU, mean))
+        found[samples.identities[index]] = IdentityRecord(round(near, 3), round(sd, 3), count)
     return found
 
 

@@ -5,6 +5,7 @@ claims little. Runs that did not end (disrupted, still running) enter as censore
 lasted at least so long replaces them in every round (Tobit by EM).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -27,6 +28,8 @@ MAX_KAPPA: Final = 5.0
 MAX_MU: Final = 20.0
 MAX_U: Final = 5.0
 MAX_V: Final = 3.0
+MIN_TAU: Final = 0.001
+MAX_TAU: Final = 31_536_000.0
 ROUNDS: Final = 30
 HUBER: Final = 2.0
 MIN_SCALE: Final = 0.1
@@ -105,13 +108,43 @@ def fit(
             MAX_V,
         )
         u, v = _centred(u, v, samples)
-        u = np.clip(u, -MAX_U, MAX_U)
+        u, v = np.clip(u, -MAX_U, MAX_U), np.clip(v, -MAX_V, MAX_V)
         node = u[samples.type, samples.node_class] + v[samples.node]
         kappa, mu = _curve(robust - expected - node, samples, kappa, mu)
         residual = robust - expected - node - np.log(load_curve(samples.load, kappa, mu))
         sigma = _sigma(residual, samples, shape[0])
     counts = np.bincount(samples.cell(), minlength=shape[0] * shape[1]).reshape(shape).astype(np.float64)
-    return RuntimeFit(reference, u, v, kappa, mu, log_tau, sigma, counts, residual)
+    found = RuntimeFit(reference, u, v, kappa, mu, log_tau, sigma, counts, residual)
+    return _shifted(found, -u[:, reference]) if len(samples) else found
+
+
+def anchored(
+    found: RuntimeFit, samples: Samples, reference_class: str, known: Mapping[str, Mapping[str, float]]
+) -> RuntimeFit:
+    """The fit with `reference_class` as its zero, also where nothing ran on it: u of the `known` cells stays level.
+
+    Else tau and u of types that came later would silently count from another class.
+    """
+    if not reference_class or reference_class in samples.classes or not len(samples):
+        return found
+    weight = np.zeros(found.u.shape)
+    old = np.zeros(found.u.shape)
+    for c, name in enumerate(samples.types):
+        for n, node_class in enumerate(samples.classes):
+            if node_class in known.get(name, {}) and found.counts[c, n]:
+                weight[c, n], old[c, n] = found.counts[c, n], known[name][node_class]
+    if not weight.any():
+        return found
+    whole = float((weight * (old - found.u)).sum() / weight.sum())
+    by_type = weight.sum(axis=1)
+    own = (weight * (old - found.u)).sum(axis=1)
+    return _shifted(found, np.where(by_type > 0, own / np.maximum(by_type, 1.0), whole))
+
+
+def _shifted(found: RuntimeFit, shift: FloatArray) -> RuntimeFit:
+    """The same predictions with `shift` (by type) more in u and less in tau."""
+    u = np.clip(found.u + shift[:, None], -MAX_U, MAX_U)
+    return replace(found, u=u, log_tau=found.log_tau - shift)
 
 
 def with_types(samples: Samples, found: RuntimeFit) -> RuntimeFit:
@@ -153,7 +186,9 @@ def model_terms(samples: Samples, found: RuntimeFit) -> dict[str, dict[str, Any]
             name: {samples.classes[n]: int(found.counts[c, n]) for n in np.flatnonzero(seen[c])}
             for c, name in enumerate(samples.types)
         },
-        "Tau": {name: round(float(found.tau()[c]), 3) for c, name in enumerate(samples.types)},
+        "Tau": {
+            name: round(min(MAX_TAU, max(MIN_TAU, float(found.tau()[c]))), 3) for c, name in enumerate(samples.types)
+        },
     }
 
 

@@ -28,6 +28,7 @@ class Summary:
     `floor` is the share of deadlines that even the fastest machine could not have met alone.
     """
 
+    nodes: int
     jobs: int
     judged: int
     violations: float
@@ -51,7 +52,7 @@ class Summary:
     def edd_fitness(self, reference: "Summary") -> float:
         """w1 SLA + w2 Utilisation - w3 EnergyNorm - w4 OverloadNorm; the norms against the incumbent's own replay."""
         energy = self.energy_joules / reference.energy_joules if reference.energy_joules else 0.0
-        floor = 0.01 * max(reference.makespan_seconds, 1.0)
+        floor = 0.01 * max(reference.makespan_seconds, 1.0) * reference.nodes
         overload = self.overload_seconds / max(reference.overload_seconds, floor)
         w1, w2, w3, w4 = EDD_WEIGHTS
         return w1 * (1.0 - self.violations) + w2 * self.useful_utilisation - w3 * energy - w4 * overload
@@ -106,6 +107,7 @@ def summarise(
     useful = float((work * cpus)[judged & (late == 0)].sum())
     done = int(np.count_nonzero(~np.isnan(finish)))
     return Summary(
+        nodes=len(world.nodes),
         jobs=len(arrival),
         judged=int(judged.sum()),
         violations=_mean(late[judged]),

@@ -1,0 +1,37 @@
+"""Numbers on a command line: refused with their bounds where they make no sense, before anything is begun."""
+
+import argparse
+import math
+from collections.abc import Callable
+
+
+def whole(low: int, high: int = 1_000_000) -> Callable[[str], int]:
+    """A type for argparse: a whole number from `low` to `high`."""
+
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = low - 1
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text!r}: write a whole number from {low} to {high}")
+        return value
+
+    return parse
+
+
+def number(low: float, high: float = math.inf, above: bool = False) -> Callable[[str], float]:
+    """A type for argparse: a number from `low` (with `above`: larger than it) to `high`."""
+
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not low <= value <= high or (above and value == low) or math.isinf(value):
+            begin = f"above {low:g}" if above else f"from {low:g}"
+            end = "" if high == math.inf else f" to {high:g}"
+            raise argparse.ArgumentTypeError(f"{text!r}: write a number {begin}{end}")
+        return value
+
+    return parse
