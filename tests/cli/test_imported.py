@@ -119,3 +119,26 @@ def test_names_of_resources(written: str, meant: str) -> None:
     nodes = Canned(kube_node_status_allocatable=[Sample({"node": "a", "resource": written}, 1.0)])
     assert imported._resource(written) == meant  # noqa: SLF001  the translation alone
     assert isinstance(read_fleet(nodes, NOW), list)
+
+
+def test_a_pod_that_runs_over_midnight() -> None:
+    """Yesterday it had not succeeded yet, today it has: what was seen last counts."""
+
+    class TwoDays(Canned):
+        def ask(self, query: str, at: float | None = None) -> list[Sample]:
+            today = at is None or at > NOW - 3600
+            if "kube_pod_status_phase" in query:
+                return [of("long", 1.0 if today else 0.0)]
+            if "kube_pod_completion_time" in query:
+                return [of("long", NOW - 1000)] if today else []
+            return super().ask(query, at)
+
+    source = TwoDays(kube_pod_created=[of("long", NOW - 70_000)], kube_pod_start_time=[of("long", NOW - 69_000)])
+    runs, dropped = read_runs(source, 2, NOW)
+    assert ([run.seconds for run in runs], dropped) == ([68_000.0], 0)
+
+
+def test_values_that_are_none_are_left_out() -> None:
+    """NaN is no time."""
+    source = Canned(kube_pod_completion_time=[of("x", float("nan"))], kube_pod_start_time=[of("x", NOW - 5)])
+    assert read_runs(source, 1, NOW) == ([], 0)

@@ -21,6 +21,8 @@ class Server(HTTPServer):
     status = 200
     repeat = 1
     pause_seconds = 0.0
+    drip_headers = False
+    drip_body = False
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -31,11 +33,27 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """Answer."""
         time.sleep(self.server.pause_seconds)
+        if self.server.drip_headers:
+            self._drip(b"HTTP/1.0 200 OK\r\n" + b"X: " + b"y" * 1000)
+            return
         self.send_response(self.server.status)
         self.end_headers()
+        if self.server.drip_body:
+            self._drip(self.server.body * 50)
+            return
         try:
             for _ in range(self.server.repeat):
                 self.wfile.write(self.server.body)
+        except OSError:
+            return
+
+    def _drip(self, content: bytes) -> None:
+        """A byte at a time, each well within every time-out of a socket, for two seconds at most."""
+        try:
+            for number in range(min(len(content), 40)):
+                self.wfile.write(content[number : number + 1])
+                self.wfile.flush()
+                time.sleep(0.05)
         except OSError:
             return
 
@@ -109,3 +127,16 @@ def test_nobody_there() -> None:
     """A refused connection is an error at once."""
     with pytest.raises(PrometheusError, match="does not answer"):
         Prometheus("http://127.0.0.1:9").ask("up")
+
+
+@pytest.mark.parametrize("part", ["drip_headers", "drip_body"])
+def test_a_server_that_drips(server: Server, part: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A byte now and then passes every time-out of a socket; the whole question has an end of its own."""
+    monkeypatch.setattr(prometheus, "TOTAL_SECONDS", 0.3)
+    monkeypatch.setattr(prometheus, "TIMEOUT_SECONDS", 0.3)
+    setattr(server, part, True)
+    asked = Prometheus(f"http://127.0.0.1:{server.server_port}")
+    begun = time.monotonic()
+    with pytest.raises(PrometheusError, match=r"(takes|took) longer"):
+        asked.ask("up")
+    assert time.monotonic() - begun < 1.5

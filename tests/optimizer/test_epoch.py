@@ -1,14 +1,15 @@
 """A whole epoch on simulated history."""
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
+from multiprocessing import get_context
 
 import msgspec
 import numpy as np
 import pytest
 
 from cloudai_optimizer import epoch
-from cloudai_optimizer.epoch import FITTED, TUNED, UNCHANGED, Outcome
+from cloudai_optimizer.epoch import FITTED, REFUSED, TUNED, UNCHANGED, Outcome
 from cloudai_optimizer.rules import Rules
 from cloudai_rts import parameters
 from cloudai_rts.history import Record
@@ -85,11 +86,15 @@ def test_search_and_guard() -> None:
 
 
 def test_same_seed_same_bytes() -> None:
-    """Twice the same, with whatever executor."""
+    """Twice the same, whatever executor replays the candidates."""
     found = history(220)
-    texts = [parameters.dump(document) for _ in range(2) if (document := run(found).document) is not None]
-    assert len(texts) == 2
-    assert texts[0] == texts[1]
+    texts = []
+    for executor in (ThreadPoolExecutor(1), ThreadPoolExecutor(3), ProcessPoolExecutor(2, get_context("forkserver"))):
+        with executor:
+            outcome = epoch.run(found, machines(), Document(), QUICK, np.random.default_rng(1), executor, NOW)
+        assert outcome.document is not None
+        texts.append(parameters.dump(outcome.document))
+    assert texts[0] == texts[1] == texts[2]
 
 
 @pytest.mark.parametrize(
@@ -101,6 +106,9 @@ def test_same_seed_same_bytes() -> None:
         {"node": ""},
         {"cpu": -1.0},
         {"load": float("inf")},
+        {"load": 1e160},
+        {"load": 1e8, "type": "mine"},
+        {"declared": 1e300},
     ],
 )
 def test_rubbish_is_dropped_and_counted(spoil: dict[str, object]) -> None:
@@ -110,7 +118,7 @@ def test_rubbish_is_dropped_and_counted(spoil: dict[str, object]) -> None:
     assert run([*found, *bad]).document == run(found).document
     many = [msgspec.structs.replace(record, pod_uid=f"bad-{i}", **spoil) for i, record in enumerate(found[:40])]
     outcome = run([*found, *many])
-    assert outcome.document is None
+    assert (outcome.result, outcome.document) == (REFUSED, None)
     assert "40 of 140 records are unusable" in outcome.reason
 
 
@@ -143,6 +151,50 @@ def test_a_poisoned_tenant_moves_little() -> None:
             assert abs(value - before) <= 1.0 + 1e-9
     for kind, value in again.Tau.items():
         assert 0.5 <= value / first.Tau.get(kind, value) <= 2.0
+
+
+@pytest.mark.parametrize("share", [0.2, 0.8])
+def test_poison_from_the_first_day_on(share: float) -> None:
+    """Nothing was known before: what hostile records say stays within the steps, and makes a valid document."""
+    found = history(300)
+    clean = run(found, rules=replace(QUICK, search_tasks=10_000)).document
+    count = round(share * len(found) / (1 - share))
+    source = [one for seed in range(3, 12) for one in history(300, seed) if one.node.startswith("f")]
+    hostile = [
+        msgspec.structs.replace(
+            one, pod_uid=f"h{i}", namespace="evil", user="evil/x", load=60.0, declared=0.5, finish=one.start + 3e6
+        )
+        for i, one in enumerate(source[:count])
+    ]
+    poisoned = run([*found, *hostile], rules=replace(QUICK, search_tasks=10_000)).document
+    assert clean is not None
+    assert poisoned is not None
+    parameters.parse(parameters.dump(poisoned))
+    assert max(abs(value) for row in poisoned.Runtime.U.values() for value in row.values()) <= 1.0
+    assert max(abs(value) for value in poisoned.Runtime.V.values()) <= 0.6
+    assert set(poisoned.Runtime.Declared) <= {"", "evil/x"}
+    if share < 0.5:
+        for kind, row in clean.Runtime.U.items():
+            for name, value in row.items():
+                assert abs(poisoned.Runtime.U[kind][name] - value) <= 1.0
+
+
+def test_what_still_runs_is_no_news_and_is_learned_from() -> None:
+    """A run that has lasted ten times as long as its like counts, before it ends."""
+    found = history(60)
+    first = run(found)
+    assert first.document is not None
+    slow = [
+        msgspec.structs.replace(one, pod_uid=f"r{i}", outcome="Running", start=NOW - 50_000, finish=NOW)
+        for i, one in enumerate(found[:30])
+    ]
+    slow = [msgspec.structs.replace(one, arrival=one.start) for one in slow]
+    assert run([*found, *slow], first.document).reason == "nothing has finished since the last epoch"
+    longer = run([*found, *slow]).document
+    assert longer is not None
+    assert sum(longer.Tau.values()) > 1.5 * sum(first.document.Tau.values())
+    assert longer.Window is not None
+    assert longer.Window.Tasks == 60
 
 
 def test_weights_are_not_searched_all_the_time() -> None:

@@ -5,12 +5,12 @@ import json
 import msgspec
 import pytest
 
-from cloudai_optimizer import publication
+from cloudai_optimizer import document, publication
 from cloudai_optimizer.config_map import Change, Published
 from cloudai_optimizer.errors import PublishError
 from cloudai_rts import contract, parameters
 from cloudai_rts.history import Record
-from cloudai_rts.parameters import CanaryShare, Document, LatenessTerms
+from cloudai_rts.parameters import CanaryShare, Document, HistoryWindow, LatenessTerms
 
 NOW = "2026-01-01T00:00:00.000Z"
 TUNED = Document(Lateness=LatenessTerms(Alpha=30.0))
@@ -101,3 +101,17 @@ def test_rollback() -> None:
 def test_differences() -> None:
     """Dotted keys with both values."""
     assert publication.difference(Document(), TUNED) == {"Lateness.Alpha": (20.0, 30.0)}
+
+
+def test_a_rollback_does_not_make_old_tasks_news() -> None:
+    """The window that was read stays: the next epoch must not bring the same fit back at once."""
+    read = HistoryWindow(NOW, NOW, 7)
+    before = lying(document=Document(version=5, Window=read), previous=Document(version=4))
+    assert active(publication.rollback(before, NOW)).Window == read
+
+
+def test_by_hand_during_a_canary() -> None:
+    """The trial ends, and the candidate's number is not used again."""
+    running = Document(version=5, Canary=CanaryShare(6, NOW, 0.2))
+    found = parameters.parse(document.successor(running, {"Lateness": {"Beta": 1.0}}, None, NOW))
+    assert (found.version, found.Canary) == (7, None)

@@ -127,3 +127,17 @@ def test_a_fatal_gpu_error_closes_once(make: Maker) -> None:
         rig.measured(1.0, **xids)
         assert len(rig.nobody.reasons) == reasons
     assert rig.rejections.closed_nodes({GPU}, "", rig.now) == {"n"}
+
+
+def test_a_stale_series_says_nothing_about_when_the_others_were_sampled(make: Maker) -> None:
+    """One node is silent for long: a pod that was placed before the other's sample is not counted twice."""
+    rig = Rig(make)
+    rig.state.put_node(make.node("silent", cpu="4"))
+    rig.loop.remember()
+    rig.now += 100.0
+    rig.request(1000)
+    rig.loop.remember()
+    rig.now += 60.0
+    old = NodeReading(sampled_at=rig.now - 500.0)
+    rig.loop.apply(Snapshot({"n": NodeReading(sampled_at=rig.now - 5.0, cpu=1.0), "silent": old}))
+    assert rig.state.fleet.load()[0] == pytest.approx(0.25)

@@ -97,3 +97,25 @@ def test_order_does_not_matter() -> None:
     other_way = runtime.fit(collect(records[::-1]))
     assert np.array_equal(one_way.u, other_way.u)
     assert one_way.kappa == other_way.kappa
+
+
+def test_the_reference_class_is_the_zero() -> None:
+    """One machine a class: what that machine is slower by belongs to tau where it is the reference."""
+    records = [one(f"p{i}", "a", "slow", "s0", float(i), 100.0, 0.0) for i in range(60)]
+    records += [one(f"q{i}", "a", "fast", "f0", float(i), 30.0, 0.0) for i in range(60)]
+    samples = collect(records)
+    found = runtime.fit(samples, reference_class="slow")
+    terms = runtime.model_terms(samples, found)
+    assert terms["U"]["a"]["slow"] == 0.0
+    assert math.exp(found.log_tau[0]) == pytest.approx(100.0, rel=0.05)
+
+
+def test_a_reference_class_on_which_nothing_ran_stays_the_reference() -> None:
+    """Known: fast is e^-.7 of slow. In a window with fast machines only tau still counts from the slow ones."""
+    records = [record for record in drawn(2000) if record.node_class == "fast"]
+    samples = collect(records)
+    known = {"a": {"fast": -0.7, "slow": 0.0}, "b": {"fast": 0.3, "slow": 0.0}}
+    found = runtime.anchored(runtime.fit(samples, reference_class="slow"), samples, "slow", known)
+    for index, kind in enumerate(samples.types):
+        assert found.u[index, 0] == pytest.approx(known[kind]["fast"], abs=0.02)
+        assert math.exp(found.log_tau[index]) == pytest.approx(TAU[kind] * math.exp(0.4 / 3), rel=0.1)
