@@ -8,6 +8,7 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 
 from cloudai_kube import timestamp
@@ -123,7 +124,7 @@ async def epoch(transport: Transport, options: Options) -> Report:
 
 
 async def fit(transport: Transport, options: Options) -> Outcome:
-    """Fit only, publish nothing."""
+    """Fit only, publish nothing; also where nothing has finished since the last epoch."""
     now = time.time()
     before = await config_map.read(transport, options.namespace)
     records = await observations.history(transport, options.sources(), now)
@@ -131,7 +132,8 @@ async def fit(transport: Transport, options: Options) -> Outcome:
     rules = replace(options.rules, search_tasks=len(records) + 1)
     with ThreadPoolExecutor(1) as executor:
         rng = np.random.default_rng(options.seed)
-        return algorithm.run(seen.records, seen.machines, before.document, rules, rng, executor, now, seen.use)
+        incumbent = msgspec.structs.replace(before.document, Window=None)
+        return algorithm.run(seen.records, seen.machines, incumbent, rules, rng, executor, now, seen.use)
 
 
 async def _decide(

@@ -30,7 +30,7 @@ DEFAULT: Final = "default"
 PARETO: Final = "pareto"
 """Two aims at once: the default fitness, and energy."""
 CHUNKS: Final = 8
-KEPT: Final = 3
+KEPT: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,29 +81,47 @@ def stage(
     return Stage(world, fleet, jobs, [floor(world, one) for one in jobs], fitted, tallies, use)
 
 
-def summaries(on: Stage, document: Document) -> list[Summary]:
-    """Figures of every window under a document."""
-    return [on.summary(document, index) for index in range(len(on.windows))]
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A document over all windows of a stage: violations task by task (1, 0, NaN), and the figures of each window."""
+
+    late: FloatArray
+    summaries: list[Summary]
+
+    def energy_joules(self) -> float:
+        """Over all windows."""
+        return sum(one.energy_joules for one in self.summaries)
 
 
-def late(on: Stage, document: Document) -> FloatArray:
-    """Violations task by task over all windows: 1, 0, NaN."""
-    courses = [violated(jobs, on.course(document, index)) for index, jobs in enumerate(on.windows)]
-    return np.concatenate(courses) if courses else np.zeros(0)
+def judge(executor: Executor, on: Stage, documents: Sequence[Document]) -> list[Judged]:
+    """Replay every window under each document."""
+    packed = pickle.dumps((on, []), pickle.HIGHEST_PROTOCOL)
+    windows = len(on.windows)
+    cases = [(document, window) for document in documents for window in range(windows)]
+    replayed = list(executor.map(partial(_course, packed), cases))
+    found = []
+    for index in range(len(documents)):
+        own = replayed[index * windows : (index + 1) * windows]
+        found.append(Judged(np.concatenate([late for late, _ in own] or [np.zeros(0)]), [one for _, one in own]))
+    return found
 
 
-def energy(on: Stage, document: Document) -> float:
-    """Joules over all windows."""
-    return sum(one.energy_joules for one in summaries(on, document))
+def _course(packed: bytes, case: tuple[Document, int]) -> tuple[FloatArray, Summary]:
+    """Violations and figures of one window under a document."""
+    on, _ = _unpacked(packed)
+    document, window = case
+    jobs = on.windows[window]
+    course = on.course(document, window)
+    return violated(jobs, course), summarise(on.world, jobs, course, unmeetable=on.unmeetable[window])
 
 
 @dataclass(slots=True)
 class Evaluation:
     """Fitness of populations on one stage. Weights that have been tried are not tried again.
 
-    Only the third of a generation that does best in the first window is replayed in the others too (successive
-    halving, Jamieson and Talwalkar 2016); the rest counts as no better than the worst of that third. The result is the
-    same whatever the executor.
+    Only the quarter of a generation that does best in the first window is replayed in the others too (successive
+    halving, Jamieson and Talwalkar 2016); the rest counts as no better than the worst of that quarter. The result is
+    the same whatever the executor.
     """
 
     executor: Executor
@@ -114,7 +132,8 @@ class Evaluation:
     _members: dict[bytes, FloatArray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._packed = pickle.dumps((self.on, summaries(self.on, self.on.fitted)), pickle.HIGHEST_PROTOCOL)
+        [reference] = judge(self.executor, self.on, [self.on.fitted])
+        self._packed = pickle.dumps((self.on, reference.summaries), pickle.HIGHEST_PROTOCOL)
 
     def of(self, members: FloatArray) -> FloatArray:
         """Return [members, 2]: the fitness to be maximised, and the energy against that of what is in force."""

@@ -57,7 +57,7 @@ def tune(
     if day_ago is not None:
         candidate = limits.weights_within_a_day(candidate, day_ago)
     candidate = affinity.scored(candidate, learned.tallies, learned.use)
-    return Tuned(candidate, generations, _judged(held_out, before, candidate, rules))
+    return Tuned(candidate, generations, _judged(executor, held_out, before, candidate, rules))
 
 
 def _best(
@@ -81,14 +81,14 @@ def _best(
     return search.best, search.history
 
 
-def _judged(held_out: Stage, before: Document, candidate: Document, rules: Rules) -> Verdict:
+def _judged(executor: Executor, held_out: Stage, before: Document, candidate: Document, rules: Rules) -> Verdict:
     """The guard's word. Who wants to save energy accepts what does so and misses no more deadlines."""
-    old, new = fitness.late(held_out, before), fitness.late(held_out, candidate)
+    old, new = fitness.judge(executor, held_out, [before, candidate])
     if rules.fitness == fitness.PARETO and rules.energy_weight > 0:
-        saved = 1.0 - fitness.energy(held_out, candidate) / max(fitness.energy(held_out, before), 1e-9)
+        saved = 1.0 - new.energy_joules() / max(old.energy_joules(), 1e-9)
         if saved >= guard.MIN_ENERGY_SAVED:
-            return guard.judge(old, new, -guard.MIN_GAIN)
-    return guard.judge(old, new)
+            return guard.judge(old.late, new.late, -guard.MIN_GAIN)
+    return guard.judge(old.late, new.late)
 
 
 def _default_weights(document: Document) -> Document:

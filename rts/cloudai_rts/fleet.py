@@ -181,11 +181,16 @@ class Fleet:
 
     def fits(self, amounts: Resources) -> BoolArray:
         """EDD 3.3: nodes whose free amount covers every request; resources not asked for are skipped."""
-        fits: BoolArray = self.present.copy()
-        for resource, amount in amounts.items():
-            if amount > 0:
-                fits &= self.available(resource) >= amount
-        return fits
+        asked = [(self._columns.get(resource, -1), amount) for resource, amount in amounts.items() if amount > 0]
+        if not asked:
+            return self.present.copy()
+        columns, needed = (list(part) for part in zip(*asked, strict=True))
+        width = len(self.names)
+        if min(columns) < 0:  # no node and no bound pod ever named it
+            return np.zeros(width, np.bool_)
+        free = self._allocatable[columns, :width] - self._requested[columns, :width]
+        enough = free >= np.array(needed, np.int64)[:, None]
+        return np.asarray(enough.all(axis=0) & self.present)
 
     def could_fit(self, amounts: Resources) -> BoolArray:
         """Nodes whose whole capacity covers the request: the most that waiting could ever free."""

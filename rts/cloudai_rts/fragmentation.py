@@ -5,6 +5,7 @@ tasks of one shape is what stays free when as many of them as fit are there, whe
 memory beside them. So a task without GPUs is kept from a GPU node just as far as it would make GPUs useless there.
 """
 
+import math
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Final
@@ -14,8 +15,9 @@ import numpy as np
 from cloudai_rts.arrays import FloatArray, IntArray
 
 REMEMBERED: Final = 256
-REFRESH: Final = 16
-"""The shapes are taken anew after so many requests."""
+REFRESH: Final = 32
+"""The shapes are taken anew after so many requests; at the beginning more often."""
+_EARLY: Final = frozenset({1, 2, 4, 8, 16})
 MOST_SHAPES: Final = 8
 UPPER: Final = 0.75
 """Of requests for equally many GPUs, the quantile of CPU and memory that must fit: who fits more fits most of them."""
@@ -29,9 +31,10 @@ class Room:
     cpu: IntArray
     memory: IntArray
 
-    def without(self, request: "GpuRequest") -> "Room":
-        """What is left when a request has been placed there."""
-        return Room(self.gpus - request.gpus, self.cpu - request.cpu, self.memory - request.memory)
+    def before_and_after(self, request: "GpuRequest") -> "Room":
+        """What is left now, followed by what is left when a request has been placed there, `[2 x nodes]`."""
+        pairs = ((self.gpus, request.gpus), (self.cpu, request.cpu), (self.memory, request.memory))
+        return Room(*(np.concatenate((left, left - taken)) for left, taken in pairs))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +57,9 @@ class RequestMix:
     def note(self, request: GpuRequest) -> None:
         """A task with GPUs was placed."""
         self._recent.append(request)
-        if self._noted % REFRESH == 0 or len(self._recent) < REFRESH:
-            self._shapes = self._summary()
         self._noted += 1
+        if self._noted % REFRESH == 0 or self._noted in _EARLY:
+            self._shapes = self._summary()
 
     def stranded(self, room: Room) -> FloatArray:
         """Expected GPUs of each node that the next task cannot use."""
@@ -68,8 +71,9 @@ class RequestMix:
         """GPUs that placing a request on each node makes useless for those that come after it."""
         if not self._shapes:
             return np.zeros(len(room.gpus))
-        lost = self._usable(room) - self._usable(room.without(request)) - request.gpus
-        return np.maximum(0.0, lost)
+        usable = self._usable(room.before_and_after(request))
+        nodes = len(room.gpus)
+        return np.maximum(0.0, usable[:nodes] - usable[nodes:] - request.gpus)
 
     def _usable(self, room: Room) -> FloatArray:
         """Expected GPUs of each node that tasks of one shape could use together."""
@@ -82,12 +86,16 @@ class RequestMix:
 
     def _summary(self) -> list[tuple[float, GpuRequest]]:
         """One shape for each number of GPUs, with its share; the most frequent ones."""
-        asked = np.array([(one.gpus, one.cpu, one.memory) for one in self._recent], np.int64)
-        gpus, counts = np.unique(asked[:, 0], return_counts=True)
-        common = np.argsort(-counts, kind="stable")[:MOST_SHAPES]
-        shapes = []
-        for index in common.tolist():
-            cpu, memory = np.quantile(asked[asked[:, 0] == gpus[index], 1:], UPPER, axis=0, method="inverted_cdf")
-            shape = GpuRequest(int(gpus[index]), max(1, int(cpu)), max(1, int(memory)))
-            shapes.append((float(counts[index]) / float(counts[common].sum()), shape))
-        return shapes
+        groups: dict[int, list[GpuRequest]] = {}
+        for one in self._recent:
+            groups.setdefault(one.gpus, []).append(one)
+        common = sorted(groups.values(), key=len, reverse=True)[:MOST_SHAPES]
+        total = sum(map(len, common))
+        return [(len(group) / total, _upper(group)) for group in common]
+
+
+def _upper(group: list[GpuRequest]) -> GpuRequest:
+    """The request that most of a group fit into; at least 1 of everything, what is asked for is divided by."""
+    rank = math.ceil(UPPER * len(group)) - 1
+    cpu, memory = sorted(one.cpu for one in group)[rank], sorted(one.memory for one in group)[rank]
+    return GpuRequest(group[0].gpus, max(1, cpu), max(1, memory))

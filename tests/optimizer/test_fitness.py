@@ -77,4 +77,6 @@ def test_those_given_up_never_win() -> None:
         found = Evaluation(executor, on, DEFAULT).of(members)
     best = int(np.argmax(found[:, 0]))
     document = on.candidate(members[best])
-    assert found[best, 0] == pytest.approx(np.mean([one.fitness() for one in fitness.summaries(on, document)]))
+    with ThreadPoolExecutor(1) as executor:
+        [judged] = fitness.judge(executor, on, [document])
+    assert found[best, 0] == pytest.approx(np.mean([one.fitness() for one in judged.summaries]))

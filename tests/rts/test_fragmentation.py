@@ -57,7 +57,7 @@ def test_without_experience_nothing_is_said() -> None:
 
 def test_old_requests_are_forgotten() -> None:
     """Only the last ones count."""
-    known = only_gpus(8, *[1] * (REMEMBERED + 16))
+    known = only_gpus(8, *[1] * (REMEMBERED + 32))
     assert known.stranded(room(1))[0] == 0.0
 
 

@@ -48,6 +48,7 @@ class RtsChooser:
     policy: Policy | None = None
     _standings: dict[str, Standing] = field(default_factory=dict)
     _eligible: dict[tuple[object, ...], BoolArray] = field(default_factory=dict)
+    _best: dict[tuple[str, str, str], float] = field(default_factory=dict)
 
     def order(self, view: View, job: Job, allowed: BoolArray, now: float) -> tuple[float, ...]:
         """The production order: priority, hope, deadline."""
@@ -55,11 +56,18 @@ class RtsChooser:
             return (-job.priority, job.known.arrival)
         standing = self._standings.get(job.name)
         if standing is None:
-            known = job.known
-            best = 0.0 if known.deadline is None else self._policy_on(view).best_runtime(known, allowed)
+            best = 0.0 if job.known.deadline is None else self._best_runtime(view, job, allowed)
             standing = Standing(job.priority, job.known.deadline, job.known.arrival, best)
             self._standings[job.name] = standing
         return standing.key(now)
+
+    def _best_runtime(self, view: View, job: Job, allowed: BoolArray) -> float:
+        """Min E at load 0; but for tau it is the same for all tasks of a kind."""
+        known = job.known
+        key = (known.type, known.gpu_resource, job.gpu_product)
+        if key not in self._best:
+            self._best[key] = self._policy_on(view).best_runtime(known, allowed) / known.reference_runtime
+        return self._best[key] * known.reference_runtime
 
     def decide(
         self, view: View, job: Job, allowed: BoolArray, now: float, deferred_until: float | None
@@ -89,6 +97,7 @@ class RtsChooser:
             self.policy = Policy(view.fleet, self.document, self.mode)
             self._standings.clear()
             self._eligible.clear()
+            self._best.clear()
         return self.policy
 
 
