@@ -4,6 +4,7 @@ The minute's own load decides whether it counts as overloaded (EDD 2.4: time wit
 its GPUs whether it was slowed down by heat or power.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -22,11 +23,10 @@ _THROTTLE: Final = (
     + HOST_LABELS.format("DCGM_FI_DEV_CLOCKS_EVENT_REASONS or DCGM_FI_DEV_CLOCK_THROTTLE_REASONS")
     + ")"
 )
-_POD_CORES: Final = (
-    "avg_over_time(sum by (namespace, pod) "
-    "(max by (namespace, pod, container, cpu) "
-    '(rate(container_cpu_usage_seconds_total{{container!="",container!="POD"}}[150s])))[{0}s:15s])'
-)
+_POD_SERIES: Final = 'container_cpu_usage_seconds_total{container!="",container!="POD"}'
+_EACH: Final = "max by (namespace, pod, container, cpu)"
+_POD_SECONDS: Final = f"max_over_time(sum by (namespace, pod) ({_EACH} ({_POD_SERIES}))[RANGE:15s])"
+_POD_SEEN_AT: Final = f"max_over_time(max by (namespace, pod) (timestamp({_POD_SERIES}))[RANGE:15s])"
 
 
 Key = tuple[str, int]
@@ -78,14 +78,29 @@ def read(source: RangeSource, names: NodeNames, begin: float, end: float) -> dic
     return found
 
 
-def pod_cores(source: RangeSource, seconds: float) -> dict[tuple[str, str], float]:
-    """Cores that each pod used on average while it ran, by namespace and name. Raises `PrometheusError`."""
-    found = {}
-    for sample in source.ask(_POD_CORES.format(int(seconds))):
-        key = (sample.labels.get("namespace", ""), sample.labels.get("pod", ""))
-        if all(key) and 0.0 <= sample.value <= LIMITS["cpu"]:
-            found[key] = sample.value
-    return found
+@dataclass(frozen=True, slots=True)
+class PodCpu:
+    """CPU seconds that a pod had used when it was looked at last (seconds since the epoch)."""
+
+    seconds: float
+    at: float
+
+
+def pod_cpu(source: RangeSource, seconds: float) -> dict[tuple[str, str], PodCpu]:
+    """What pods of the last `seconds` used in all, by namespace and name. Raises `PrometheusError`.
+
+    The counter begins with the container: a rate would need minutes to be true, and short runs have none.
+    """
+    window = f"{int(seconds)}s"
+    used, seen_at = (
+        {
+            (sample.labels.get("namespace", ""), sample.labels.get("pod", "")): sample.value
+            for sample in source.ask(query.replace("RANGE", window))
+            if 0.0 <= sample.value < math.inf
+        }
+        for query in (_POD_SECONDS, _POD_SEEN_AT)
+    )
+    return {key: PodCpu(value, seen_at[key]) for key, value in used.items() if all(key) and key in seen_at}
 
 
 def documents(

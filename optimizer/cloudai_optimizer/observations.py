@@ -11,9 +11,9 @@ import msgspec
 from cloudai_kube import inventory, telemetry, worker_minutes
 from cloudai_kube.objects import Node
 from cloudai_kube.prometheus import Prometheus, PrometheusError
-from cloudai_kube.telemetry import NodeNames
+from cloudai_kube.telemetry import MAX_CORES, NodeNames
 from cloudai_kube.transport import Transport
-from cloudai_kube.worker_minutes import MINUTE_SECONDS, Minute
+from cloudai_kube.worker_minutes import MINUTE_SECONDS, Minute, PodCpu
 from cloudai_optimizer import store
 from cloudai_optimizer.errors import TelemetryError
 from cloudai_optimizer.fit.affinity import NodeUse
@@ -24,6 +24,8 @@ from cloudai_rts.machine import Machine
 MEASURED_SECONDS: Final = 900.0
 """How far back minutes are read: as far as two runs of the CronJob, what is there already is not written again."""
 MIN_USABLE_SHARE: Final = 0.8
+MIN_MEASURED_SECONDS: Final = 5.0
+"""A pod that was looked at earlier than that says nothing yet: its times are whole seconds."""
 _log = logging.getLogger(__name__)
 
 
@@ -86,7 +88,7 @@ async def look(transport: Transport, sources: Sources, records: Sequence[Record]
 
 def _ask(
     source: Prometheus, nodes: Sequence[Node], now: float
-) -> tuple[dict[worker_minutes.Key, Minute], dict[tuple[str, str], float]]:
+) -> tuple[dict[worker_minutes.Key, Minute], dict[tuple[str, str], PodCpu]]:
     names = NodeNames.of(nodes)
     found = telemetry.read(source, names, now)
     share = found.usable_share(len(nodes))
@@ -96,17 +98,18 @@ def _ask(
             f"{MIN_USABLE_SHARE:.0%} are needed; check node-exporter. The parameters stay as they are"
         )
     minutes = worker_minutes.read(source, names, now - MEASURED_SECONDS, now - MINUTE_SECONDS)
-    return minutes, worker_minutes.pod_cores(source, MEASURED_SECONDS)
+    return minutes, worker_minutes.pod_cpu(source, MEASURED_SECONDS)
 
 
-def _with_cores(record: Record, cores: Mapping[tuple[str, str], float], now: float) -> Record:
+def _with_cores(record: Record, used: Mapping[tuple[str, str], PodCpu], now: float) -> Record:
     """The record with what its pod really used, if it ended lately and that was measured."""
-    used = cores.get((record.namespace, record.pod_name))
-    if used is None or record.used_cpu is not None or record.outcome == RUNNING:
+    if record.used_cpu is not None or record.outcome == RUNNING or record.finish < now - MEASURED_SECONDS:
         return record
-    if record.finish < now - MEASURED_SECONDS:
+    found = used.get((record.namespace, record.pod_name))
+    if found is None or found.at - record.start < MIN_MEASURED_SECONDS:
         return record
-    return msgspec.structs.replace(record, used_cpu=used)
+    cores = found.seconds / (found.at - record.start)
+    return msgspec.structs.replace(record, used_cpu=cores) if cores <= MAX_CORES else record
 
 
 def _ended(records: Sequence[Record]) -> dict[worker_minutes.Key, list[bool]]:

@@ -36,7 +36,7 @@ def connect(uri: str) -> Database[dict[str, Any]]:
         client: MongoClient[dict[str, Any]] = MongoClient(
             uri, appname="cloudai-optimizer", serverSelectionTimeoutMS=3_000, connectTimeoutMS=3_000, timeoutMS=20_000
         )
-    except (ConfigurationError, InvalidURI) as error:
+    except (ConfigurationError, InvalidURI, ValueError) as error:
         raise InputError(f"--mongodb-uri: {error}; write mongodb://HOST:PORT/") from error
     return client[contract.MONGODB_DATABASE]
 

@@ -3,7 +3,7 @@
 from cloudai_kube import worker_minutes
 from cloudai_kube.prometheus import Sample, Series
 from cloudai_kube.telemetry import QUERIES, NodeNames
-from cloudai_kube.worker_minutes import Minute
+from cloudai_kube.worker_minutes import Minute, PodCpu
 from cloudai_rts.machine import Machine
 from cloudai_rts.traces import FleetNode
 
@@ -68,11 +68,11 @@ def test_what_the_database_gets() -> None:
     assert [(row["tasks_run"], row["sla_violations"]) for row in found] == [(0, 0), (2, 1), (0, 0)]
 
 
-def test_cores_of_pods() -> None:
-    """By namespace and name; series without either are left out."""
+def test_cpu_seconds_of_pods() -> None:
+    """By namespace and name, with when that was; series without either, and what is no number, are left out."""
     samples = [
         Sample({"namespace": "ml", "pod": "p"}, 2.5),
         Sample({"namespace": "ml"}, 1.0),
-        Sample({"namespace": "ml", "pod": "wild"}, 1e9),
+        Sample({"namespace": "ml", "pod": "wild"}, float("inf")),
     ]
-    assert worker_minutes.pod_cores(Canned({}, samples), 900.0) == {("ml", "p"): 2.5}
+    assert worker_minutes.pod_cpu(Canned({}, samples), 900.0) == {("ml", "p"): PodCpu(2.5, 2.5)}
