@@ -94,9 +94,11 @@ class Scene:
         """Tasks on which policies are judged."""
         return workload.draw(5000 + self.seed, count, replace(self.setting.shape, load=load), self.nodes)
 
-    def experience(self, count: int = TASKS, ignoring_declarations: bool = False) -> Document:
+    def experience(
+        self, count: int = TASKS, ignoring_declarations: bool = False, chooser: Chooser | None = None
+    ) -> Document:
         """What is learned from a history of other tasks on the same machines."""
-        found = self.history(count)
+        found = self.history(count, chooser)
         if ignoring_declarations:
             found = [msgspec.structs.replace(record, declared=None) for record in found]
         document = Document()
