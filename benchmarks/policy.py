@@ -12,7 +12,7 @@ import math
 import statistics
 import sys
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from typing import Final
 from unittest.mock import patch
@@ -71,6 +71,7 @@ ONLY_IN: Final = {
 """Policies that make a difference, or are affordable, in some settings only."""
 UNLEARNED: Final = frozenset({"round-robin", LEAST_ALLOCATED, MOST_ALLOCATED, "hinge", "without learning"})
 TUNING_TASKS: Final = 3000
+MOST_SEEDS: Final = 80
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,7 @@ def main() -> None:
     parser.add_argument("--loads", default=".60,.75,.90,1.05")
     parser.add_argument("--shapes", default="reference", help=f"of {'; '.join(settings())}; or all")
     parser.add_argument("--policies", default="all", help=f"of {', '.join(POLICIES)}; lateness is always there")
+    parser.add_argument("--width", type=float, default=math.inf, help="more seeds until half-widths are at most this")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("-o", "--output", choices=["text", "json"], default="text")
     arguments = parser.parse_args()
@@ -110,25 +112,55 @@ def main() -> None:
     policies = POLICIES if arguments.policies == "all" else (*arguments.policies.split(","), "lateness")
     loads = [float(text) for text in arguments.loads.split(",")]
     seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
-    cases = [
-        Case(shape, load, seed, policy)
-        for shape in shapes
-        for load in loads
-        for policy in POLICIES
-        if policy in policies and shape in ONLY_IN.get(policy, {shape})
-        for seed in seeds
-    ]
+    results: dict[Case, Result] = {}
+    drawn: dict[str, range] = {}
     with ProcessPoolExecutor(arguments.workers) as executor:
-        found = executor.map(run, cases, chunksize=2)
-        shown = track(found, "replaying", total=len(cases), console=Console(stderr=True))
-        results = dict(zip(cases, shown, strict=True))
+        for shape in shapes:
+            chosen = [name for name in POLICIES if name in policies and shape in ONLY_IN.get(name, {shape})]
+            drawn[shape] = replay(executor, shape, loads, chosen, seeds, arguments.width, results)
     if arguments.output == "json":
         rows = [{**asdict(case), **asdict(one.summary), "large": one.large} for case, one in results.items()]
         sys.stdout.write(json.dumps(rows) + "\n")
         return
     console = Console(width=150)
     for shape in shapes:
-        console.print(table(shape, loads, seeds, results))
+        console.print(table(shape, loads, drawn[shape], results))
+
+
+def replay(
+    executor: Executor,
+    shape: str,
+    loads: Sequence[float],
+    policies: Sequence[str],
+    seeds: range,
+    width: float,
+    results: dict[Case, Result],
+) -> range:
+    """Replay one setting, with more seeds until every difference is known well enough. Returns the seeds."""
+    known = range(seeds.start, seeds.start)
+    while len(known) < len(seeds) or (
+        len(known) < MOST_SEEDS
+        and any(_width(shape, load, policy, known, results) > width for load in loads for policy in policies)
+    ):
+        fresh = range(known.stop, known.stop + len(seeds))
+        cases = [Case(shape, load, seed, policy) for load in loads for policy in policies for seed in fresh]
+        found = executor.map(run, cases, chunksize=2)
+        shown = track(found, f"{shape}, {len(known) + len(seeds)} seeds", len(cases), console=Console(stderr=True))
+        results |= dict(zip(cases, shown, strict=True))
+        known = range(seeds.start, fresh.stop)
+    return known
+
+
+def _width(shape: str, load: float, policy: str, seeds: range, results: dict[Case, Result]) -> float:
+    """Half-width of the paired difference to `lateness`, in points."""
+    return half_width(_gaps(shape, load, policy, seeds, results)) or 0.0
+
+
+def _gaps(shape: str, load: float, policy: str, seeds: range, results: dict[Case, Result]) -> list[float]:
+    """Difference to `lateness` seed by seed, in points."""
+    own = [100 * results[Case(shape, load, seed, policy)].summary.violations for seed in seeds]
+    base = [100 * results[Case(shape, load, seed, "lateness")].summary.violations for seed in seeds]
+    return [one - other for one, other in zip(own, base, strict=True)]
 
 
 def run(case: Case) -> Result:
@@ -207,8 +239,7 @@ def table(shape: str, loads: Sequence[float], seeds: range, results: dict[Case, 
         cells = []
         for load in loads:
             own = [100 * results[Case(shape, load, seed, policy)].summary.violations for seed in seeds]
-            base = [100 * results[Case(shape, load, seed, "lateness")].summary.violations for seed in seeds]
-            gap = [one - other for one, other in zip(own, base, strict=True)]
+            gap = _gaps(shape, load, policy, seeds, results)
             width = half_width(gap) or math.nan
             note = "" if policy == "lateness" else f" ({statistics.mean(gap):+.1f} +-{width:.1f})"
             cells.append(f"{statistics.mean(own):.1f}{note}")
