@@ -65,7 +65,7 @@ POLICIES: Final = (
 )
 ONLY_IN: Final = {
     IGNORING: {"declared 70 %", "declared, k x size", "declared, k x declared"},
-    UNFRAGMENTED: {"8-GPU jobs"},
+    UNFRAGMENTED: {"reference", "8-GPU jobs"},
     TUNED: {"reference"},
 }
 """Policies that make a difference, or are affordable, in some settings only."""
