@@ -161,10 +161,8 @@ def _table(found: Sequence[dict[str, Any]]) -> str:
     for row in found:
         width = "" if row["half_width"] is None else f" +-{row['half_width']:.1f}"
         lines.append([row["policy"], *(f"{row[name]:.3g}" for name in FIGURES), f"{row['difference']:+.1f}{width}"])
-    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
-    text = "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)
     floor = found[0]["floor"]
-    return f"{text}\nnot to be met by any policy: {floor:.1f} %\n{_by_class(found)}"
+    return f"{_columns(lines)}\nnot to be met by any policy: {floor:.1f} %\n{_by_class(found)}"
 
 
 def _by_class(found: Sequence[dict[str, Any]]) -> str:
@@ -174,9 +172,13 @@ def _by_class(found: Sequence[dict[str, Any]]) -> str:
         return ""
     header = ["missed, %", *(row["policy"] for row in found)]
     lines = [header, *([name, *(f"{row['missed_by_class'].get(name, 0.0):.1f}" for row in found)] for name in names)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
-    rows = ("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)
-    return "\n" + "\n".join(rows) + "\n"
+    return f"\n{_columns(lines)}\n"
+
+
+def _columns(lines: Sequence[Sequence[str]]) -> str:
+    """Cells below each other."""
+    widths = [max(len(cell) for cell in column) for column in zip(*lines, strict=True)]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)
 
 
 def _workload(arguments: argparse.Namespace) -> None:

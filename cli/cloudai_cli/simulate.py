@@ -84,11 +84,10 @@ def rows(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
     """Means by policy, with the paired difference in missed deadlines to the first policy and its 95 % half-width."""
     policies = list(dict.fromkeys(outcome.policy for outcome in outcomes))
     reference = [outcome for outcome in outcomes if outcome.policy == policies[0]]
-    first = {outcome.seed: outcome.summary.violations for outcome in outcomes if outcome.policy == policies[0]}
     found = []
     for policy in policies:
         own = [outcome for outcome in outcomes if outcome.policy == policy]
-        gaps = [100.0 * (outcome.summary.violations - first[outcome.seed]) for outcome in own]
+        gaps = _gaps(own, reference, "violations")
         figures = {name: _mean(own, name) for name in FIGURES}
         classes = sorted({name for outcome in own for name in outcome.late_by_class})
         found.append(

@@ -17,6 +17,7 @@ from typing import Any, Final
 import requests
 from prometheus_api_client import PrometheusConnect
 from prometheus_api_client.exceptions import PrometheusApiClientException
+from urllib3.exceptions import HTTPError
 from urllib3.util.retry import Retry
 
 from cloudai_kube.errors import KubeError
@@ -101,7 +102,7 @@ class Prometheus:
             return found
         except PrometheusApiClientException as error:
             raise PrometheusError(f"{self.url}: {str(error)[:300]}") from error
-        except requests.RequestException as error:
+        except (requests.RequestException, HTTPError) as error:  # the body is read past requests' own translation
             raise PrometheusError(f"{self.url} does not answer: {error}") from error
         except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise PrometheusError(f"{self.url} answers with something else than samples: {error}") from error
@@ -125,7 +126,7 @@ class Prometheus:
 def _settle(answer: Future[list[Any]], ask: Callable[[], list[Any]]) -> None:
     try:
         answer.set_result(ask())
-    except BaseException as error:  # noqa: BLE001  it is raised again where the answer is waited for
+    except Exception as error:  # noqa: BLE001  it is raised again where the answer is waited for
         answer.set_exception(error)
 
 

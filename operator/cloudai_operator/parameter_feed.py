@@ -9,20 +9,13 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from cloudai_kube.epoch_note import EpochNote
 from cloudai_kube.objects import ConfigMap
 from cloudai_rts import contract, parameters
 from cloudai_rts.errors import ParameterError
 from cloudai_rts.parameters import Document
 
 _log = logging.getLogger(__name__)
-
-
-class EpochNote(msgspec.Struct, frozen=True):
-    """How an epoch ended, as the optimizer notes it on the ConfigMap."""
-
-    at: str
-    result: str
-    reason: str = ""
 
 
 @dataclass(slots=True)

@@ -6,10 +6,12 @@ object are not touched.
 """
 
 import contextlib
-import json
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
+from cloudai_kube.epoch_note import EpochNote
 from cloudai_kube.errors import ConflictError, NotFoundError
 from cloudai_kube.objects import ConfigMap
 from cloudai_kube.transport import MERGE_PATCH, Transport
@@ -106,7 +108,7 @@ async def note_epoch(transport: Transport, namespace: str, at: str, result: str,
 
     Where there is no object yet nothing is said.
     """
-    note = json.dumps({"at": at, "result": result, "reason": reason[:500]}, ensure_ascii=False)
+    note = msgspec.json.encode(EpochNote(at, result, reason[:500])).decode()
     body = {"metadata": {"annotations": {contract.ANNOTATION_LAST_EPOCH: note}}}
     path = _path(namespace, contract.PARAMETERS_CONFIG_MAP)
     with contextlib.suppress(NotFoundError):

@@ -23,6 +23,7 @@ class Server(HTTPServer):
     pause_seconds = 0.0
     drip_headers = False
     drip_body = False
+    promised_bytes = 0
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -37,6 +38,8 @@ class Handler(BaseHTTPRequestHandler):
             self._drip(b"HTTP/1.0 200 OK\r\n" + b"X: " + b"y" * 1000)
             return
         self.send_response(self.server.status)
+        if self.server.promised_bytes:
+            self.send_header("Content-Length", str(self.server.promised_bytes))
         self.end_headers()
         if self.server.drip_body:
             self._drip(self.server.body * 50)
@@ -140,3 +143,10 @@ def test_a_server_that_drips(server: Server, part: str, monkeypatch: pytest.Monk
     with pytest.raises(PrometheusError, match=r"(takes|took) longer"):
         asked.ask("up")
     assert time.monotonic() - begun < 1.5
+
+
+def test_a_connection_that_breaks_in_the_middle(server: Server) -> None:
+    """Fewer bytes than were promised: an error like any other, and no half answer."""
+    server.promised_bytes = 10 * len(GOOD)
+    with pytest.raises(PrometheusError, match="does not answer"):
+        ask(server)
