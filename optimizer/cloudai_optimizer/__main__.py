@@ -16,10 +16,11 @@ from cloudai_kube import arguments as bounds
 from cloudai_kube import connection, timestamp
 from cloudai_kube.errors import ConfigurationError, KubeError
 from cloudai_kube.transport import Transport
-from cloudai_optimizer import announcement, cluster_epoch, config_map, document, fitness, publication
+from cloudai_optimizer import announcement, cluster_epoch, config_map, document, fitness, progress, publication
 from cloudai_optimizer.cluster_epoch import Options
 from cloudai_optimizer.config_map import Change
 from cloudai_optimizer.errors import InputError, OptimizerError
+from cloudai_optimizer.progress import Reporter
 from cloudai_optimizer.rules import Rules
 from cloudai_rts import contract, parameters, traces
 from cloudai_rts.errors import RtsError
@@ -139,7 +140,7 @@ async def _connected(arguments: argparse.Namespace) -> None:
         await arguments.run(transport, arguments)
 
 
-def _options(arguments: argparse.Namespace) -> Options:
+def _options(arguments: argparse.Namespace, told: Reporter = progress.silent) -> Options:
     rules = Rules(
         min_tasks=arguments.min_tasks,
         search_tasks=arguments.search_tasks,
@@ -162,18 +163,14 @@ def _options(arguments: argparse.Namespace) -> Options:
         prometheus_url=arguments.prometheus_url,
         share=getattr(arguments, "share", 0.0),
         dry_run=getattr(arguments, "dry_run", True),
-        progress=_generation if sys.stderr.isatty() or arguments.output == "text" else cluster_epoch.silent,
+        progress=told,
     )
-
-
-def _generation(number: int, of: int, best: float, mean: float, worst: float) -> None:
-    sys.stderr.write(f"Generation {number}/{of}: Best={best:.4f}, Avg={mean:.4f}, Worst={worst:.4f}\n")
-    sys.stderr.flush()
 
 
 async def _epoch(transport: Transport, arguments: argparse.Namespace) -> None:
     try:
-        report = await cluster_epoch.epoch(transport, _options(arguments))
+        with progress.shown(sys.stderr, lines=arguments.output == "text") as shown:
+            report = await cluster_epoch.epoch(transport, _options(arguments, shown))
     except OptimizerError as error:
         if not arguments.dry_run:
             await announcement.announce(transport, arguments.namespace, announcement.EPOCH_FAILED, str(error))

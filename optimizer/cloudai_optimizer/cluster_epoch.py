@@ -3,7 +3,6 @@
 import logging
 import multiprocessing
 import time
-from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -14,13 +13,14 @@ import numpy as np
 from cloudai_kube import timestamp
 from cloudai_kube.errors import FormatError
 from cloudai_kube.transport import Transport
-from cloudai_optimizer import announcement, config_map, learn, observations, publication
+from cloudai_optimizer import announcement, config_map, learn, observations, progress, publication
 from cloudai_optimizer import epoch as algorithm
 from cloudai_optimizer.config_map import Change, Published
 from cloudai_optimizer.epoch import FITTED, REFUSED, TUNED, Outcome
 from cloudai_optimizer.errors import HistoryError, PublishError
 from cloudai_optimizer.genetic import Generation
 from cloudai_optimizer.observations import Sources
+from cloudai_optimizer.progress import Reporter
 from cloudai_optimizer.publication import PROMOTED, ROLLED_BACK, RUNNING, CanaryVerdict
 from cloudai_optimizer.rules import Rules
 from cloudai_rts import contract
@@ -28,7 +28,6 @@ from cloudai_rts.errors import ParameterError
 from cloudai_rts.history import Record
 
 _log = logging.getLogger(__name__)
-Progress = Callable[[int, int, float, float, float], None]
 FROZEN: Final = "frozen"
 _EVENTS: Final = {
     FITTED: announcement.FITTED,
@@ -36,10 +35,6 @@ _EVENTS: Final = {
     PROMOTED: announcement.CANARY_PROMOTED,
     ROLLED_BACK: announcement.CANARY_ROLLED_BACK,
 }
-
-
-def silent(_number: int, _of: int, _best: float, _mean: float, _worst: float) -> None:
-    """No progress."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +50,7 @@ class Options:
     mongodb_uri: str = ""
     prometheus_url: str = ""
     dry_run: bool = False
-    progress: Progress = silent
+    progress: Reporter = progress.silent
 
     def sources(self) -> Sources:
         """Where an epoch looks; a dry run leaves no trace."""
@@ -143,7 +138,7 @@ async def _decide(
     rng = np.random.default_rng(options.seed)
     of = options.rules.generations
 
-    def progress(generation: Generation) -> None:
+    def report(generation: Generation) -> None:
         options.progress(generation.number, of, generation.best, generation.mean, generation.worst)
 
     context = multiprocessing.get_context("forkserver")
@@ -158,7 +153,7 @@ async def _decide(
             now,
             seen.use,
             before.day_ago,
-            progress,
+            report,
         )
 
 

@@ -20,8 +20,8 @@ from cloudai_rts.parameters import HINGE, Document
 from cloudai_rts.replay import recorded
 from cloudai_rts.replay.chooser import RtsChooser
 from cloudai_rts.replay.engine import Course, Replay, fleet_of
-from cloudai_rts.replay.job import Job
-from cloudai_rts.replay.recorded import Work
+from cloudai_rts.replay.job import Carried, Job
+from cloudai_rts.replay.recorded import Window
 from cloudai_rts.replay.summary import Summary, floor, summarise, violated
 from cloudai_rts.replay.world import World
 
@@ -37,6 +37,7 @@ KEPT: Final = 4
 class Stage:
     """What candidates are tried on: machines, and windows of recorded work. Truth is the `fitted` document.
 
+    `carried` runs already when a window begins, `unmeetable` says which deadlines of it nobody could have met.
     Candidates differ from it in their weights only, so the tasks look the same to all of them. `tallies` and `use`
     are what the weights of affinity and penalty are applied to, under `hinge`.
     """
@@ -44,6 +45,7 @@ class Stage:
     world: World
     fleet: Fleet
     windows: Sequence[Sequence[Job]]
+    carried: Sequence[Sequence[Carried]]
     unmeetable: Sequence[FloatArray]
     fitted: Document
     tallies: Tallies
@@ -60,7 +62,8 @@ class Stage:
 
     def course(self, document: Document, window: int) -> Course:
         """Replay one window under a document."""
-        return Replay(self.world, self.windows[window], RtsChooser(document), self.fleet).run()
+        jobs, carried = self.windows[window], self.carried[window]
+        return Replay(self.world, jobs, RtsChooser(document), self.fleet, carried).run()
 
     def scored(self, document: Document) -> Document:
         """AffinityMatrix and PenaltyVector under the document's own weights (EDD 5.3, 5.4), which `hinge` reads."""
@@ -69,16 +72,18 @@ class Stage:
 
 def stage(
     machines: Sequence[Machine],
-    windows: Sequence[Sequence[Work]],
+    windows: Sequence[Window],
     fitted: Document,
     tallies: Tallies,
     use: NodeUse,
 ) -> Stage:
     """Prepare windows of recorded work for replay."""
-    world = recorded.world_of(machines, fitted, [work for works in windows for work in works])
-    fleet = fleet_of(world)
-    jobs = [recorded.jobs(works, fitted) for works in windows]
-    return Stage(world, fleet, jobs, [floor(world, one) for one in jobs], fitted, tallies, use)
+    works = [work for window in windows for work in (*window.works, *window.waiting, *window.running)]
+    world = recorded.world_of(machines, fitted, works)
+    jobs = [recorded.jobs(window, fitted) for window in windows]
+    carried = [recorded.carried(window, fitted, machines) for window in windows]
+    unmeetable = [floor(world, one) for one in jobs]
+    return Stage(world, fleet_of(world), jobs, carried, unmeetable, fitted, tallies, use)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from cloudai_rts.load_history import LoadHistory
 from cloudai_rts.nodeclass import is_gpu_resource, node_class
 from cloudai_rts.placement import Deferred, Placed
 from cloudai_rts.replay.chooser import Chooser, View
-from cloudai_rts.replay.job import Job
+from cloudai_rts.replay.job import Carried, Job
 from cloudai_rts.replay.world import World
 from cloudai_rts.traces import FleetNode
 
@@ -93,15 +93,21 @@ def classes_of(nodes: Sequence[FleetNode]) -> list[str]:
 
 @dataclass(slots=True)
 class Replay:
-    """One run of jobs (in order of arrival) through a chooser. `fleet` is the world's idle one, if it is at hand."""
+    """One run of jobs (in order of arrival) through a chooser.
+
+    `fleet` is the world's idle one, if it is at hand; `carried` runs already when the first job comes.
+    """
 
     world: World
     jobs: Sequence[Job]
     chooser: Chooser
     fleet: InitVar[Fleet | None] = None
+    carried: Sequence[Carried] = ()
     view: View = field(init=False)
     _machines: list[_Machine] = field(init=False)
     _used: FloatArray = field(init=False)
+    _tasks: list[Job] = field(init=False)
+    _open: int = field(init=False)
     _events: list[tuple[float, int, int, int, int]] = field(default_factory=list)
     _tickets: Iterator[int] = field(default_factory=itertools.count)
     _waiting: dict[int, float | None] = field(default_factory=dict)
@@ -130,18 +136,20 @@ class Replay:
         self._cores = float(self._used.sum())
         self._overloaded = float(np.maximum(0.0, self._used / self.world.cores - 1.0).sum())
         count = len(self.jobs)
+        self._tasks, self._open = list(self.jobs), count
         self._start, self._finish = np.full(count, np.nan), np.full(count, np.nan)
         self._predicted, self._late = np.full(count, np.nan), np.full(count, np.nan)
         self._load = np.full(count, np.nan)
         self._node = np.full(count, -1, np.int64)
 
     def run(self, horizon: float = float("inf")) -> Course:
-        """Replay until everything has ended, or until the horizon."""
+        """Replay until every job has ended, or until the horizon."""
         for index, job in enumerate(self.jobs):
             self._push(job.known.arrival, _ARRIVAL, index)
         now = self.jobs[0].known.arrival if self.jobs else 0.0
         self._accounted = now
-        while self._events and self._events[0][0] <= horizon:
+        self._carry(now)
+        while self._open and self._events and self._events[0][0] <= horizon:
             now = self._events[0][0]
             self._account(now)
             freed = self._take_events(now)
@@ -161,6 +169,22 @@ class Replay:
             self._busy,
             now,
         )
+
+    def _carry(self, now: float) -> None:
+        """Put those on the machines that run there already."""
+        for one in self.carried:
+            known = one.job.known
+            self.view.fleet.request(one.node, one.job.amounts)
+            self._use(one.node, one.job.cpu_used)
+            machine = self._machines[one.node]
+            machine.at = now
+            machine.remaining[len(self._tasks)] = one.left
+            self._tasks.append(one.job)
+            if known.deadline is not None:
+                running = RunningTask(one.predicted, one.started, known.deadline, known.log_sd)
+                self.view.harm.add(one.node, one.job.name, running)
+        for slot in sorted({one.node for one in self.carried}):
+            self._plan_end(slot)
 
     def _take_events(self, now: float) -> set[int]:
         """Everything that happens at this moment. Returns the nodes on which room became free."""
@@ -185,10 +209,13 @@ class Replay:
         done = [index for index, left in machine.remaining.items() if left <= max(1e-9, least)]
         for index in done:
             del machine.remaining[index]
-            self._use(slot, -self.jobs[index].cpu_used)
-            self._finish[index] = now
-            self.view.fleet.request(slot, self.jobs[index].amounts, -1)
-            self.view.harm.remove(slot, self.jobs[index].name)
+            task = self._tasks[index]
+            self._use(slot, -task.cpu_used)
+            if index < len(self.jobs):
+                self._finish[index] = now
+                self._open -= 1
+            self.view.fleet.request(slot, task.amounts, -1)
+            self.view.harm.remove(slot, task.name)
         self._plan_end(slot)
 
     def _dispatch(self, now: float) -> None:
@@ -269,7 +296,7 @@ class Replay:
             machine.remaining[index] -= elapsed / self._factor(slot, index)
 
     def _factor(self, slot: int, index: int) -> float:
-        task_type = self.jobs[index].true_type or self.jobs[index].known.type
+        task_type = self._tasks[index].true_type or self._tasks[index].known.type
         load = float(self._used[slot]) / float(self.world.cores[slot])
         return float(self.world.own[task_type][slot]) * self.world.slow_down(task_type, load)
 

@@ -25,3 +25,18 @@ class Job:
     true_type: str = ""
     gpu_product: str = ""
     priority: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """A task that runs already when a replay begins: where (index of the machine), since when, what is left of it.
+
+    `started` in seconds of the replay's clock (negative), `left` in seconds on an idle reference machine, `predicted`
+    the run time that was predicted for it, in seconds. It takes room and makes load, and nobody judges it.
+    """
+
+    job: Job
+    node: int
+    started: float
+    left: float
+    predicted: float

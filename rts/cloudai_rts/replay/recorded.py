@@ -6,7 +6,7 @@ is the fitted run-time model. So a candidate is judged on what *would* have happ
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -18,7 +18,7 @@ from cloudai_rts.history import SUCCEEDED, Record
 from cloudai_rts.machine import Machine
 from cloudai_rts.nodeclass import class_for
 from cloudai_rts.parameters import Document
-from cloudai_rts.replay.job import Job
+from cloudai_rts.replay.job import Carried, Job
 from cloudai_rts.replay.world import World
 from cloudai_rts.task import Task
 from cloudai_rts.tau import TauStore
@@ -48,10 +48,36 @@ def _slowness(record: Record, document: Document, cores: Mapping[str, float]) ->
     return math.exp(u + runtime.V.get(record.node, 0.0)) * prediction.load_curve_at(load, runtime.Kappa, runtime.Mu)
 
 
-def split(works: Sequence[Work], windows: int, longest: int) -> list[list[Work]]:
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A stretch of history from `begin` (seconds since the epoch) on: the works that came in it, in order of arrival.
+
+    `waiting` came earlier and had no machine yet, `running` had one. Without them a replay of a few tasks on a large
+    fleet would begin on an empty one, on which every policy does well.
+    """
+
+    begin: float
+    works: Sequence[Work]
+    waiting: Sequence[Work] = ()
+    running: Sequence[Work] = ()
+
+
+def split(works: Sequence[Work], windows: int, longest: int) -> list[Window]:
     """Windows of consecutive tasks, equally long; each keeps its last `longest` tasks."""
     edges = np.linspace(0, len(works), windows + 1).astype(int)
-    return [list(works[begin:end])[-longest:] for begin, end in pairwise(edges.tolist())]
+    found = []
+    for first, end in pairwise(edges.tolist()):
+        begun = max(first, end - longest)
+        if begun < end:
+            found.append(_window(works[:begun], works[begun:end]))
+    return found
+
+
+def _window(earlier: Sequence[Work], works: Sequence[Work]) -> Window:
+    begin = works[0].record.arrival
+    waiting = [work for work in earlier if work.record.start >= begin]
+    running = [work for work in earlier if work.record.start < begin < work.record.finish]
+    return Window(begin, works, waiting, running)
 
 
 def true_type(record: Record) -> str:
@@ -83,16 +109,32 @@ def world_of(machines: Sequence[Machine], document: Document, works: Sequence[Wo
     )
 
 
-def jobs(works: Sequence[Work], document: Document) -> list[Job]:
-    """The tasks of a window as a policy under this document would see them."""
+def jobs(window: Window, document: Document) -> list[Job]:
+    """The tasks of a window as a policy under this document would see them; nobody judges those that waited already."""
     store = TauStore(document.Tau)
-    begin = works[0].record.arrival if works else 0.0
-    return [_job(work, begin, document, store) for work in works]
+    late = [replace(_job(work, window.begin, document, store), due=None) for work in window.waiting]
+    return late + [_job(work, window.begin, document, store) for work in window.works]
+
+
+def carried(window: Window, document: Document, machines: Sequence[Machine]) -> list[Carried]:
+    """The tasks that ran when the window began, with what was left of them; lost machines' tasks are left out."""
+    store = TauStore(document.Tau)
+    position = {machine.node.node: index for index, machine in enumerate(machines)}
+    cores = {machine.node.node: machine.node.cpu for machine in machines}
+    found = []
+    for work in window.running:
+        record = work.record
+        if record.node in position:
+            job = replace(_job(work, window.begin, document, store), due=None)
+            left = work.seconds * (record.finish - window.begin) / record.runtime
+            predicted = job.known.reference_runtime * _slowness(record, document, cores)
+            found.append(Carried(job, position[record.node], record.start - window.begin, left, predicted))
+    return found
 
 
 def _job(work: Work, begin: float, document: Document, store: TauStore) -> Job:
     record = work.record
-    arrival = record.arrival - begin
+    arrival = max(0.0, record.arrival - begin)
     deadline = None if record.deadline is None else record.deadline - begin
     estimate = prediction.estimate(
         record.type,

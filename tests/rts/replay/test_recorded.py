@@ -47,7 +47,7 @@ def test_a_slice_is_another_machine() -> None:
     world = recorded.world_of([machine(devices={"nvidia.com/mig-1g.5gb": 2})], MODEL, works)
     assert world.own["t"][0] == pytest.approx(math.exp(-0.8))
     assert world.own["t nvidia.com/mig-1g.5gb"][0] == pytest.approx(math.exp(1.2))
-    course = Replay(world, recorded.jobs(works, MODEL), RtsChooser(MODEL)).run()
+    course = Replay(world, recorded.jobs(recorded.Window(0.0, works), MODEL), RtsChooser(MODEL)).run()
     assert course.node.tolist() == [0, 0]
 
 
@@ -56,5 +56,46 @@ def test_strangers_keep_their_share(taken: int, together: bool) -> None:
     """With 5 of 8 cores taken two tasks of two cores run one after the other, on a busier node."""
     works = recorded.recover([record("x", 0.0), record("y", 0.0)], MODEL, {"a": 8.0})
     world = recorded.world_of([machine(occupied={"cpu": taken})], MODEL, works)
-    course = Replay(world, recorded.jobs(works, MODEL), RtsChooser(MODEL)).run()
+    course = Replay(world, recorded.jobs(recorded.Window(0.0, works), MODEL), RtsChooser(MODEL)).run()
     assert bool(course.start[0] == course.start[1]) == together
+
+
+def test_a_window_begins_on_the_cluster_as_it_was() -> None:
+    """x (0 to 100) runs when the window begins, w has waited since 10, n and m are new; e has ended."""
+    found = [
+        record("e", -50.0, start=-50.0, finish=30.0),
+        record("x", 0.0),
+        record("w", 10.0, start=60.0, finish=160.0, deadline=500.0),
+        record("n", 40.0, start=61.0, finish=161.0, deadline=500.0),
+        record("m", 41.0, start=62.0, finish=162.0),
+    ]
+    works = recorded.recover(found, MODEL, {"a": 8.0})
+    window = recorded.split(works, 1, 2)[0]
+    assert window.begin == 40.0
+    assert [[one.record.pod_uid for one in part] for part in (window.running, window.waiting, window.works)] == [
+        ["x"],
+        ["w"],
+        ["n", "m"],
+    ]
+    jobs = recorded.jobs(window, MODEL)
+    assert [(job.name, job.known.arrival, job.known.deadline, job.due) for job in jobs] == [
+        ("w", 0.0, 460.0, None),
+        ("n", 0.0, 460.0, 460.0),
+        ("m", 1.0, None, None),
+    ]
+    (one,) = recorded.carried(window, MODEL, [machine()])
+    assert (one.node, one.started) == (0, -40.0)
+    assert one.left == pytest.approx(works[1].seconds * 0.6)
+    assert recorded.carried(window, MODEL, []) == []
+
+
+def test_who_runs_already_takes_room() -> None:
+    """On a machine for two of them, one carried task with 60 s to go lets only one of two start at once."""
+    found = [record("x", 0.0), record("n", 40.0), record("m", 40.0)]
+    works = recorded.recover(found, MODEL, {"a": 4.0})
+    window = recorded.split(works, 1, 2)[0]
+    world = recorded.world_of([machine(4.0)], MODEL, works)
+    carried = recorded.carried(window, MODEL, [machine(4.0)])
+    course = Replay(world, recorded.jobs(window, MODEL), RtsChooser(MODEL), carried=carried).run()
+    assert course.start[0] == 0.0
+    assert 45.0 < course.start[1] < 75.0
