@@ -245,7 +245,11 @@ async def _publish(transport: Transport, arguments: argparse.Namespace) -> None:
     if arguments.dry_run:
         sys.stdout.write(text + "\n")
         return
-    texts: dict[str, str | None] = {contract.PARAMETERS_KEY: text, contract.CANDIDATE_KEY: None}
+    texts: dict[str, str | None] = {
+        contract.PARAMETERS_KEY: text,
+        contract.CANDIDATE_KEY: None,
+        **publication.FORGOTTEN,
+    }
     if before.text:
         texts[contract.PREVIOUS_KEY] = before.text
     await config_map.write(transport, arguments.namespace, Change(texts), before)

@@ -152,7 +152,7 @@ async def _decide(
             executor,
             now,
             seen.use,
-            before.day_ago,
+            before.reach,
             report,
         )
 

@@ -6,6 +6,7 @@ object are not touched.
 """
 
 import contextlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ from cloudai_kube.errors import ConflictError, NotFoundError
 from cloudai_kube.objects import ConfigMap
 from cloudai_kube.transport import MERGE_PATCH, Transport
 from cloudai_optimizer.errors import PublishError
+from cloudai_optimizer.reach import Reach, Span
 from cloudai_rts import contract, parameters
 from cloudai_rts.errors import ParameterError
 from cloudai_rts.parameters import Document
@@ -34,7 +36,7 @@ class Published:
     candidate: Document | None = None
     previous: Document | None = None
     frozen: str = ""
-    day_ago: Document | None = None
+    reach: Reach | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ async def read(transport: Transport, namespace: str) -> Published:
         _readable(found.binaryData.get(contract.CANDIDATE_KEY)),
         _readable(found.binaryData.get(contract.PREVIOUS_KEY)),
         found.metadata.annotations.get(contract.ANNOTATION_FROZEN, ""),
-        _readable(found.binaryData.get(contract.DAY_AGO_KEY)),
+        _reach(found.binaryData),
     )
 
 
@@ -121,6 +123,13 @@ def _readable(packed: str | None) -> Document | None:
         return parameters.unpack(packed) if packed else None
     except ParameterError:
         return None
+
+
+def _reach(packed: Mapping[str, str]) -> Reach | None:
+    """What values were lately; None where that cannot be read, and the next release begins anew."""
+    current, before = ([_readable(packed.get(key)) for key in keys] for keys in contract.REACH_KEYS)
+    spans = [Span(low, high) for low, high in (current, before) if low is not None and high is not None]
+    return Reach(*spans) if spans else None
 
 
 def _path(namespace: str, name: str = "") -> str:

@@ -19,6 +19,7 @@ from cloudai_optimizer.fit.affinity import NodeUse
 from cloudai_optimizer.genetic import Generation
 from cloudai_optimizer.guard import Verdict
 from cloudai_optimizer.publication import SEARCHED_AT
+from cloudai_optimizer.reach import Reach
 from cloudai_optimizer.rules import Rules
 from cloudai_rts import history
 from cloudai_rts.history import Record
@@ -73,12 +74,12 @@ def run(
     executor: Executor,
     now: float,
     use: NodeUse | None = None,
-    day_ago: Document | None = None,
+    reach: Reach | None = None,
     progress: Callable[[Generation], None] = lambda _generation: None,
 ) -> Outcome:
     """Decide what the parameters should be after what has happened. `now` in seconds since the epoch.
 
-    `day_ago` is what was in force then (None: unknown); `use` is what was measured of the nodes.
+    `reach` is what values were in the last day (None: unknown); `use` is what was measured of the nodes.
     """
     usable, dropped = _usable(records, now)
     invalid = len(records) - len(usable) - dropped.get(history.TOO_SHORT, 0)
@@ -95,7 +96,7 @@ def run(
         outcome.reason = "nothing has finished since the last epoch"
         return outcome
     cores = {machine.node.node: machine.node.cpu for machine in machines}
-    learned = learn.from_records(usable, incumbent, cores, use or NodeUse(), day_ago)
+    learned = learn.from_records(usable, incumbent, cores, use or NodeUse(), reach)
     outcome.quality = learned.quality
     outcome.document = _with_window(learned.document, usable)
     outcome.result, outcome.reason = FITTED, f"run times fitted on {finished} tasks"
@@ -108,7 +109,7 @@ def run(
         outcome.reason += f"; {too_early}"
         return outcome
     outcome.searched_at = timestamp.millis(now)
-    tuned = tuning.tune(usable, machines, learned, day_ago, rules, rng, executor, progress)
+    tuned = tuning.tune(usable, machines, learned, reach, rules, rng, executor, progress)
     outcome.generations, outcome.verdict = tuned.generations, tuned.verdict
     if tuned.verdict.accepted:
         outcome.document = msgspec.structs.replace(tuned.document, Window=outcome.document.Window)

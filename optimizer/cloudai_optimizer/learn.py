@@ -15,6 +15,7 @@ from cloudai_optimizer.fit import affinity, declared, runtime, theta
 from cloudai_optimizer.fit.affinity import NodeUse, Tallies
 from cloudai_optimizer.fit.runtime import RuntimeFit
 from cloudai_optimizer.fit.samples import Samples, collect
+from cloudai_optimizer.reach import Reach
 from cloudai_rts.arrays import FloatArray
 from cloudai_rts.history import SUCCEEDED, Record
 from cloudai_rts.parameters import HINGE, Document, RuntimeModel
@@ -37,11 +38,11 @@ def from_records(
     incumbent: Document,
     cores: Mapping[str, float],
     use: NodeUse,
-    day_ago: Document | None = None,
+    reach: Reach | None = None,
 ) -> Learned:
     """Fit everything. `cores` by node; `use` is what was measured of the nodes.
 
-    What is learned stays within a step of the `incumbent` and within a day's of `day_ago`.
+    What is learned stays within a step of the `incumbent` and within a day's `reach`.
     """
     samples = collect(records, cores)
     known = incumbent.Runtime.ReferenceClass
@@ -75,7 +76,7 @@ def from_records(
     document = msgspec.structs.replace(
         incumbent, Runtime=model, Tau=tau, Theta=fitted.theta if folds else fitted.unfolded()
     )
-    document = _limited(document, incumbent, day_ago, cores)
+    document = _limited(document, incumbent, reach, cores)
     expected = np.where(np.isnan(base), found.log_tau[samples.type], base)
     quality = {
         "R2": runtime.r_squared(samples, expected + found.log_node_factor(samples)),
@@ -96,10 +97,13 @@ def keep_weights(document: Document, weights: Document) -> Document:
     )
 
 
-def _limited(document: Document, incumbent: Document, day_ago: Document | None, cores: Mapping[str, float]) -> Document:
+def _limited(document: Document, incumbent: Document, reach: Reach | None, cores: Mapping[str, float]) -> Document:
     """Within a release's step and a day's; machines that are gone are forgotten."""
-    near = limits.learned_within(document, _present(incumbent, cores), 1.0)
-    return near if day_ago is None else limits.learned_within(near, _present(day_ago, cores), limits.DAY_STEPS)
+    known = _present(incumbent, cores)
+    near = limits.learned_within(limits.kept(document, known), known, 1.0)
+    for origin in [] if reach is None else reach.origins():
+        near = limits.learned_within(near, origin, limits.DAY_STEPS)
+    return near
 
 
 def _present(document: Document, cores: Mapping[str, float]) -> Document:

@@ -12,7 +12,6 @@ import msgspec
 
 from cloudai_rts.parameters import DeclaredError, Document, IdentityRecord, RuntimeModel, ThetaTerms
 
-DAY_SECONDS: Final = 86_400.0
 DAY_STEPS: Final = 2.5
 """Steps of a release that a day may add up to."""
 STEP_U: Final = 1.0
@@ -33,17 +32,26 @@ _WEIGHT_RANGES: Final[Mapping[str, tuple[float, ...]]] = {
 _WEIGHT_SHARE: Final = 0.25
 
 
+def kept(new: Document, old: Document) -> Document:
+    """What was learned, and what is known already of types, classes, nodes that it does not name."""
+    runtime, known = new.Runtime, old.Runtime
+    whole = msgspec.structs.replace(
+        runtime,
+        U={name: {**known.U.get(name, {}), **runtime.U.get(name, {})} for name in sorted({*runtime.U, *known.U})},
+        V={**known.V, **runtime.V},
+        Sigma={**known.Sigma, **runtime.Sigma},
+    )
+    return msgspec.structs.replace(new, Runtime=whole, Tau={**old.Tau, **new.Tau})
+
+
 def learned_within(new: Document, origin: Document, steps: float) -> Document:
-    """What was learned, no further than so many steps from `origin`; what `new` does not name stays as it was."""
+    """What was learned, no further than so many steps from `origin`."""
     runtime, old = new.Runtime, origin.Runtime
     near: RuntimeModel = msgspec.structs.replace(
         runtime,
         Kappa=round(_near(runtime.Kappa, old.Kappa, steps * STEP_KAPPA), 4),
         Mu=round(_near(runtime.Mu, old.Mu, steps * STEP_MU), 4),
-        U={
-            name: _row_near(runtime.U.get(name, {}), old.U.get(name, {}), steps * STEP_U, 0.0)
-            for name in sorted({*runtime.U, *old.U})
-        },
+        U={name: _row_near(row, old.U.get(name, {}), steps * STEP_U, 0.0) for name, row in runtime.U.items()},
         V=_row_near(runtime.V, old.V, steps * STEP_V, 0.0),
         Sigma=_row_near(runtime.Sigma, old.Sigma, steps * STEP_SIGMA),
         Declared={name: _declared_near(one, old.Declared.get(name), steps) for name, one in runtime.Declared.items()},
@@ -54,7 +62,7 @@ def learned_within(new: Document, origin: Document, steps: float) -> Document:
     return msgspec.structs.replace(
         new,
         Runtime=near,
-        Tau={**origin.Tau, **tau},
+        Tau=tau,
         Theta=ThetaTerms(*(round(_near(value, before, steps * STEP_THETA), 4) for value, before in theta)),
     )
 
@@ -82,11 +90,10 @@ def _within(value: float, before: float | None, factor: float) -> float:
 def _row_near(
     new: Mapping[str, float], old: Mapping[str, float], step: float, unknown: float | None = None
 ) -> dict[str, float]:
-    near = {
+    return {
         name: round(_near(value, old.get(name, value if unknown is None else unknown), step), 3)
         for name, value in new.items()
     }
-    return {**old, **near}
 
 
 def _declared_near(new: DeclaredError, old: DeclaredError | None, steps: float) -> DeclaredError:

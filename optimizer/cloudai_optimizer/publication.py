@@ -12,11 +12,10 @@ from typing import Any, Final
 
 import msgspec
 
-from cloudai_kube import timestamp
-from cloudai_kube.errors import FormatError
-from cloudai_optimizer import capacity, limits
+from cloudai_optimizer import capacity, reach
 from cloudai_optimizer.config_map import Change, Published
 from cloudai_optimizer.errors import PublishError
+from cloudai_optimizer.reach import Reach
 from cloudai_rts import contract, parameters
 from cloudai_rts.history import Record
 from cloudai_rts.parameters import CanaryShare, Document
@@ -93,21 +92,26 @@ def _composed(
         canary = CanaryShare(version + 1, created_at, share)
         candidate = dumped(weights_from, version + 1, created_at, None, evidence)
     text = dumped(active, version, created_at, canary, evidence)
-    texts = {
+    texts: dict[str, str | None] = {
         contract.PARAMETERS_KEY: text,
         contract.CANDIDATE_KEY: candidate,
         contract.PREVIOUS_KEY: before.text or None,
     }
-    if before.day_ago is None or _seconds_between(before.day_ago.createdAt, created_at) >= limits.DAY_SECONDS:
-        texts[contract.DAY_AGO_KEY] = before.text or text
-    return Change(texts)
+    released = [active] if weights_from is None else [active, weights_from]
+    return Change({**texts, **_lately(reach.noted(before.reach, before.document, released, created_at))})
 
 
-def _seconds_between(earlier: str, later: str) -> float:
-    try:
-        return timestamp.parse(later) - timestamp.parse(earlier)
-    except FormatError:  # a document that a person wrote
-        return math.inf
+def _lately(found: Reach) -> dict[str, str | None]:
+    """Texts of what values were lately."""
+    texts: dict[str, str | None] = {}
+    for keys, span in zip(contract.REACH_KEYS, (found.current, found.before), strict=True):
+        for key, document in zip(keys, (None, None) if span is None else (span.low, span.high), strict=True):
+            texts[key] = None if document is None else parameters.dump(document)
+    return texts
+
+
+FORGOTTEN: Final[dict[str, str | None]] = {key: None for keys in contract.REACH_KEYS for key in keys}
+"""After a person's choice values may go where that leads them."""
 
 
 def judge_canary(
@@ -159,7 +163,9 @@ def rollback(before: Published, created_at: str) -> Change:
     # What has finished so far stays read: the next epoch must not bring back at once what was taken away.
     old = msgspec.structs.replace(before.previous, Window=before.document.Window)
     text = dumped(old, version, created_at, None, evidence)
-    return Change({contract.PARAMETERS_KEY: text, contract.CANDIDATE_KEY: None, contract.PREVIOUS_KEY: None})
+    return Change(
+        {contract.PARAMETERS_KEY: text, contract.CANDIDATE_KEY: None, contract.PREVIOUS_KEY: None, **FORGOTTEN}
+    )
 
 
 def dumped(

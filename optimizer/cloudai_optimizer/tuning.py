@@ -14,6 +14,7 @@ from cloudai_optimizer.fitness import Evaluation, Stage
 from cloudai_optimizer.genetic import Generation, GeneticSearch, Search
 from cloudai_optimizer.guard import Verdict
 from cloudai_optimizer.learn import Learned
+from cloudai_optimizer.reach import Reach
 from cloudai_optimizer.rules import Rules
 from cloudai_rts.arrays import FloatArray
 from cloudai_rts.history import Record
@@ -37,7 +38,7 @@ def tune(
     records: Sequence[Record],
     machines: Sequence[Machine],
     learned: Learned,
-    day_ago: Document | None,
+    reach: Reach | None,
     rules: Rules,
     rng: np.random.Generator,
     executor: Executor,
@@ -54,8 +55,8 @@ def tune(
     seeds = [genes.encode(before, before), genes.encode(_default_weights(before), before)]
     best, generations = _best(Evaluation(executor, tuning, rules.fitness), rules, seeds, rng, progress)
     candidate = genes.decode(best, before)
-    if day_ago is not None:
-        candidate = limits.weights_within_a_day(candidate, day_ago)
+    for origin in [] if reach is None else reach.origins():
+        candidate = limits.weights_within_a_day(candidate, origin)
     candidate = affinity.scored(candidate, learned.tallies, learned.use)
     return Tuned(candidate, generations, _judged(executor, held_out, before, candidate, rules))
 

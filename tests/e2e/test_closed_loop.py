@@ -5,6 +5,7 @@ And what must not happen: with bad measurements, or history that is not to be be
 
 import asyncio
 import json
+import multiprocessing
 import random
 import subprocess
 import sys
@@ -12,25 +13,29 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from multiprocessing.process import BaseProcess
 from typing import Any
 from urllib.parse import parse_qs, urlparse
 
+import msgspec
 import pytest
 from pymongo import MongoClient
 from pymongo.database import Database
 from tests.e2e.conftest import Cluster, check_history
 
-from cloudai_kube import connection, prometheus
+from cloudai_kube import connection, prometheus, timestamp
 from cloudai_kube.transport import Transport
-from cloudai_optimizer import cluster_epoch
+from cloudai_optimizer import cluster_epoch, config_map, publication
 from cloudai_optimizer.cluster_epoch import Options, Report
 from cloudai_optimizer.errors import TelemetryError
+from cloudai_rts import parameters
 from cloudai_sandbox.sandbox import Sandbox
 from cloudai_sandbox.services import MONGODB, PROMETHEUS
 
 NAMESPACE = "cloudai-system"
 NODES = 5
 SEEDS = 10
+KILLS = 100
 Rows = list[dict[str, Any]]
 
 
@@ -265,3 +270,126 @@ def test_a_history_that_is_not_to_be_believed(cluster: Cluster, database: Databa
     assert "--mongodb-uri" in optimize(cluster, "epoch", "--mongodb-uri", "mongodb://a b:x/", code=2)
     assert "MongoDB does not answer" in optimize(cluster, "epoch", "--mongodb-uri", "mongodb://127.0.0.1:9/", code=3)
     assert in_force(cluster) == before
+
+
+def finish(database: Database[dict[str, Any]], name: str, count: int, late: float = 0.0, version: int = 0) -> None:
+    """Record runs that ended just now, a share of them too late, placed under some version of the parameters."""
+    now = time.time()
+    rows = [
+        {
+            "_id": f"{name}-{number}",
+            "pod_uid": f"{name}-{number}",
+            "task_uid": f"{name}-{number}",
+            "name": f"{name}-{number}",
+            "namespace": "default",
+            "type": "cpu-light",
+            "node": "node-0",
+            "node_class": "32c-128g",
+            "arrival": now - 4.0,
+            "start": now - 3.0,
+            "finish": now,
+            "outcome": "Succeeded",
+            "cpu": 1.0,
+            "memory": 1e9,
+            "deadline": now - 1.0 if number < late * count else now + 60.0,
+            "parameters_version": version,
+        }
+        for number in range(count)
+    ]
+    database["TASK_HISTORY"].insert_many(rows)
+
+
+def process(cluster: Cluster, *arguments: str) -> subprocess.Popen[str]:
+    """The command, begun."""
+    kubeconfig = cluster.plane.service_account_kubeconfig("cloudai-optimizer")
+    command = [sys.executable, "-m", "cloudai_optimizer", "--kubeconfig", str(kubeconfig), *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def test_two_optimizer_processes(cluster: Cluster, database: Database[dict[str, Any]]) -> None:
+    """Begun together, one publishes; the other says that someone else did, or that nothing is new."""
+    uri = ("--mongodb-uri", cluster.sandbox.urls[MONGODB])
+    for number in range(3):
+        before = json.loads(in_force(cluster))["version"]
+        finish(database, f"pair-{number}", 4)
+        both = [process(cluster, "epoch", *uri) for _ in range(2)]
+        said = sorted((child.communicate()[0], child.returncode) for child in both)
+        assert json.loads(in_force(cluster))["version"] == before + 1, said
+        winners = [text for text, code in said if code == 0 and text.startswith("fitted")]
+        losers = [text for text, _ in said if "someone else published" in text or "nothing has finished" in text]
+        assert (len(winners), len(losers)) == (1, 1), said
+
+
+@pytest.mark.parametrize(
+    ("late", "result", "event"), [(0.0, "promoted", "Promoted"), (0.5, "rolled back", "RolledBack")]
+)
+def test_how_a_canary_ends(
+    cluster: Cluster, database: Database[dict[str, Any]], late: float, result: str, event: str
+) -> None:
+    """Under the candidate none or half of the deadlines are missed, under its control one in ten."""
+    kubeconfig = cluster.plane.service_account_kubeconfig("cloudai-optimizer")
+
+    async def begin() -> int:
+        async with Transport(connection.load(str(kubeconfig)), "test") as transport:
+            before = await config_map.read(transport, NAMESPACE)
+            fitted = before.document
+            alpha = fitted.Lateness.Alpha + 5.0
+            tuned = msgspec.structs.replace(fitted, Lateness=msgspec.structs.replace(fitted.Lateness, Alpha=alpha))
+            change = publication.release(before, fitted, tuned, timestamp.millis(time.time() - 5.0), 0.5, {})
+            await config_map.write(transport, NAMESPACE, change, before)
+            return before.document.version + 1
+
+    control = asyncio.run(begin())
+    alphas = [json.loads(in_force(cluster))["Lateness"]["Alpha"]]
+    alphas.append(alphas[0] + 5.0)
+    uri = ("--mongodb-uri", cluster.sandbox.urls[MONGODB])
+    finish(database, f"early-{late}", 50, late, control + 1)
+    assert "running" in optimize(cluster, "epoch", *uri)
+    finish(database, f"candidate-{late}", 60, late, control + 1)
+    finish(database, f"control-{late}", 60, 0.1, control)
+    assert result in optimize(cluster, "epoch", *uri)
+    after = json.loads(in_force(cluster))
+    assert (after["version"], after["Lateness"]["Alpha"]) == (control + 2, alphas[result == "promoted"])
+    assert "Canary" not in after or after["Canary"] is None
+    cluster.wait(lambda: cluster.metric("cloudai-scheduler", "cloudai_rts_parameter_version") == control + 2, 5)
+    events = cluster.get("events", f"--namespace={NAMESPACE}")["items"]
+    assert any(one["reason"] == f"Canary{event}" for one in events)
+
+
+def _one_epoch_of(kubeconfig: str, uri: str) -> None:
+    async def run() -> None:
+        async with Transport(connection.load(kubeconfig), "test") as transport:
+            await cluster_epoch.epoch(transport, Options(NAMESPACE, mongodb_uri=uri, workers=1))
+
+    asyncio.run(run())
+
+
+def test_a_hundred_kills(cluster: Cluster, database: Database[dict[str, Any]]) -> None:
+    """Epochs killed at moments spread over their whole course: the document is the old or the next one, never mixed."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["cloudai_optimizer.cluster_epoch", "cloudai_kube.connection"])
+    kubeconfig = str(cluster.plane.service_account_kubeconfig("cloudai-optimizer"))
+    uri = cluster.sandbox.urls[MONGODB]
+
+    def begun(number: int) -> BaseProcess:
+        finish(database, f"kill-{number}", 1)
+        child = context.Process(target=_one_epoch_of, args=(kubeconfig, uri))
+        child.start()
+        return child
+
+    courses = []
+    for number in range(3):
+        at = time.monotonic()
+        begun(-number).join()
+        courses.append(time.monotonic() - at)
+    version, outcomes = parameters.parse(in_force(cluster)).version, []
+    for number in range(1, KILLS + 1):
+        child = begun(number)
+        time.sleep(1.2 * min(courses) * number / KILLS)
+        child.kill()
+        child.join()
+        outcomes.append(parameters.parse(in_force(cluster)).version - version)
+        version += outcomes[-1]
+    assert set(outcomes) == {0, 1}
+    finish(database, "afterwards", 1)
+    assert f"published as version {version + 1}" in optimize(cluster, "epoch", "--mongodb-uri", uri)

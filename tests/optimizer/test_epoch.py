@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from cloudai_optimizer import epoch
+from cloudai_optimizer import epoch, reach
 from cloudai_optimizer.epoch import FITTED, REFUSED, TUNED, UNCHANGED, Outcome
 from cloudai_optimizer.rules import Rules
 from cloudai_rts import parameters
@@ -216,17 +216,17 @@ def test_weights_are_not_searched_all_the_time() -> None:
 
 
 def test_a_day_is_bounded_too() -> None:
-    """However many epochs it has: what was in force a day ago is the measure."""
+    """However many epochs it has: what was in force before is the measure."""
     found = history(120)
     first = run(found).document
     assert first is not None
     slow = [msgspec.structs.replace(one, finish=one.start + 50 * one.runtime) for one in found]
-    current = first
+    current, begun = first, reach.begun(first, "2026-01-01T00:00:00.000Z")
     with ThreadPoolExecutor(1) as executor:
         for _ in range(6):
             current = msgspec.structs.replace(current, Window=None)
             rng = np.random.default_rng(1)
-            outcome = epoch.run(slow, machines(), current, QUICK, rng, executor, NOW, None, first)
+            outcome = epoch.run(slow, machines(), current, QUICK, rng, executor, NOW, None, begun)
             assert outcome.document is not None
             current = outcome.document
     for kind, tau in current.Tau.items():

@@ -40,7 +40,7 @@ def test_learned_values_stay_within_their_steps(u: float, v: float, tau: float, 
 def test_what_was_not_known_counts_from_nothing() -> None:
     """A new cell moves one step from 0, a new type's tau is taken; what is not seen any more stays as it was."""
     before = Document(Runtime=RuntimeModel(U={"t": {"old": 2.0}}), Tau={"gone": 7.0})
-    found = limits.learned_within(learned(-4.0, 2.0, 9.0), before, 1.0)
+    found = limits.learned_within(limits.kept(learned(-4.0, 2.0, 9.0), before), before, 1.0)
     assert found.Runtime.U == {"t": {"old": 2.0, "k": -1.0}}
     assert found.Tau == {"gone": 7.0, "t": 9.0}
 
