@@ -2,8 +2,9 @@
 
 Each seed draws a history (1,500 tasks), from which the run-time model is fitted, and a test workload (1,500 tasks) on
 the reference cluster, on which one machine of each kind is slow without anybody being told. Shown are the means over
-the seeds, and for each policy the paired difference to `lateness` with its 95 % half-width. `tuned` are the weights
-that the optimizer's search and guard find in 3,000 tasks of that history.
+the seeds, and for each policy the paired difference to `lateness` with its 95 % half-width. `tuned` is what an epoch
+leaves in force after 3,000 further tasks that `lateness` itself placed: run times fitted again, weights searched and
+guarded; without memory the fit knows nothing but those tasks.
 """
 
 import argparse
@@ -24,7 +25,8 @@ from rich.progress import track
 from rich.table import Table
 from scenario import LARGE, TAU, Scene, scene, settings
 
-from cloudai_optimizer import epoch, learn
+from cloudai_optimizer import epoch
+from cloudai_optimizer.fit import memory
 from cloudai_optimizer.rules import Rules
 from cloudai_rts import lateness
 from cloudai_rts.arrays import FloatArray
@@ -47,6 +49,7 @@ from cloudai_rts.replay.summary import Summary, summarise, violated
 TUNED: Final = "tuned"
 IGNORING: Final = "without declarations"
 UNFRAGMENTED: Final = "without fragmentation"
+FORGETTING: Final = "tuned, without memory"
 POLICIES: Final = (
     "round-robin",
     LEAST_ALLOCATED,
@@ -56,6 +59,7 @@ POLICIES: Final = (
     EDF_BEST_NODE,
     "lateness",
     TUNED,
+    FORGETTING,
     "without harm",
     "without waiting",
     "without learning",
@@ -67,6 +71,7 @@ ONLY_IN: Final = {
     IGNORING: {"declared 70 %", "declared, k x size", "declared, k x declared"},
     UNFRAGMENTED: {"reference", "8-GPU jobs"},
     TUNED: {"reference"},
+    FORGETTING: {"reference"},
 }
 """Policies that make a difference, or are affordable, in some settings only."""
 UNLEARNED: Final = frozenset({"round-robin", LEAST_ALLOCATED, MOST_ALLOCATED, "hinge", "without learning"})
@@ -190,7 +195,10 @@ def parameters(at: Scene, policy: str) -> Document:
     elif policy == "oracle":
         document = Document(Tau=TAU, Runtime=at.truth())
     elif policy == TUNED:
-        document = tuned(at)
+        document = tuned(at, Rules())
+    elif policy == FORGETTING:
+        with patch.object(memory, "REMEMBERED", 0.0):
+            document = tuned(at, Rules(search_tasks=TUNING_TASKS + 1))
     else:
         document = at.experience(ignoring_declarations=policy == IGNORING)
     if policy.startswith("hinge"):
@@ -202,14 +210,15 @@ def parameters(at: Scene, policy: str) -> Document:
     return document
 
 
-def tuned(at: Scene) -> Document:
-    """What an epoch leaves in force: fitted on the usual history, its weights searched and guarded on a longer one."""
-    records = at.history(TUNING_TASKS, RtsChooser(at.experience()), 0.9)
+def tuned(at: Scene, rules: Rules) -> Document:
+    """What an epoch leaves in force that reads what happened under what was learned from the usual history."""
+    before = at.experience()
+    records = at.history(TUNING_TASKS, RtsChooser(before), 0.9)
+    incumbent = msgspec.structs.replace(before, Window=None)  # each history has a clock of its own: all is new
     with ThreadPoolExecutor(1) as executor:
         rng = np.random.default_rng(at.seed)
-        outcome = epoch.run(records, at.machines(), at.experience(), Rules(), rng, executor, 1e12)
-    document = at.experience()
-    return document if outcome.document is None else learn.keep_weights(document, outcome.document)
+        outcome = epoch.run(records, at.machines(), incumbent, rules, rng, executor, 1e12)
+    return incumbent if outcome.document is None else outcome.document
 
 
 def chooser(policy: str, document: Document) -> Chooser:

@@ -7,7 +7,6 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-import msgspec
 import numpy as np
 
 from cloudai_kube import timestamp
@@ -124,11 +123,10 @@ async def fit(transport: Transport, options: Options) -> Outcome:
     before = await config_map.read(transport, options.namespace)
     records = await observations.history(transport, options.sources(), now)
     seen = await observations.look(transport, replace(options, prometheus_url="").sources(), records, now)
-    rules = replace(options.rules, search_tasks=len(records) + 1)
+    rules = replace(options.rules, search_tasks=len(records) + 1, only_news=False)
     with ThreadPoolExecutor(1) as executor:
         rng = np.random.default_rng(options.seed)
-        incumbent = msgspec.structs.replace(before.document, Window=None)
-        return algorithm.run(seen.records, seen.machines, incumbent, rules, rng, executor, now, seen.use)
+        return algorithm.run(seen.records, seen.machines, before.document, rules, rng, executor, now, seen.use)
 
 
 async def _decide(

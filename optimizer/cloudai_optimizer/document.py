@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -11,7 +11,9 @@ from cloudai_rts import parameters
 from cloudai_rts.parameters import Document
 from cloudai_rts.traces import Speeds
 
-_OURS = ("schemaVersion", "version", "createdAt", "checksum")
+TABLE_RUNS: Final = 10
+"""A table of speeds is believed like so many runs."""
+_OURS: Final = ("schemaVersion", "version", "createdAt", "checksum")
 
 
 def successor(current: Document, changes: Mapping[str, Any], speeds: Speeds | None, created_at: str) -> str:
@@ -30,7 +32,9 @@ def successor(current: Document, changes: Mapping[str, Any], speeds: Speeds | No
         )
         raw[key] = {**raw[key], **value} if merge else value
     if speeds is not None:
-        raw["Runtime"] = {**raw["Runtime"], "U": factors(speeds)}
+        table = factors(speeds)
+        counts = {name: dict.fromkeys(row, TABLE_RUNS) for name, row in table.items()}
+        raw["Runtime"] = {**raw["Runtime"], "U": table, "Counts": counts}
     raw.pop("Canary", None)  # a person's word ends a trial; its number is not used again
     tried = current.Canary.Version if current.Canary is not None else 0
     raw.update(schemaVersion=1, version=max(current.version, tried) + 1, createdAt=created_at)

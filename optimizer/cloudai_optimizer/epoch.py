@@ -9,7 +9,6 @@ from concurrent.futures import Executor
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
-import msgspec
 import numpy as np
 
 from cloudai_kube import timestamp
@@ -24,7 +23,7 @@ from cloudai_optimizer.rules import Rules
 from cloudai_rts import history
 from cloudai_rts.history import Record
 from cloudai_rts.machine import Machine
-from cloudai_rts.parameters import Document, HistoryWindow
+from cloudai_rts.parameters import Document
 
 UNCHANGED: Final = "unchanged"
 FITTED: Final = "fitted"
@@ -92,13 +91,13 @@ def run(
     if finished < rules.min_tasks:
         outcome.reason = f"{finished} finished tasks, at least {rules.min_tasks} are needed"
         return outcome
-    if not _is_news(usable, incumbent):
+    if rules.only_news and not _is_news(usable, incumbent):
         outcome.reason = "nothing has finished since the last epoch"
         return outcome
     cores = {machine.node.node: machine.node.cpu for machine in machines}
     learned = learn.from_records(usable, incumbent, cores, use or NodeUse(), reach)
     outcome.quality = learned.quality
-    outcome.document = _with_window(learned.document, usable)
+    outcome.document = learned.document
     outcome.result, outcome.reason = FITTED, f"run times fitted on {finished} tasks"
     if finished < rules.search_tasks:
         outcome.reason += f"; weights are searched from {rules.search_tasks} tasks on"
@@ -112,7 +111,7 @@ def run(
     tuned = tuning.tune(usable, machines, learned, reach, rules, rng, executor, progress)
     outcome.generations, outcome.verdict = tuned.generations, tuned.verdict
     if tuned.verdict.accepted:
-        outcome.document = msgspec.structs.replace(tuned.document, Window=outcome.document.Window)
+        outcome.document = tuned.document
         outcome.result, outcome.reason = TUNED, f"tuned weights are {tuned.verdict.reason}"
     else:
         outcome.reason += f"; tuned weights are {tuned.verdict.reason}, the weights in force stay"
@@ -125,7 +124,7 @@ def _too_early(searched_at: str, records: Sequence[Record], rules: Rules, now: f
         last = timestamp.parse(searched_at)
     except FormatError:
         return ""
-    new = sum(end > last for end in _ends(records))
+    new = sum(end > last for end in history.ends(records))
     if now - last >= rules.search_pause_seconds and new >= rules.search_new_tasks:
         return ""
     return (
@@ -150,19 +149,5 @@ def _usable(records: Sequence[Record], now: float) -> tuple[list[Record], dict[s
 
 
 def _is_news(records: Sequence[Record], incumbent: Document) -> bool:
-    known = incumbent.Window
-    try:
-        return known is None or max(_ends(records)) > timestamp.parse(known.To) + 0.001
-    except FormatError:  # a person wrote something else there: rather an epoch too many than none
-        return True
-
-
-def _with_window(document: Document, records: Sequence[Record]) -> Document:
-    ends = _ends(records)
-    window_read = HistoryWindow(timestamp.millis(min(ends)), timestamp.millis(max(ends)), len(ends))
-    return msgspec.structs.replace(document, Window=window_read)
-
-
-def _ends(records: Sequence[Record]) -> list[float]:
-    """When those that have ended did: what still runs is no news."""
-    return [record.finish for record in records if record.outcome != history.RUNNING]
+    """Whether any run has ended that the document in force does not know."""
+    return max(history.ends(records)) > learn.read_until(incumbent)

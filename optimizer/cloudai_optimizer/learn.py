@@ -3,6 +3,7 @@
 No release moves a value further than its step (contracts): whoever poisons the history must do so for a long time.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -10,15 +11,18 @@ from typing import Final
 import msgspec
 import numpy as np
 
+from cloudai_kube import timestamp
+from cloudai_kube.errors import FormatError
 from cloudai_optimizer import limits
-from cloudai_optimizer.fit import affinity, declared, runtime, theta
+from cloudai_optimizer.fit import affinity, declared, memory, runtime, theta
 from cloudai_optimizer.fit.affinity import NodeUse, Tallies
 from cloudai_optimizer.fit.runtime import RuntimeFit
 from cloudai_optimizer.fit.samples import Samples, collect
 from cloudai_optimizer.reach import Reach
+from cloudai_rts import history
 from cloudai_rts.arrays import FloatArray
 from cloudai_rts.history import SUCCEEDED, Record
-from cloudai_rts.parameters import HINGE, Document, RuntimeModel
+from cloudai_rts.parameters import HINGE, Document, HistoryWindow, RuntimeModel
 
 PASSES: Final = 2
 
@@ -46,7 +50,8 @@ def from_records(
     """
     samples = collect(records, cores)
     known = incumbent.Runtime.ReferenceClass
-    first = runtime.fit(samples, reference_class=known)
+    cells = memory.remember(samples, incumbent.Runtime, read_until(incumbent))
+    first = runtime.fit(samples, reference_class=known, known_cells=cells)
     found = first
     for _ in range(PASSES):  # what users are wrong by and how fast nodes are depend on each other
         errors = declared.declared_errors(samples, found.log_node_factor(samples))
@@ -54,7 +59,7 @@ def from_records(
         base = declared.base(samples, errors, same, first.sigma)
         if np.isnan(base).all():
             break
-        found = runtime.fit(samples, base, known, first.log_tau)
+        found = runtime.fit(samples, base, known, first.log_tau, cells)
     found = runtime.anchored(found, samples, known, incumbent.Runtime.U)
     terms = runtime.model_terms(samples, runtime.with_types(samples, found))
     model = RuntimeModel(
@@ -74,7 +79,11 @@ def from_records(
     folds = incumbent.model == HINGE
     tau = {name: value * (fitted.tau_factor if folds else 1.0) for name, value in terms["Tau"].items()}
     document = msgspec.structs.replace(
-        incumbent, Runtime=model, Tau=tau, Theta=fitted.theta if folds else fitted.unfolded()
+        incumbent,
+        Runtime=model,
+        Tau=tau,
+        Theta=fitted.theta if folds else fitted.unfolded(),
+        Window=_window(records),
     )
     document = _limited(document, incumbent, reach, cores)
     expected = np.where(np.isnan(base), found.log_tau[samples.type], base)
@@ -95,6 +104,19 @@ def keep_weights(document: Document, weights: Document) -> Document:
         AffinityW=weights.AffinityW,
         PenaltyW=weights.PenaltyW,
     )
+
+
+def read_until(incumbent: Document) -> float:
+    """The end of the last run that a document knows, seconds since the epoch; minus infinity if it does not say."""
+    try:
+        return -math.inf if incumbent.Window is None else timestamp.parse(incumbent.Window.To) + 0.001
+    except FormatError:  # written by a person: all is new
+        return -math.inf
+
+
+def _window(records: Sequence[Record]) -> HistoryWindow | None:
+    ends = history.ends(records)
+    return HistoryWindow(timestamp.millis(min(ends)), timestamp.millis(max(ends)), len(ends)) if ends else None
 
 
 def _limited(document: Document, incumbent: Document, reach: Reach | None, cores: Mapping[str, float]) -> Document:

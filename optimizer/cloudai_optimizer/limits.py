@@ -37,11 +37,16 @@ def kept(new: Document, old: Document) -> Document:
     runtime, known = new.Runtime, old.Runtime
     whole = msgspec.structs.replace(
         runtime,
-        U={name: {**known.U.get(name, {}), **runtime.U.get(name, {})} for name in sorted({*runtime.U, *known.U})},
+        U=_rows_kept(runtime.U, known.U),
         V={**known.V, **runtime.V},
         Sigma={**known.Sigma, **runtime.Sigma},
+        Counts=_rows_kept(runtime.Counts, known.Counts),
     )
     return msgspec.structs.replace(new, Runtime=whole, Tau={**old.Tau, **new.Tau})
+
+
+def _rows_kept(new: Mapping[str, dict[str, float]], old: Mapping[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+    return {name: {**old.get(name, {}), **new.get(name, {})} for name in sorted({*new, *old})}
 
 
 def learned_within(new: Document, origin: Document, steps: float) -> Document:

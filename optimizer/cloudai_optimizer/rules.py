@@ -12,10 +12,12 @@ class Rules:
 
     The window is cut into `windows`; of every other one at most half and `window_tasks` tune the weights, of those in
     between `guard_tasks` judge them. Under the fitness `pareto`, `energy_weight` (0..1) picks the point of the front.
+    `only_news`: where nothing has finished since the document in force nothing is done.
     Weights are searched again after a pause and so many newly finished tasks, or chance would win sooner or later.
     """
 
     min_tasks: int = 10
+    only_news: bool = True
     search_tasks: int = 200
     windows: int = 6
     window_tasks: int = 150

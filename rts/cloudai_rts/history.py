@@ -114,6 +114,11 @@ def problem(record: Record, now: float) -> str | None:
     return None
 
 
+def ends(records: Sequence[Record]) -> list[float]:
+    """When those that have ended did, seconds since the epoch: what still runs is no news."""
+    return [record.finish for record in records if record.outcome != RUNNING]
+
+
 def decode(raw: dict[str, Any]) -> Record | None:
     """A record from stored fields; None if they are not those of one."""
     try:

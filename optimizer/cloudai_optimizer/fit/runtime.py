@@ -11,6 +11,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from cloudai_optimizer.fit import memory
+from cloudai_optimizer.fit.memory import Memory
 from cloudai_optimizer.fit.samples import Samples
 from cloudai_rts.arrays import FloatArray, IntArray
 from cloudai_rts.normal import phi_cdf, phi_pdf
@@ -62,13 +64,18 @@ class RuntimeFit:
 
 
 def fit(
-    samples: Samples, base: FloatArray | None = None, reference_class: str = "", log_tau: FloatArray | None = None
+    samples: Samples,
+    base: FloatArray | None = None,
+    reference_class: str = "",
+    log_tau: FloatArray | None = None,
+    known_cells: Memory | None = None,
 ) -> RuntimeFit:
     """Fit (1). `base` is what is known of each very task (ln seconds, 3.1a), NaN where nothing but its type is.
 
     Without a `reference_class` the one with the most samples is the reference. `log_tau` of a first fit stands for
-    types all of whose tasks have a base of their own.
+    types all of whose tasks have a base of their own. `known_cells` is what was learned of cells before.
     """
+    past = memory.nothing(samples) if known_cells is None else known_cells
     shape = (len(samples.types), len(samples.classes))
     reference = _reference(samples, reference_class)
     known = np.full(len(samples), np.nan) if base is None else base
@@ -90,11 +97,7 @@ def fit(
             robust - node - curve - known, samples.type, samples.weight * ~own, shape[0], SHRINK_OFFSET
         )
         expected = np.where(own, log_tau[samples.type], known + offset[samples.type])
-        cell = samples.cell()
-        flat = _group_mean(
-            robust - expected - v[samples.node] - curve, cell, samples.weight, shape[0] * shape[1], SHRINK_CLASS
-        )
-        u = np.clip(flat.reshape(shape), -MAX_U, MAX_U)
+        u = np.clip(_cells(robust - expected - v[samples.node] - curve, samples, past), -MAX_U, MAX_U)
         u -= np.where(_has(samples, shape)[:, reference], u[:, reference], 0.0)[:, None] * _has(samples, shape)
         v = np.clip(
             _group_mean(
@@ -107,13 +110,13 @@ def fit(
             -MAX_V,
             MAX_V,
         )
-        u, v = _centred(u, v, samples)
+        u, v = _centred(u, v, samples, past)
         u, v = np.clip(u, -MAX_U, MAX_U), np.clip(v, -MAX_V, MAX_V)
         node = u[samples.type, samples.node_class] + v[samples.node]
         kappa, mu = _curve(robust - expected - node, samples, kappa, mu)
         residual = robust - expected - node - np.log(load_curve(samples.load, kappa, mu))
         sigma = _sigma(residual, samples, shape[0])
-    counts = np.bincount(samples.cell(), minlength=shape[0] * shape[1]).reshape(shape).astype(np.float64)
+    counts = _counts(samples, past)
     found = RuntimeFit(reference, u, v, kappa, mu, log_tau, sigma, counts, residual)
     return _shifted(found, -u[:, reference]) if len(samples) else found
 
@@ -192,15 +195,37 @@ def model_terms(samples: Samples, found: RuntimeFit) -> dict[str, dict[str, Any]
     }
 
 
-def _centred(u: FloatArray, v: FloatArray, samples: Samples) -> tuple[FloatArray, FloatArray]:
-    """Give what all nodes of a class have in common to the class: v is one machine's deviation from its like."""
+def _cells(target: FloatArray, samples: Samples, past: Memory) -> FloatArray:
+    """u: means by type and class, shrunk to 0; where something is remembered, what is new is added to it."""
+    cell, remembered = samples.cell(), past.runs.ravel()
+    weight = samples.weight * np.where(remembered[cell] > 0, past.fresh, 1.0)
+    known = np.where(remembered > 0, remembered + SHRINK_CLASS, 0.0)
+    total = np.bincount(cell, weights=weight * target, minlength=len(known)) + known * past.u.ravel()
+    mass = np.bincount(cell, weights=weight, minlength=len(known)) + np.where(known > 0, known, SHRINK_CLASS)
+    return np.asarray((total / mass).reshape(past.u.shape))
+
+
+def _counts(samples: Samples, past: Memory) -> FloatArray:
+    """Runs that each u rests on, 0 for cells without any in the samples."""
+    cell, size = samples.cell(), past.runs.size
+    all_runs = np.bincount(cell, minlength=size).astype(np.float64)
+    new = np.bincount(cell[past.fresh], minlength=size)
+    remembered = past.runs.ravel()
+    rests_on = np.where(remembered > 0, np.minimum(memory.REMEMBERED, remembered + new), all_runs)
+    return np.asarray(np.where(all_runs > 0, rests_on, 0.0).reshape(past.runs.shape))
+
+
+def _centred(u: FloatArray, v: FloatArray, samples: Samples, past: Memory) -> tuple[FloatArray, FloatArray]:
+    """Give what all nodes of a class have in common to the class: v is one machine's deviation from its like.
+
+    Remembered cells do not take it: there it is what few new runs say against many old ones.
+    """
+    u, v = u.copy(), v.copy()
     for index in range(len(samples.classes)):
         members = samples.node_class == index
         mean = float(np.average(v[samples.node[members]], weights=samples.weight[members]))
-        v = v.copy()
         v[np.unique(samples.node[members])] -= mean
-        u = u.copy()
-        u[:, index] += mean
+        u[:, index] += mean * (past.runs[:, index] == 0)
     return u, v
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cloudai_rts.arrays import BoolArray, FloatArray, IntArray
-from cloudai_rts.history import SUCCEEDED, Record
+from cloudai_rts.history import RUNNING, SUCCEEDED, Record
 from cloudai_rts.nodeclass import class_for
 
 HALF_LIFE_SAMPLES = 200.0
@@ -18,7 +18,8 @@ class Samples:
     """Runs with their type, class and node as indices into the name lists.
 
     `log_runtime` is ln of seconds (for a censored run: of what it had lasted so far); `load` is the node's with the
-    task on it; `log_declared` is NaN where the user declared nothing.
+    task on it; `log_declared` is NaN where the user declared nothing; `finish` in seconds since the epoch, minus
+    infinity while it runs.
     """
 
     types: list[str]
@@ -35,6 +36,7 @@ class Samples:
     load: FloatArray
     log_declared: FloatArray
     censored: BoolArray
+    finish: FloatArray
     weight: FloatArray
 
     def __len__(self) -> int:
@@ -73,6 +75,7 @@ def collect(records: Sequence[Record], cores: Mapping[str, float] | None = None)
         np.array([_load_with(record, cores or {}) for record in ordered], np.float64),
         np.log(np.array(declared, np.float64)),
         np.array([record.outcome != SUCCEEDED for record in ordered], np.bool_),
+        np.array([-np.inf if record.outcome == RUNNING else record.finish for record in ordered], np.float64),
         np.ones(len(ordered)),
     )
     samples.weight[:] = _fading(samples.cell())
