@@ -214,11 +214,10 @@ def tuned(at: Scene, rules: Rules) -> Document:
     """What an epoch leaves in force that reads what happened under what was learned from the usual history."""
     before = at.experience()
     records = at.history(TUNING_TASKS, RtsChooser(before), 0.9)
-    incumbent = msgspec.structs.replace(before, Window=None)  # each history has a clock of its own: all is new
     with ThreadPoolExecutor(1) as executor:
         rng = np.random.default_rng(at.seed)
-        outcome = epoch.run(records, at.machines(), incumbent, rules, rng, executor, 1e12)
-    return incumbent if outcome.document is None else outcome.document
+        outcome = epoch.run(records, at.machines(), before, rules, rng, executor, 1e12)
+    return before if outcome.document is None else outcome.document
 
 
 def chooser(policy: str, document: Document) -> Chooser:

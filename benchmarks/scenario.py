@@ -104,7 +104,7 @@ class Scene:
         document = Document()
         for _ in range(EPOCHS):  # no release moves a value further than its step
             document = learn.from_records(found, document, self.cores(), NodeUse()).document
-        return document
+        return msgspec.structs.replace(document, Window=None)  # each history has a clock of its own: the next is new
 
     def history(self, count: int = TASKS, chooser: Chooser | None = None, load: float = HISTORY_LOAD) -> list[Record]:
         """What happened before, by default under least-allocated."""

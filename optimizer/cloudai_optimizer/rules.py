@@ -10,9 +10,9 @@ from cloudai_optimizer.genetic import GENERATIONS, SIZE
 class Rules:
     """Settings of an epoch. Fewer than `min_tasks` finished: nothing is done; fewer than `search_tasks`: fit only.
 
-    The window is cut into `windows`; of every other one at most half and `window_tasks` tune the weights, of those in
-    between `guard_tasks` judge them. Under the fitness `pareto`, `energy_weight` (0..1) picks the point of the front.
-    `only_news`: where nothing has finished since the document in force nothing is done.
+    The window is cut into `windows`; the last tasks of every other one tune the weights (a twentieth of all, at most
+    `window_tasks`), of those in between `guard_tasks` judge them. Under the fitness `pareto`, `energy_weight` (0..1)
+    picks the point of the front. `only_news`: where nothing has finished since the document in force nothing is done.
     Weights are searched again after a pause and so many newly finished tasks, or chance would win sooner or later.
     """
 

@@ -1,0 +1,112 @@
+"""The loop closed from a cold start: who learns from its own placements gets better, and stays so.
+
+Stage by stage the scheduler places new tasks under what it has learned so far (nothing at first), and an epoch fits on
+what finished in the last two stages. Shown is the share of missed deadlines by stage; beside it the same without the
+memory for what the window no longer shows: slow machines that are avoided are forgotten there, and tried again.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import replace
+from typing import Final
+from unittest.mock import patch
+
+import msgspec
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+from scenario import scene
+
+from cloudai_optimizer import epoch
+from cloudai_optimizer.fit import memory
+from cloudai_optimizer.rules import Rules
+from cloudai_rts.history import Record
+from cloudai_rts.parameters import Document
+from cloudai_rts.replay import trace, workload
+from cloudai_rts.replay.chooser import RtsChooser
+from cloudai_rts.replay.engine import Replay
+from cloudai_rts.replay.records import records
+from cloudai_rts.replay.summary import violated
+
+STAGES: Final = 8
+TASKS: Final = 400
+WINDOW_STAGES: Final = 2
+STAGE_SECONDS: Final = 1e6
+LOAD: Final = 0.9
+FIT_ONLY: Final = Rules(search_tasks=10**9)
+MODES: Final = ("with memory", "without")
+
+
+def main() -> None:
+    """Run all seeds and print the course."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog="example:\n  python benchmarks/closed_loop.py --seeds 8 -o json",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--seeds", type=int, default=8)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("-o", "--output", choices=["text", "json"], default="text")
+    arguments = parser.parse_args()
+    cases = [(mode, seed) for mode in MODES for seed in range(arguments.seeds)]
+    with ProcessPoolExecutor(arguments.workers) as executor:
+        found = executor.map(course, cases)
+        courses = list(track(found, "closed loops", total=len(cases), console=Console(stderr=True)))
+    means = {
+        mode: [
+            statistics.mean(one[stage] for (name, _), one in zip(cases, courses, strict=True) if name == mode)
+            for stage in range(STAGES)
+        ]
+        for mode in MODES
+    }
+    if arguments.output == "json":
+        sys.stdout.write(json.dumps(means) + "\n")
+        return
+    for mode, shares in means.items():
+        sys.stdout.write(f"deadlines missed by stages of {TASKS} tasks, {mode}:\n")
+        for stage, share in enumerate(shares):
+            sys.stdout.write(f"  {stage + 1}: {share:6.1%} {'#' * round(300 * share)}\n")
+
+
+def course(case: tuple[str, int]) -> list[float]:
+    """Share of missed deadlines by stage."""
+    mode, seed = case
+    at = scene("reference", 300 + seed)
+    document, missed = Document(), []
+    window: list[list[Record]] = []
+    with patch.object(memory, "REMEMBERED", memory.REMEMBERED if mode == MODES[0] else 0.0):
+        for stage in range(STAGES):
+            drawn = workload.draw(1000 * (seed + 1) + stage, TASKS, replace(at.setting.shape, load=LOAD), at.nodes)
+            jobs = trace.jobs(drawn.tasks, document, drawn.cpu_used, drawn.called)
+            found = Replay(at.world(), jobs, RtsChooser(document)).run()
+            missed.append(float(violated(jobs, found).mean()))
+            window = [*window[1 - WINDOW_STAGES :], _shifted(records(jobs, found, at.nodes, drawn.tasks), stage)]
+            recent = [record for part in window for record in part]
+            rng = np.random.default_rng(seed)
+            with ThreadPoolExecutor(1) as unused:
+                outcome = epoch.run(recent, at.machines(), document, FIT_ONLY, rng, unused, 1e12)
+            document = document if outcome.document is None else outcome.document
+    return missed
+
+
+def _shifted(found: list[Record], stage: int) -> list[Record]:
+    """The records at the time of their stage: every replay has a clock of its own."""
+    begin = stage * STAGE_SECONDS
+    return [
+        msgspec.structs.replace(
+            record,
+            pod_uid=f"{stage}-{record.pod_uid}",
+            arrival=record.arrival + begin,
+            start=record.start + begin,
+            finish=record.finish + begin,
+            deadline=None if record.deadline is None else record.deadline + begin,
+        )
+        for record in found
+    ]
+
+
+if __name__ == "__main__":
+    main()
