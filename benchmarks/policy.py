@@ -49,7 +49,7 @@ from cloudai_rts.replay.summary import Summary, summarise, violated
 TUNED: Final = "tuned"
 IGNORING: Final = "without declarations"
 UNFRAGMENTED: Final = "without fragmentation"
-FORGETTING: Final = "tuned, without memory"
+FORGETTING: Final = "tuned without memory"
 POLICIES: Final = (
     "round-robin",
     LEAST_ALLOCATED,

@@ -48,6 +48,8 @@ QUERIES: Final[Mapping[str, str]] = {
     "xid": f"max by (node, host, instance, gpu, UUID) ("
     f"{HOST_LABELS.format('DCGM_FI_DEV_XID_ERRORS or DCGM_FI_DEV_XID_ERROR')})",
 }
+POD_INFO: Final = 'max by (node, pod_ip) (kube_pod_info{pod_ip!=""})'
+"""Of kube-state-metrics: on which node the pod is that an exporter's `instance` is the address of."""
 LIMITS: Final[Mapping[str, float]] = {
     "sampled_at": 1e12,
     "cpu": MAX_CORES,
@@ -82,22 +84,12 @@ class NodeReading:
     xids: dict[str, float] = field(default_factory=dict)
 
 
-@dataclass(slots=True)
-class Snapshot:
-    """All nodes, what was dropped by reason, and series that belong to no node."""
-
-    nodes: dict[str, NodeReading] = field(default_factory=dict)
-    dropped: Counter[str] = field(default_factory=Counter)
-
-    def usable_share(self, nodes: int) -> float:
-        """Share of the nodes whose cores and memory are known; series of other clusters' machines do not matter."""
-        known = sum(reading.cpu is not None and reading.memory is not None for reading in self.nodes.values())
-        return known / nodes if nodes else 0.0
-
-
 @dataclass(frozen=True, slots=True)
 class NodeNames:
-    """Resolves series to nodes: label `node`, `nodename`, DCGM's host, then `instance` by name or address."""
+    """Resolves series to nodes: label `node`, `nodename`, DCGM's host, then `instance` by name or address.
+
+    Addresses are those of nodes, and of pods where they had to be asked for.
+    """
 
     names: frozenset[str]
     addresses: Mapping[str, str]
@@ -117,13 +109,33 @@ class NodeNames:
         host = host.strip("[]")
         return host if host in self.names else self.addresses.get(host)
 
+    def with_pods(self, pods: Sequence[Sample]) -> "NodeNames":
+        """These names, and the addresses of the pods on the nodes; a node's own address wins."""
+        known = {one.labels.get("pod_ip", ""): one.labels.get("node", "") for one in pods}
+        there = {address: node for address, node in known.items() if address and node in self.names}
+        return NodeNames(self.names, {**there, **self.addresses})
+
+
+@dataclass(slots=True)
+class Snapshot:
+    """All nodes, what was dropped by reason (series that belong to no node too), and by which names they were found."""
+
+    nodes: dict[str, NodeReading] = field(default_factory=dict)
+    dropped: Counter[str] = field(default_factory=Counter)
+    names: NodeNames = field(default_factory=lambda: NodeNames(frozenset(), {}))
+
+    def usable_share(self, nodes: int) -> float:
+        """Share of the nodes whose cores and memory are known; series of other clusters' machines do not matter."""
+        known = sum(reading.cpu is not None and reading.memory is not None for reading in self.nodes.values())
+        return known / nodes if nodes else 0.0
+
 
 def read(source: Source, names: NodeNames, now: float) -> Snapshot:
     """Ask for everything. Raises `PrometheusError`; a value that cannot be used is only left out."""
-    found = Snapshot()
-    for metric, query in QUERIES.items():
-        for sample in source.ask(query):
-            _take(found, names, metric, sample)
+    samples = [(metric, sample) for metric, query in QUERIES.items() for sample in source.ask(query)]
+    found = Snapshot(names=joined(source, names, [sample.labels for _, sample in samples]))
+    for metric, sample in samples:
+        _take(found, metric, sample)
     for reading in found.nodes.values():
         if reading.sampled_at is None or not now - STALE_SECONDS <= reading.sampled_at <= now + STALE_SECONDS:
             if reading.cpu is not None or reading.memory is not None:
@@ -132,8 +144,14 @@ def read(source: Source, names: NodeNames, now: float) -> Snapshot:
     return found
 
 
-def _take(found: Snapshot, names: NodeNames, metric: str, sample: Sample) -> None:
-    node = names.resolve(sample.labels)
+def joined(source: Source, names: NodeNames, labels: Sequence[Mapping[str, str]]) -> NodeNames:
+    """The names, with those of pods' addresses if any of the series needs them. Raises `PrometheusError`."""
+    strangers = any(one.get("instance") and names.resolve(one) is None for one in labels)
+    return names.with_pods(source.ask(POD_INFO)) if strangers else names
+
+
+def _take(found: Snapshot, metric: str, sample: Sample) -> None:
+    node = found.names.resolve(sample.labels)
     if node is None:
         found.dropped["unmatched"] += 1
         return

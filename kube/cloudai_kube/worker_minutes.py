@@ -67,7 +67,8 @@ def read(source: RangeSource, names: NodeNames, begin: float, end: float) -> dic
     found: dict[Key, Minute] = {}
     first, last = (int(moment // MINUTE_SECONDS) * MINUTE_SECONDS for moment in (begin, end))
     for metric in _RANGES:
-        for node, at, value in _points(source.ask_range(QUERIES[metric], first, last, MINUTE_SECONDS), names):
+        series = source.ask_range(QUERIES[metric], first, last, MINUTE_SECONDS)
+        for node, at, value in _points(series, names):
             if 0.0 <= value <= LIMITS[metric]:
                 minute = found.setdefault((node, at), Minute())
                 known = getattr(minute, metric)

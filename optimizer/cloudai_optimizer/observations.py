@@ -89,15 +89,14 @@ async def look(transport: Transport, sources: Sources, records: Sequence[Record]
 def _ask(
     source: Prometheus, nodes: Sequence[Node], now: float
 ) -> tuple[dict[worker_minutes.Key, Minute], dict[tuple[str, str], PodCpu]]:
-    names = NodeNames.of(nodes)
-    found = telemetry.read(source, names, now)
+    found = telemetry.read(source, NodeNames.of(nodes), now)
     share = found.usable_share(len(nodes))
     if share < MIN_USABLE_SHARE:
         raise TelemetryError(
             f"the load of only {share:.0%} of the nodes is known (dropped: {dict(found.dropped)}), "
             f"{MIN_USABLE_SHARE:.0%} are needed; check node-exporter. The parameters stay as they are"
         )
-    minutes = worker_minutes.read(source, names, now - MEASURED_SECONDS, now - MINUTE_SECONDS)
+    minutes = worker_minutes.read(source, found.names, now - MEASURED_SECONDS, now - MINUTE_SECONDS)
     return minutes, worker_minutes.pod_cpu(source, MEASURED_SECONDS)
 
 

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from cloudai_kube.prometheus import Sample
-from cloudai_kube.telemetry import QUERIES, NodeNames, Snapshot, read
+from cloudai_kube.telemetry import POD_INFO, QUERIES, NodeNames, Snapshot, read
 
 NOW = 1_000_000.0
 NAMES = NodeNames(frozenset({"a", "b"}), {"10.0.0.2": "b"})
@@ -16,9 +16,11 @@ class Canned:
 
     def __init__(self, **answers: list[Sample]) -> None:
         self.answers = {QUERIES[name]: samples for name, samples in answers.items()}
+        self.asked: list[str] = []
 
     def ask(self, query: str) -> list[Sample]:
         """What was prepared."""
+        self.asked.append(query)
         return self.answers.get(query, [])
 
 
@@ -47,6 +49,23 @@ def snapshot(**answers: list[Sample]) -> Snapshot:
 def test_whose_series_it_is(labels: dict[str, str]) -> None:
     """By label, by host name, by address."""
     assert snapshot(cpu=one(3.5, **labels)).nodes["b"].cpu == 3.5
+
+
+def test_an_exporter_in_a_pod_of_its_own() -> None:
+    """kube-state-metrics knows on which node it runs; that is asked for only where it has to be."""
+    source = Canned(cpu=one(3.5, node="a"), watts=one(70.0, instance="10.8.0.7:9400", namespace="gpu", pod="dcgm-x"))
+    source.answers[POD_INFO] = [
+        Sample({"pod_ip": "10.8.0.7", "node": "b"}, 1.0),
+        Sample({"pod_ip": "10.8.0.9", "node": "stranger"}, 1.0),
+        Sample({"pod_ip": "10.0.0.2", "node": "a"}, 1.0),
+    ]
+    found = read(source, NAMES, NOW)
+    assert found.nodes["b"].watts == 70.0
+    assert found.names.addresses == {"10.8.0.7": "b", "10.0.0.2": "b"}
+    assert source.asked.count(POD_INFO) == 1
+    source = Canned(cpu=one(3.5, instance="10.0.0.2:9100"))
+    assert read(source, NAMES, NOW).nodes["b"].cpu == 3.5
+    assert POD_INFO not in source.asked
 
 
 @pytest.mark.parametrize(
