@@ -61,9 +61,9 @@ def test_an_exporter_in_a_pod_of_its_own() -> None:
     ]
     found = read(source, NAMES, NOW)
     assert found.nodes["b"].watts == 70.0
-    assert found.names.addresses == {"10.8.0.7": "b", "10.0.0.2": "b"}
+    assert dict(found.names.addresses) == {"10.8.0.7": "b", "10.0.0.2": "b"}
     assert source.asked.count(POD_INFO) == 1
-    source = Canned(cpu=one(3.5, instance="10.0.0.2:9100"))
+    source = Canned(cpu=one(3.5, instance="10.0.0.2:9100"), sampled_at=one(NOW, node="b"))
     assert read(source, NAMES, NOW).nodes["b"].cpu == 3.5
     assert POD_INFO not in source.asked
 
