@@ -50,11 +50,10 @@ def main() -> None:
     )
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     try:
-        found = connection.load(settings.kubeconfig)
+        uvloop.run(Process(settings, connection.load(settings.kubeconfig)).run())
     except ConfigurationError as error:
         sys.stderr.write(f"cloudai-operator: {error}\n")
         raise SystemExit(2) from error
-    uvloop.run(Process(settings, found).run())
 
 
 class Process:

@@ -19,6 +19,7 @@ from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import AutoReconnect, BulkWriteError, OperationFailure, PyMongoError
 
+from cloudai_kube.errors import ConfigurationError
 from cloudai_kube.objects import Pod
 from cloudai_operator import foreign
 from cloudai_operator.metrics import OperatorMetrics
@@ -39,15 +40,21 @@ _log = logging.getLogger(__name__)
 
 
 def client(uri: str) -> AsyncMongoClient[dict[str, Any]]:
-    """A client that gives up soon: the driver's own patience of 30 s would outlast a Lease."""
-    return AsyncMongoClient(
-        uri,
-        appname="cloudai-operator",
-        serverSelectionTimeoutMS=SELECTION_MILLISECONDS,
-        connectTimeoutMS=SELECTION_MILLISECONDS,
-        timeoutMS=OPERATION_MILLISECONDS,
-        maxPoolSize=4,
-    )
+    """A client that gives up soon: the driver's own patience of 30 s would outlast a Lease.
+
+    Raises `ConfigurationError` for a bad URI.
+    """
+    try:
+        return AsyncMongoClient(
+            uri,
+            appname="cloudai-operator",
+            serverSelectionTimeoutMS=SELECTION_MILLISECONDS,
+            connectTimeoutMS=SELECTION_MILLISECONDS,
+            timeoutMS=OPERATION_MILLISECONDS,
+            maxPoolSize=4,
+        )
+    except (PyMongoError, ValueError) as error:
+        raise ConfigurationError(f"MONGODB_URI: {error}; write mongodb://HOST:PORT/, or nothing") from error
 
 
 @dataclass(slots=True)

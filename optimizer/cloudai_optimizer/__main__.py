@@ -83,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     fit = add("fit", _fit, "fit the run-time model and show how well it explains what happened; publishes nothing")
     _add_learning(fit)
     add("show", _show, "show the parameters in force")
-    add("diff", _diff, "show what the last release changed")
+    add("diff", _diff, "show what the last release changed, and what a canary tries")
     publish = add("publish", _publish, "publish the parameters in force with some keys replaced")
     publish.add_argument("file", nargs="?", type=Path, help="YAML or JSON with any keys of the document")
     publish.add_argument("--speeds", type=Path, help="CSV type,gpu_product,factor: relative run times")
@@ -225,14 +225,19 @@ async def _show(transport: Transport, arguments: argparse.Namespace) -> None:
 
 async def _diff(transport: Transport, arguments: argparse.Namespace) -> None:
     published = await config_map.read(transport, arguments.namespace)
-    before = published.previous or parameters.defaults()
-    found = publication.difference(before, published.document)
+    pairs = [(published.previous or parameters.defaults(), published.document)]
+    if published.candidate is not None and published.document.Canary is not None:
+        pairs.append((published.document, published.candidate))
+    found = [(old.version, new.version, publication.difference(old, new)) for old, new in pairs]
     if arguments.output == "json":
-        sys.stdout.write(json.dumps({key: list(pair) for key, pair in found.items()}) + "\n")
+        rows = [{"from": old, "to": new, "values": {k: list(v) for k, v in keys.items()}} for old, new, keys in found]
+        sys.stdout.write(json.dumps(rows) + "\n")
         return
-    sys.stdout.write(f"version {before.version} -> {published.document.version}: {len(found)} values\n")
-    for key, (old, new) in found.items():
-        sys.stdout.write(f"{key}: {old} -> {new}\n")
+    for number, (old, new, keys) in enumerate(found):
+        what = " (canary)" if number else ""
+        sys.stdout.write(f"version {old} -> {new}{what}: {len(keys)} values\n")
+        for key, (before, after) in keys.items():
+            sys.stdout.write(f"{key}: {before} -> {after}\n")
 
 
 async def _publish(transport: Transport, arguments: argparse.Namespace) -> None:
@@ -285,7 +290,8 @@ async def _freeze(transport: Transport, arguments: argparse.Namespace) -> None:
         await config_map.write(transport, arguments.namespace, Change(texts, frozen=reason), before)
         event = announcement.FROZEN if reason else announcement.THAWED
         await announcement.announce(transport, arguments.namespace, event, reason or "epochs may publish again")
-    _say(arguments, {"frozen": reason}, f"frozen: {reason}" if reason else "epochs may publish again")
+    said = f"frozen: {reason}" if reason else "epochs may publish again"
+    _say(arguments, {"frozen": reason}, f"would say: {said}" if arguments.dry_run else said)
 
 
 def _say(arguments: argparse.Namespace, found: dict[str, Any], text: str) -> None:

@@ -178,3 +178,6 @@ def test_a_canary_takes_its_share(cluster: Cluster, optimizer: Optimizer) -> Non
     report = optimizer.epoch()
     assert (report["result"], report["published"]) == ("running", False)
     assert json.loads(optimizer.run("show", "-o", "json"))["Canary"]["Version"] == 2
+    assert "version 1 -> 2 (canary): 1 values\nLateness.Alpha: 20.0 -> 30.0" in optimizer.run("diff")
+    assert "would say: frozen: later" in optimizer.run("freeze", "later", "--dry-run")
+    assert "frozen" not in optimizer.run("show")

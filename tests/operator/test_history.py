@@ -8,6 +8,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from pymongo.errors import AutoReconnect, BulkWriteError
 
+from cloudai_kube.errors import ConfigurationError
 from cloudai_operator import history
 from cloudai_operator.history import HistoryWriter, document
 from cloudai_operator.metrics import OperatorMetrics
@@ -128,3 +129,10 @@ def test_what_a_document_says() -> None:
     """Run time and verdict beside the fields of the record; its key is the pod."""
     found = document(record(1, deadline=1.5))
     assert (found["_id"], found["runtime_s"], found["sla_success"]) == ("p1", 1.0, False)
+
+
+@pytest.mark.parametrize("uri", ["mongodb://a b:x/", "http://mongo", "mongodb://"])
+def test_an_address_that_is_none(uri: str) -> None:
+    """The message says which setting, what is wrong with it, and what one looks like."""
+    with pytest.raises(ConfigurationError, match=r"MONGODB_URI: .*; write mongodb://HOST:PORT/"):
+        history.client(uri)
