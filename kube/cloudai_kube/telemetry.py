@@ -24,6 +24,10 @@ FATAL_XIDS: Final = frozenset({46, 48, 62, 64, 74, 79, 95, 109, 110, 119, 120, 1
 HOST_LABELS: Final = (
     'label_replace(label_replace({0}, "host", "$1", "Hostname", "(.+)"), "host", "$1", "hostname", "(.+)")'
 )
+GPU_BUSY: Final = (
+    "DCGM_FI_DEV_GPU_UTIL / 100 or DCGM_FI_DEV_GPU_UTIL_RATIO or DCGM_FI_PROF_GR_ENGINE_ACTIVE "
+    "or DCGM_FI_PROF_GR_ENGINE_UTIL_RATIO"
+)
 _NODE: Final = "instance, node, nodename, kubernetes_node"
 _DEVICE: Final = "node, host, instance, gpu, UUID, GPU_I_ID"
 _CPU_SECONDS: Final = 'node_cpu_seconds_total{mode!~"idle|iowait|steal"}'
@@ -39,10 +43,7 @@ QUERIES: Final[Mapping[str, str]] = {
     # Where a target is scraped once a minute there are not two samples in a minute.
     "cpu": f"sum by ({_NODE}) (max by ({_NODE}, cpu, mode) (rate({_CPU_SECONDS}[60s]) or rate({_CPU_SECONDS}[150s])))",
     "memory": f"max by ({_NODE}) (node_memory_MemTotal_bytes - node_memory_MemAvailable_bytes)",
-    "gpu": _over_devices(
-        "DCGM_FI_DEV_GPU_UTIL / 100 or DCGM_FI_DEV_GPU_UTIL_RATIO or DCGM_FI_PROF_GR_ENGINE_ACTIVE "
-        "or DCGM_FI_PROF_GR_ENGINE_UTIL_RATIO"
-    ),
+    "gpu": _over_devices(GPU_BUSY),
     "gpu_memory": _over_devices("DCGM_FI_DEV_FB_USED * 1048576 or DCGM_FI_DEV_FB_USED_BYTES"),
     "watts": _over_devices("DCGM_FI_DEV_POWER_USAGE or DCGM_FI_DEV_BOARD_POWER_WATTS"),
     "xid": f"max by (node, host, instance, gpu, UUID) ("

@@ -4,12 +4,11 @@ The minute's own load decides whether it counts as overloaded (EDD 2.4: time wit
 its GPUs whether it was slowed down by heat or power.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from cloudai_kube.prometheus import Sample, Series
+from cloudai_kube.prometheus import Series
 from cloudai_kube.telemetry import HOST_LABELS, LIMITS, QUERIES, NodeNames
 from cloudai_rts.machine import Machine
 
@@ -23,10 +22,6 @@ _THROTTLE: Final = (
     + HOST_LABELS.format("DCGM_FI_DEV_CLOCKS_EVENT_REASONS or DCGM_FI_DEV_CLOCK_THROTTLE_REASONS")
     + ")"
 )
-_POD_SERIES: Final = 'container_cpu_usage_seconds_total{container!="",container!="POD"}'
-_EACH: Final = "max by (namespace, pod, container, cpu)"
-_POD_SECONDS: Final = f"max_over_time(sum by (namespace, pod) ({_EACH} ({_POD_SERIES}))[RANGE:15s])"
-_POD_SEEN_AT: Final = f"max_over_time(max by (namespace, pod) (timestamp({_POD_SERIES}))[RANGE:15s])"
 
 
 Key = tuple[str, int]
@@ -34,10 +29,7 @@ Key = tuple[str, int]
 
 
 class RangeSource(Protocol):
-    """Whoever answers PromQL, also over a stretch of time."""
-
-    def ask(self, query: str) -> list[Sample]:
-        """Samples of an instant query."""
+    """Whoever answers PromQL over a stretch of time."""
 
     def ask_range(self, query: str, begin: float, end: float, step_seconds: float) -> list[Series]:
         """Series over a stretch of time."""
@@ -77,31 +69,6 @@ def read(source: RangeSource, names: NodeNames, begin: float, end: float) -> dic
         if 0.0 <= value <= MAX_REASONS and int(value) & SLOWING_REASONS:
             found.setdefault((node, at), Minute()).throttled_seconds = MINUTE_SECONDS
     return found
-
-
-@dataclass(frozen=True, slots=True)
-class PodCpu:
-    """CPU seconds that a pod had used when it was looked at last (seconds since the epoch)."""
-
-    seconds: float
-    at: float
-
-
-def pod_cpu(source: RangeSource, seconds: float) -> dict[tuple[str, str], PodCpu]:
-    """What pods of the last `seconds` used in all, by namespace and name. Raises `PrometheusError`.
-
-    The counter begins with the container: a rate would need minutes to be true, and short runs have none.
-    """
-    window = f"{int(seconds)}s"
-    used, seen_at = (
-        {
-            (sample.labels.get("namespace", ""), sample.labels.get("pod", "")): sample.value
-            for sample in source.ask(query.replace("RANGE", window))
-            if 0.0 <= sample.value < math.inf
-        }
-        for query in (_POD_SECONDS, _POD_SEEN_AT)
-    )
-    return {key: PodCpu(value, seen_at[key]) for key, value in used.items() if all(key) and key in seen_at}
 
 
 def documents(

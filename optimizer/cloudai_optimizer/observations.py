@@ -8,12 +8,13 @@ from typing import Final
 
 import msgspec
 
-from cloudai_kube import inventory, telemetry, worker_minutes
+from cloudai_kube import inventory, pod_use, telemetry, worker_minutes
 from cloudai_kube.objects import Node
+from cloudai_kube.pod_use import PodUse
 from cloudai_kube.prometheus import Prometheus, PrometheusError
 from cloudai_kube.telemetry import MAX_CORES, NodeNames
 from cloudai_kube.transport import Transport
-from cloudai_kube.worker_minutes import MINUTE_SECONDS, Minute, PodCpu
+from cloudai_kube.worker_minutes import MINUTE_SECONDS, Minute
 from cloudai_optimizer import store
 from cloudai_optimizer.errors import TelemetryError
 from cloudai_optimizer.fit.affinity import NodeUse
@@ -72,23 +73,23 @@ async def look(transport: Transport, sources: Sources, records: Sequence[Record]
     measured = list(records)
     if sources.prometheus_url:
         try:
-            minutes, cores = await asyncio.to_thread(_ask, Prometheus(sources.prometheus_url), nodes, now)
+            minutes, used = await asyncio.to_thread(_ask, Prometheus(sources.prometheus_url), nodes, now)
         except PrometheusError as error:
             raise TelemetryError(f"{error}; the parameters stay as they are") from error
-        measured = [_with_cores(record, cores, now) for record in records]
+        measured = [with_use(record, used, now) for record in records]
     if not sources.mongodb_uri:
         return Observations(measured, machines, _use(minutes, machines))
     database = store.connect(sources.mongodb_uri)
     if sources.keep:
         store.write_machines(database, machines, now)
         store.write_minutes(database, worker_minutes.documents(minutes, machines, _ended(records)))
-        store.write_cores(database, [new for new, old in zip(measured, records, strict=True) if new is not old])
+        store.write_use(database, [new for new, old in zip(measured, records, strict=True) if new is not old])
     return Observations(measured, machines, store.node_use(database, now - sources.window_seconds))
 
 
 def _ask(
     source: Prometheus, nodes: Sequence[Node], now: float
-) -> tuple[dict[worker_minutes.Key, Minute], dict[tuple[str, str], PodCpu]]:
+) -> tuple[dict[worker_minutes.Key, Minute], dict[tuple[str, str], PodUse]]:
     found = telemetry.read(source, NodeNames.of(nodes), now)
     share = found.usable_share(len(nodes))
     if share < MIN_USABLE_SHARE:
@@ -97,10 +98,10 @@ def _ask(
             f"{MIN_USABLE_SHARE:.0%} are needed; check node-exporter. The parameters stay as they are"
         )
     minutes = worker_minutes.read(source, found.names, now - MEASURED_SECONDS, now - MINUTE_SECONDS)
-    return minutes, worker_minutes.pod_cpu(source, MEASURED_SECONDS)
+    return minutes, pod_use.read(source, MEASURED_SECONDS)
 
 
-def _with_cores(record: Record, used: Mapping[tuple[str, str], PodCpu], now: float) -> Record:
+def with_use(record: Record, used: Mapping[tuple[str, str], PodUse], now: float) -> Record:
     """The record with what its pod really used, if it ended lately and that was measured."""
     if record.used_cpu is not None or record.outcome == RUNNING or record.finish < now - MEASURED_SECONDS:
         return record
@@ -108,7 +109,9 @@ def _with_cores(record: Record, used: Mapping[tuple[str, str], PodCpu], now: flo
     if found is None or found.at - record.start < MIN_MEASURED_SECONDS:
         return record
     cores = found.seconds / (found.at - record.start)
-    return msgspec.structs.replace(record, used_cpu=cores) if cores <= MAX_CORES else record
+    if cores > MAX_CORES:
+        return record
+    return msgspec.structs.replace(record, used_cpu=cores, used_memory=found.memory, used_gpu=found.gpu)
 
 
 def _ended(records: Sequence[Record]) -> dict[worker_minutes.Key, list[bool]]:

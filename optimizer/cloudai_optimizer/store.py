@@ -93,11 +93,15 @@ def write_minutes(database: Database[dict[str, Any]], minutes: Sequence[Mapping[
         raise HistoryError(f"MongoDB does not answer: {error}") from error
 
 
-def write_cores(database: Database[dict[str, Any]], records: Sequence[Record]) -> None:
+USED: Final = ("used_cpu", "used_memory", "used_gpu")
+
+
+def write_use(database: Database[dict[str, Any]], records: Sequence[Record]) -> None:
     """Add what their pods really used to these records. Raises `HistoryError`."""
     try:
         for record in records:
-            database[TASK_HISTORY].update_one({"_id": record.pod_uid}, {"$set": {"used_cpu": record.used_cpu}})
+            used = {name: value for name in USED if (value := getattr(record, name)) is not None}
+            database[TASK_HISTORY].update_one({"_id": record.pod_uid}, {"$set": used})
     except PyMongoError as error:
         raise HistoryError(f"MongoDB does not answer: {error}") from error
 

@@ -35,7 +35,9 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     """A finished pod. Times in seconds since the epoch, requests in cores, bytes and devices.
 
     `reference_runtime` and `log_sd` are what was expected at acceptance; `declared` the user's own estimate (seconds).
-    `load` is the node's before the task, `predicted` the run time predicted for this node (seconds).
+    `load` is the node's before the task, `predicted` the run time predicted for this node (seconds). `rank` is its
+    place among the pods of its Task, of which there is one. Really used were `used_cpu` cores and `used_gpu` devices on
+    average, `used_memory` bytes at most.
     """
 
     pod_uid: str
@@ -68,7 +70,10 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     parameters_version: int = 0
     policy: str = ""
     available: Available = Available()
+    rank: int = 0
     used_cpu: float | None = None
+    used_memory: float | None = None
+    used_gpu: float | None = None
 
     @property
     def pod_name(self) -> str:

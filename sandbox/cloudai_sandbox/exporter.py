@@ -24,7 +24,7 @@ HARDWARE_THERMAL: Final = 0x40
 class Usage:
     """What runs on a machine now: cores, bytes, busy GPUs; CPU seconds since its start; its last XID error.
 
-    `pods` are namespace, name and CPU seconds of each; `throttled`: heat slows its GPUs down.
+    `throttled`: heat slows its GPUs down.
     """
 
     cores: float
@@ -34,7 +34,22 @@ class Usage:
     up_seconds: float
     xid: int = 0
     throttled: bool = False
-    pods: tuple[tuple[str, str, float], ...] = ()
+    pods: tuple["PodUsage", ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PodUsage:
+    """What one pod uses: CPU seconds since its start, bytes, whole GPUs."""
+
+    namespace: str
+    name: str
+    cpu_seconds: float
+    memory_bytes: float
+    gpus: int
+
+    def labels(self) -> str:
+        """As exporters name it."""
+        return f'namespace="{self.namespace}",pod="{self.name}",container="main"'
 
 
 def node_text(node: FleetNode, usage: Usage) -> str:
@@ -50,9 +65,10 @@ def node_text(node: FleetNode, usage: Usage) -> str:
         "# TYPE node_memory_MemAvailable_bytes gauge\n"
         f"node_memory_MemAvailable_bytes {available:.0f}\n"
         "# TYPE container_cpu_usage_seconds_total counter\n"
+        + "".join(f"container_cpu_usage_seconds_total{{{pod.labels()}}} {pod.cpu_seconds:.3f}\n" for pod in usage.pods)
+        + "# TYPE container_memory_working_set_bytes gauge\n"
         + "".join(
-            f'container_cpu_usage_seconds_total{{namespace="{namespace}",pod="{pod}",container="main"}} {seconds:.3f}\n'
-            for namespace, pod, seconds in usage.pods
+            f"container_memory_working_set_bytes{{{pod.labels()}}} {pod.memory_bytes:.0f}\n" for pod in usage.pods
         )
     )
 
@@ -60,12 +76,15 @@ def node_text(node: FleetNode, usage: Usage) -> str:
 def dcgm_text(node: FleetNode, usage: Usage) -> str:
     """What dcgm-exporter would say: the first GPUs are the busy ones."""
     lines = []
+    owners = [pod for pod in usage.pods for _ in range(pod.gpus)]
     for gpu in range(node.gpu):
         busy = min(1.0, max(0.0, usage.gpus - gpu))
         labels = (
             f'gpu="{gpu}",UUID="GPU-{node.node}-{gpu}",device="nvidia{gpu}",modelName="{node.gpu_product}",'
             f'Hostname="{node.node}"'
         )
+        if gpu < len(owners):
+            labels += f",{owners[gpu].labels()}"
         watts = IDLE_WATTS + busy * (BUSY_WATTS - IDLE_WATTS)
         used = busy * 0.8 * GPU_MEMORY_MIB
         for name, value in (

@@ -22,7 +22,7 @@ from cloudai_kube.transport import STRATEGIC_PATCH, Transport
 from cloudai_rts import contract
 from cloudai_rts.contract import CPU, MEMORY, PODS, STORAGE
 from cloudai_rts.traces import FleetNode, Speeds
-from cloudai_sandbox.exporter import Usage
+from cloudai_sandbox.exporter import PodUsage, Usage
 from cloudai_sandbox.machine import Machine, Work
 
 ANNOTATION_RUNTIME: Final = "sandbox.cloudai.dev/runtime-seconds"
@@ -102,7 +102,13 @@ class Kubelets:
             xid=self._xid.get(name, 0),
             throttled=machine.fault_factor > 1.0,
             pods=tuple(
-                (seat.pod.metadata.namespace, seat.pod.metadata.name, machine.work[uid].cpu_seconds)
+                PodUsage(
+                    seat.pod.metadata.namespace,
+                    seat.pod.metadata.name,
+                    machine.work[uid].cpu_seconds,
+                    seat.amounts.get(MEMORY, 0),
+                    seat.amounts.get(contract.DEFAULT_GPU_RESOURCE, 0),
+                )
                 for uid, seat in self._seats[name].items()
                 if uid in machine.work
             ),

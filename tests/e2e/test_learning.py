@@ -15,7 +15,6 @@ from cloudai_kube.transport import Transport
 from cloudai_optimizer import config_map, publication
 from cloudai_optimizer.config_map import Change
 from cloudai_optimizer.errors import PublishError
-from cloudai_rts import parameters
 from cloudai_rts.parameters import Document, LatenessTerms
 
 NAMESPACE = "cloudai-system"
@@ -128,32 +127,6 @@ def test_two_optimizers_at_once(optimizer: Optimizer) -> None:
             return str((await config_map.read(transport, NAMESPACE)).document.Evidence["By"])
 
     assert asyncio.run(race()) == "one"
-
-
-def test_a_kill_leaves_it_wholly_old_or_wholly_new(cluster: Cluster, optimizer: Optimizer) -> None:
-    """Killed at any moment: what lies there parses, and is the old document or the next one."""
-    file = cluster.sandbox.folder / "kill.yaml"
-    begun = time.monotonic()
-    file.write_text("Lateness: {Beta: 1.0}\n")
-    optimizer.run("publish", str(file))
-    whole_seconds = time.monotonic() - begun
-    version, beta, outcomes = 1, 1.0, set()
-    for number in range(12):
-        wished = 1.5 if beta == 1.0 else 1.0
-        file.write_text(f"Lateness: {{Beta: {wished}}}\n")
-        command = [sys.executable, "-m", "cloudai_optimizer", "--kubeconfig", str(optimizer.kubeconfig)]
-        child = subprocess.Popen([*command, "publish", str(file)], stdout=subprocess.DEVNULL)
-        time.sleep(whole_seconds * (0.5 + 0.05 * number))
-        child.kill()
-        child.wait()
-        found = parameters.parse(
-            cluster.get("configmap", "cloudai-parameters", f"--namespace={NAMESPACE}")["data"][KEY]
-        )
-        assert (found.version, found.Lateness.Beta) in {(version, beta), (version + 1, wished)}
-        outcomes.add(found.version - version)
-        version, beta = found.version, found.Lateness.Beta
-    assert outcomes == {0, 1}
-    optimizer.in_force(version)
 
 
 def test_a_canary_takes_its_share(cluster: Cluster, optimizer: Optimizer) -> None:

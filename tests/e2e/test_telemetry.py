@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from tests.e2e.conftest import Cluster, check_history
 
-from cloudai_kube import telemetry, timestamp, worker_minutes
+from cloudai_kube import pod_use, telemetry, timestamp, worker_minutes
 from cloudai_kube.prometheus import Prometheus
 from cloudai_kube.telemetry import NodeNames
 from cloudai_sandbox.sandbox import Sandbox
@@ -66,12 +66,13 @@ def test_what_runs_is_measured(cluster: Cluster) -> None:
         found = worker_minutes.read(source, names, now - 120, now)
         own = [minute for (node, _), minute in found.items() if node == "node-1"]
         started = timestamp.parse(cluster.status("burning")["attempts"][0]["startTime"])
-        cores = {pod: one.seconds / (one.at - started) for (_, pod), one in worker_minutes.pod_cpu(source, 600).items()}
+        (use,) = [one for (_, pod), one in pod_use.read(source, 600).items() if pod.startswith("burning-")]
         return (
             any(minute.cpu and abs(minute.cpu - 8.0) < 1.0 for minute in own)
             and any(minute.throttled_seconds for minute in own)
             and not any(minute.throttled_seconds for (node, _), minute in found.items() if node == "node-0")
-            and any(pod.startswith("burning-") and abs(used - 8.0) < 1.0 for pod, used in cores.items())
+            and abs(use.seconds / (use.at - started) - 8.0) < 1.0
+            and (use.memory, use.gpu) == (64 * (1 << 30), 2.0)
         )
 
     cluster.wait(minutes, 90)

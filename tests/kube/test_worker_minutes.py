@@ -1,9 +1,9 @@
 """Minutes of nodes: what they show, and what is left out."""
 
 from cloudai_kube import worker_minutes
-from cloudai_kube.prometheus import Sample, Series
+from cloudai_kube.prometheus import Series
 from cloudai_kube.telemetry import QUERIES, NodeNames
-from cloudai_kube.worker_minutes import Minute, PodCpu
+from cloudai_kube.worker_minutes import Minute
 from cloudai_rts.machine import Machine
 from cloudai_rts.traces import FleetNode
 
@@ -14,15 +14,9 @@ MACHINE = Machine(FleetNode("a", 8, 1000, 0, "", 0, 110), "8c-1g")
 class Canned:
     """Answers what was prepared, by a word of the query."""
 
-    def __init__(self, series: dict[str, list[Series]], samples: list[Sample] | None = None) -> None:
-        self.series, self.samples = series, samples or []
+    def __init__(self, series: dict[str, list[Series]]) -> None:
+        self.series = series
         self.asked: list[tuple[float, float, float]] = []
-
-    def ask(self, query: str) -> list[Sample]:
-        """Instant."""
-        assert "container_cpu_usage_seconds_total" in query
-        assert "[900s:15s]" in query
-        return self.samples
 
     def ask_range(self, query: str, begin: float, end: float, step_seconds: float) -> list[Series]:
         """Over time."""
@@ -66,13 +60,3 @@ def test_what_the_database_gets() -> None:
     assert [row["load"] for row in found] == [0.5, 1.125, None]
     assert [row["overload_s"] for row in found] == [0.0, 60.0, 0.0]
     assert [(row["tasks_run"], row["sla_violations"]) for row in found] == [(0, 0), (2, 1), (0, 0)]
-
-
-def test_cpu_seconds_of_pods() -> None:
-    """By namespace and name, with when that was; series without either, and what is no number, are left out."""
-    samples = [
-        Sample({"namespace": "ml", "pod": "p"}, 2.5),
-        Sample({"namespace": "ml"}, 1.0),
-        Sample({"namespace": "ml", "pod": "wild"}, float("inf")),
-    ]
-    assert worker_minutes.pod_cpu(Canned({}, samples), 900.0) == {("ml", "p"): PodCpu(2.5, 2.5)}
