@@ -51,6 +51,7 @@ PODS: Final = "pods"
 DEFAULT_GPU_RESOURCE: Final = "nvidia.com/gpu"
 LABEL_GPU_PRODUCT: Final = "nvidia.com/gpu.product"
 LABEL_GPU_SHARING: Final = "nvidia.com/gpu.sharing-strategy"
+LABEL_GPU_REPLICAS: Final = "nvidia.com/gpu.replicas"
 LABEL_INSTANCE_TYPE: Final = "node.kubernetes.io/instance-type"
 LABEL_HOSTNAME: Final = "kubernetes.io/hostname"
 

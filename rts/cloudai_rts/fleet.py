@@ -222,6 +222,10 @@ class Fleet:
             np.maximum(load, used * self._per_unit_load[column, :width], out=load)
         return load
 
+    def load_resources(self) -> list[str]:
+        """The resources that L_j is the largest share of: CPU, memory, and GPUs that are shared somewhere."""
+        return [self.resources[column] for column in sorted(self._load_columns)]
+
     def busy(self) -> BoolArray:
         """Nodes on which anything is requested: only such a node can become better by waiting."""
         return np.asarray(self._requested[:, : len(self.names)].any(axis=0))

@@ -6,6 +6,7 @@ from typing import Final
 from cloudai_rts.contract import (
     DEFAULT_GPU_RESOURCE,
     LABEL_GPU_PRODUCT,
+    LABEL_GPU_REPLICAS,
     LABEL_GPU_SHARING,
     LABEL_INSTANCE_TYPE,
 )
@@ -29,6 +30,12 @@ def node_class(
 def is_shared(labels: Mapping[str, str]) -> bool:
     """Whether several pods share one GPU of this node, so that its use counts for the node's load."""
     return labels.get(LABEL_GPU_SHARING, "") not in _NOT_SHARED
+
+
+def replicas(labels: Mapping[str, str]) -> int:
+    """Into how many units of its resource each shared GPU of this node is divided."""
+    text = labels.get(LABEL_GPU_REPLICAS, "")
+    return max(1, int(text)) if text.isascii() and text.isdigit() else 1
 
 
 def is_gpu_resource(name: str) -> bool:

@@ -16,12 +16,12 @@ import numpy as np
 from cloudai_kube import telemetry
 from cloudai_kube.errors import KubeError
 from cloudai_kube.events import Recorder, Subject
-from cloudai_kube.telemetry import FATAL_XIDS, RATE_SECONDS, STALE_SECONDS, NodeNames, Snapshot, Source
-from cloudai_rts import contract
+from cloudai_kube.telemetry import FATAL_XIDS, RATE_SECONDS, STALE_SECONDS, NodeNames, NodeReading, Snapshot, Source
+from cloudai_rts import contract, nodeclass
 from cloudai_rts.arrays import IntArray
 from cloudai_rts.contract import CPU, MEMORY
 from cloudai_scheduler.cluster.rejections import Rejections
-from cloudai_scheduler.cluster.state import ClusterState
+from cloudai_scheduler.cluster.state import ClusterState, NodeInfo
 from cloudai_scheduler.metrics import SchedulerMetrics
 
 INTERVAL_SECONDS: Final = 15.0
@@ -42,7 +42,7 @@ class TelemetryLoop:
     interval_seconds: float = INTERVAL_SECONDS
     _last_success: float = -1e18
     _topology: int = -1
-    _requests: deque[tuple[float, IntArray, IntArray]] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
+    _requests: deque[tuple[float, dict[str, IntArray]]] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
     _xids: dict[tuple[str, str], float] = field(default_factory=dict)
 
     async def run(self) -> None:
@@ -71,9 +71,10 @@ class TelemetryLoop:
         if fleet.topology != self._topology:  # slots may mean other nodes now
             self._topology = fleet.topology
             self._requests.clear()
-        self._requests.append((self.clock(), fleet.requested(CPU).copy(), fleet.requested(MEMORY).copy()))
+        requested = {resource: fleet.requested(resource).copy() for resource in fleet.load_resources()}
+        self._requests.append((self.clock(), requested))
 
-    def _requested_at(self, at: float) -> tuple[IntArray, IntArray]:
+    def _requested_at(self, at: float) -> dict[str, IntArray]:
         """Requests at a moment; from the oldest that is remembered if that is later. Rather count a pod twice than not.
 
         A rate of use describes the middle of its window, so the moment is half a window before the sample.
@@ -82,29 +83,26 @@ class TelemetryLoop:
         if fleet.topology != self._topology:
             self.remember()
         known = [one for one in self._requests if one[0] <= at - RATE_SECONDS / 2] or [self._requests[0]]
-        return known[-1][1], known[-1][2]
+        return known[-1][1]
 
     def apply(self, found: Snapshot) -> None:
         """Take one snapshot into use."""
         fleet = self.state.fleet
         fresh = [one for one in found.nodes.values() if one.cpu is not None or one.memory is not None]
         taken_at = min((one.sampled_at for one in fresh if one.sampled_at), default=self.clock())
-        requested_cpu, requested_memory = self._requested_at(taken_at)
-        cpu, memory = np.zeros(len(fleet), np.int64), np.zeros(len(fleet), np.int64)
-        fresh_cpu, fresh_memory = np.zeros(len(fleet), np.bool_), np.zeros(len(fleet), np.bool_)
+        requested = self._requested_at(taken_at)
+        used = {resource: np.zeros(len(fleet), np.int64) for resource in fleet.load_resources()}
+        known = {resource: np.zeros(len(fleet), np.bool_) for resource in used}
         for name, reading in found.nodes.items():
-            slot = fleet.slot(name)
-            if slot is None:
+            if (info := self.state.nodes.get(name)) is None:
                 continue
-            if reading.cpu is not None:
-                cpu[slot], fresh_cpu[slot] = round(reading.cpu * 1000), True
-            if reading.memory is not None:
-                memory[slot], fresh_memory[slot] = round(reading.memory), True
+            for resource, amount in _measured(info, reading).items():
+                used[resource][info.slot], known[resource][info.slot] = round(amount), True
             for gpu, xid in reading.xids.items():
                 self._heed_gpu_error(name, gpu, xid)
-        fleet.measure(CPU, cpu, fresh_cpu, requested_cpu)
-        fleet.measure(MEMORY, memory, fresh_memory, requested_memory)
-        self.metrics.telemetry_nodes.set(int(np.count_nonzero(fresh_cpu)))
+        for resource, amounts in used.items():
+            fleet.measure(resource, amounts, known[resource], requested.get(resource))
+        self.metrics.telemetry_nodes.set(int(np.count_nonzero(known[CPU])))
         for reason, count in found.dropped.items():
             self.metrics.telemetry_dropped.labels(reason).inc(count)
 
@@ -119,3 +117,12 @@ class TelemetryLoop:
         message = f"node {node} reports fatal GPU error XID {int(now)}; no GPU pod goes there for 10 min"
         self.recorder.warning(Subject("v1", "Node", "", node, node), "NodeClosed", message)
         _log.warning("%s", message)
+
+
+def _measured(info: NodeInfo, reading: NodeReading) -> dict[str, float]:
+    """What is used of each resource that counts for the load; busy GPUs only where pods share them, in their units."""
+    units = None if reading.gpu is None else reading.gpu * nodeclass.replicas(info.labels)
+    found = {CPU: None if reading.cpu is None else 1000.0 * reading.cpu, MEMORY: reading.memory}
+    if info.shared_gpu_resource and reading.cpu is not None:  # it is stale together with the rest
+        found[info.shared_gpu_resource] = units
+    return {resource: amount for resource, amount in found.items() if amount is not None}

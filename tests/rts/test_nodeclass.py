@@ -2,7 +2,7 @@
 
 import pytest
 
-from cloudai_rts.nodeclass import class_for, gpu_resource_of, node_class
+from cloudai_rts.nodeclass import class_for, gpu_resource_of, node_class, replicas
 
 PRODUCT, SHARING = "nvidia.com/gpu.product", "nvidia.com/gpu.sharing-strategy"
 
@@ -34,3 +34,9 @@ def test_gpu_resources() -> None:
     assert gpu_resource_of({"nvidia.com/mig-1g.5gb": 1}) == "nvidia.com/mig-1g.5gb"
     assert gpu_resource_of({"amd.com/gpu": 2}) == "amd.com/gpu"
     assert gpu_resource_of({"cpu": 1, "example.com/fpga": 1}) == ""
+
+
+@pytest.mark.parametrize(("text", "expected"), [("4", 4), ("0", 1), ("", 1), ("-2", 1), ("four", 1), ("\u0664", 1)])
+def test_units_of_a_shared_gpu(text: str, expected: int) -> None:
+    """What is no number of units is one."""
+    assert replicas({"nvidia.com/gpu.replicas": text}) == expected

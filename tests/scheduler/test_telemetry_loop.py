@@ -141,3 +141,20 @@ def test_a_stale_series_says_nothing_about_when_the_others_were_sampled(make: Ma
     old = NodeReading(sampled_at=rig.now - 500.0)
     rig.loop.apply(Snapshot({"n": NodeReading(sampled_at=rig.now - 5.0, cpu=1.0), "silent": old}))
     assert rig.state.fleet.load()[0] == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize(("sharing", "load"), [("time-slicing", 0.75), ("none", 0.25)])
+def test_busy_gpus_count_where_pods_share_them(make: Maker, sharing: str, load: float) -> None:
+    """Two GPUs in four slices each, 1.5 of them busy: three quarters; a whole GPU says nothing of its neighbour."""
+    rig = Rig(make)
+    labels = {"nvidia.com/gpu.sharing-strategy": sharing, "nvidia.com/gpu.replicas": "4"}
+    rig.state.put_node(make.node("n", cpu="4", labels=labels, allocatable={GPU: "8"}))
+    rig.state.fleet.request(0, {GPU: 1})
+    rig.loop.remember()
+    rig.now += 100
+    rig.loop.apply(Snapshot({"n": NodeReading(sampled_at=rig.now - 5.0, cpu=1.0, gpu=1.5)}))
+    assert rig.load() == pytest.approx(load)
+    rig.state.fleet.request(0, {GPU: 1})  # after the sample
+    assert rig.load() == pytest.approx(load + 0.125 * (sharing != "none"))
+    rig.loop.apply(Snapshot())
+    assert rig.load() == pytest.approx(0.25 if sharing != "none" else 0.0)

@@ -34,6 +34,7 @@ class NodeInfo:
     taints: tuple[Taint, ...]
     unschedulable: bool
     node_class: str
+    shared_gpu_resource: str = ""
 
 
 @dataclass(slots=True)
@@ -91,14 +92,16 @@ class ClusterState:
             problem = "has no allocatable resources; nothing is scheduled there until its kubelet reports them"
         self._static[name] = static
         is_new = name not in self.nodes
-        slot = self.fleet.put(self._spec(node, allocatable))
+        spec = self._spec(node, allocatable)
+        slot = self.fleet.put(spec)
         info = NodeInfo(
             name=name,
             slot=slot,
             labels=node.metadata.labels,
             taints=tuple(node.spec.taints),
             unschedulable=node.spec.unschedulable,
-            node_class=self.fleet.class_names[int(self.fleet.class_index[slot])],
+            node_class=spec.node_class,
+            shared_gpu_resource=spec.shared_gpu_resource,
         )
         self.nodes[name] = info
         self.by_slot[slot] = info
