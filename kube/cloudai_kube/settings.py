@@ -40,16 +40,34 @@ def parse_command_line(
         epilog=f"example:\n  {example}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--config", metavar="FILE", help="YAML file with any of these settings")
-    for name in kind.__struct_fields__:
-        parser.add_argument(f"--{name.replace('_', '-')}", metavar="VALUE", dest=name, help=_help(kind, name))
-    given = vars(parser.parse_args(argv))
-    file = given.pop("config")
+    add_flags(parser, kind)
+    given = parser.parse_args(argv)
     try:
-        return load(kind, program, file, environ or os.environ, given, aliases or {})
+        return merged(kind, program, given, environ or os.environ, aliases or {})
     except ConfigurationError as error:
         sys.stderr.write(f"{program}: {error}\n")
         raise SystemExit(2) from error
+
+
+def add_flags(parser: argparse.ArgumentParser, kind: type[msgspec.Struct]) -> None:
+    """Give a parser `--config` and a flag for every setting; a switch needs no value."""
+    parser.add_argument("--config", metavar="FILE", help="YAML file with any of these settings")
+    hints = get_type_hints(kind, include_extras=True)
+    for name in kind.__struct_fields__:
+        alone: dict[str, Any] = {"nargs": "?", "const": "true"} if _base(hints[name]) is bool else {}
+        parser.add_argument(f"--{name.replace('_', '-')}", metavar="VALUE", dest=name, help=_help(kind, name), **alone)
+
+
+def merged(
+    kind: type[_Settings],
+    program: str,
+    given: argparse.Namespace,
+    environ: Mapping[str, str],
+    aliases: Mapping[str, str],
+) -> _Settings:
+    """Settings after flags have been parsed. Raises `ConfigurationError`."""
+    flags = {name: getattr(given, name) for name in kind.__struct_fields__}
+    return load(kind, program, given.config, environ, flags, aliases)
 
 
 def load(
@@ -61,19 +79,19 @@ def load(
     aliases: Mapping[str, str],
 ) -> _Settings:
     """Merge all sources, the last one wins. Raises `ConfigurationError`."""
-    merged: dict[str, Any] = _from_file(file, kind) if file else {}
+    found: dict[str, Any] = _from_file(file, kind) if file else {}
     prefix = program.upper().replace("-", "_") + "_"
     hints = get_type_hints(kind, include_extras=True)
     texts = {field: environ[name] for name, field in aliases.items() if environ.get(name)}
     texts |= {name: environ[prefix + name.upper()] for name in hints if environ.get(prefix + name.upper())}
     texts |= {name: text for name, text in flags.items() if text is not None}
-    merged |= {name: _scalar(name, text, hints[name]) for name, text in texts.items()}
+    found |= {name: _scalar(name, text, hints[name]) for name, text in texts.items()}
     try:
-        return msgspec.convert(merged, kind)
+        return msgspec.convert(found, kind)
     except msgspec.ValidationError as error:
         problem, _, path = str(error).partition(" - at `$")
         name = path.strip("`.") or "settings"
-        shown = f" = {merged[name]!r}" if name in merged else ""
+        shown = f" = {found[name]!r}" if name in found else ""
         known = ", ".join(kind.__struct_fields__)
         raise ConfigurationError(f"setting {name}{shown}: {problem}; known settings: {known}") from error
 

@@ -12,16 +12,15 @@ from typing import Any
 
 import yaml
 
-from cloudai_kube import arguments as bounds
-from cloudai_kube import connection, timestamp
+from cloudai_kube import connection, settings, timestamp
 from cloudai_kube.errors import ConfigurationError, KubeError
 from cloudai_kube.transport import Transport
-from cloudai_optimizer import announcement, cluster_epoch, config_map, document, fitness, progress, publication
+from cloudai_optimizer import announcement, cluster_epoch, config_map, document, progress, publication
 from cloudai_optimizer.cluster_epoch import Options
 from cloudai_optimizer.config_map import Change
 from cloudai_optimizer.errors import InputError, OptimizerError
 from cloudai_optimizer.progress import Reporter
-from cloudai_optimizer.rules import Rules
+from cloudai_optimizer.settings import Settings
 from cloudai_rts import contract, parameters, traces
 from cloudai_rts.errors import RtsError
 
@@ -43,6 +42,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run one command; exit codes as the help says."""
     arguments = _parser().parse_args(argv)
     try:
+        if hasattr(arguments, "config"):
+            aliases = {"MONGODB_URI": "mongodb_uri", "PROMETHEUS_URL": "prometheus_url"}
+            arguments.settings = settings.merged(Settings, "cloudai-optimizer", arguments, os.environ, aliases)
         asyncio.run(_connected(arguments))
     except OptimizerError as error:
         _end(error, error.exit_code)
@@ -75,13 +77,10 @@ def _parser() -> argparse.ArgumentParser:
         return command
 
     epoch = add("epoch", _epoch, "fit, replay, search, guard, publish; says why where it leaves things as they are")
-    _add_learning(epoch)
+    settings.add_flags(epoch, Settings)
     epoch.add_argument("--dry-run", action="store_true", help="decide, print, publish nothing")
-    epoch.add_argument(
-        "--share", type=bounds.number(0, 1), default=publication.SHARE, help="of tasks for a canary; 0: none (.2)"
-    )
     fit = add("fit", _fit, "fit the run-time model and show how well it explains what happened; publishes nothing")
-    _add_learning(fit)
+    settings.add_flags(fit, Settings)
     add("show", _show, "show the parameters in force")
     add("diff", _diff, "show what the last release changed, and what a canary tries")
     publish = add("publish", _publish, "publish the parameters in force with some keys replaced")
@@ -97,71 +96,22 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_learning(parser: argparse.ArgumentParser) -> None:
-    rules = Rules()
-    parser.add_argument(
-        "--min-tasks", type=bounds.whole(2), default=rules.min_tasks, help="fewer finished: nothing is done"
-    )
-    parser.add_argument(
-        "--search-tasks", type=bounds.whole(2), default=rules.search_tasks, help="fewer finished: fit only"
-    )
-    parser.add_argument(
-        "--window-tasks", type=bounds.whole(10), default=rules.window_tasks, help="tasks of one replayed window"
-    )
-    minutes = rules.search_pause_seconds / 60.0
-    parser.add_argument(
-        "--search-pause-minutes", type=bounds.number(0), default=minutes, help="between two searches, at least"
-    )
-    parser.add_argument(
-        "--search-new-tasks", type=bounds.whole(0), default=rules.search_new_tasks, help="between them, at least"
-    )
-    parser.add_argument("--generations", type=bounds.whole(1, 1000), default=rules.generations)
-    parser.add_argument("--fitness", choices=[fitness.DEFAULT, fitness.EDD, fitness.PARETO], default=rules.fitness)
-    parser.add_argument("--adaptive-mutation", action="store_true", help="mutate more while nothing gets better")
-    parser.add_argument(
-        "--islands", type=bounds.whole(1, 10), default=rules.islands, help="populations that breed apart"
-    )
-    parser.add_argument(
-        "--energy-weight", type=bounds.number(0, 1), default=rules.energy_weight, help="0..1, with fitness pareto"
-    )
-    parser.add_argument("--workers", type=bounds.whole(1, 64), default=2, help="processes that replay candidates")
-    parser.add_argument(
-        "--seed", type=bounds.whole(0, 2**31), default=1, help="of the search; the same seed gives the same document"
-    )
-    parser.add_argument("--mongodb-uri", default=os.environ.get("MONGODB_URI", ""), help="history; empty: Task status")
-    parser.add_argument("--prometheus-url", default=os.environ.get("PROMETHEUS_URL", ""), help="node and GPU metrics")
-    parser.add_argument(
-        "--hours", type=bounds.number(0, 24 * 90, above=True), default=24.0, help="how far back history is read"
-    )
-
-
 async def _connected(arguments: argparse.Namespace) -> None:
     async with Transport(connection.load(arguments.kubeconfig), "cloudai-optimizer", 4) as transport:
         await arguments.run(transport, arguments)
 
 
 def _options(arguments: argparse.Namespace, told: Reporter = progress.silent) -> Options:
-    rules = Rules(
-        min_tasks=arguments.min_tasks,
-        search_tasks=arguments.search_tasks,
-        window_tasks=arguments.window_tasks,
-        search_pause_seconds=60.0 * arguments.search_pause_minutes,
-        search_new_tasks=arguments.search_new_tasks,
-        generations=arguments.generations,
-        fitness=arguments.fitness,
-        adaptive_mutation=arguments.adaptive_mutation,
-        islands=arguments.islands,
-        energy_weight=arguments.energy_weight,
-    )
+    found: Settings = arguments.settings
     return Options(
         namespace=arguments.namespace,
-        rules=rules,
-        workers=arguments.workers,
-        seed=arguments.seed,
-        window_seconds=arguments.hours * 3600.0,
-        mongodb_uri=arguments.mongodb_uri,
-        prometheus_url=arguments.prometheus_url,
-        share=getattr(arguments, "share", 0.0),
+        rules=found.rules(),
+        workers=found.workers,
+        seed=found.seed,
+        window_seconds=found.hours * 3600.0,
+        mongodb_uri=found.mongodb_uri,
+        prometheus_url=found.prometheus_url,
+        share=found.share,
         dry_run=getattr(arguments, "dry_run", True),
         progress=told,
     )

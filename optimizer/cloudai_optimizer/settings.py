@@ -1,0 +1,55 @@
+"""Settings of an epoch: a YAML file, the environment (`CLOUDAI_OPTIMIZER_...`), flags; the last one wins."""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from cloudai_optimizer import publication
+from cloudai_optimizer.rules import Rules
+
+_RULES = Rules()
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What can be set; every field has a flag and an environment twin."""
+
+    min_tasks: Annotated[int, Meta(ge=2, le=1_000_000, description="fewer finished: nothing is done")] = (
+        _RULES.min_tasks
+    )
+    search_tasks: Annotated[int, Meta(ge=2, le=1_000_000, description="fewer finished: fit only")] = _RULES.search_tasks
+    window_tasks: Annotated[int, Meta(ge=10, le=1_000_000, description="tasks of one replayed window, at most")] = (
+        _RULES.window_tasks
+    )
+    search_pause_minutes: Annotated[float, Meta(ge=0, le=100_000, description="between two searches, at least")] = (
+        _RULES.search_pause_seconds / 60.0
+    )
+    search_new_tasks: Annotated[int, Meta(ge=0, le=1_000_000, description="between two searches, at least")] = (
+        _RULES.search_new_tasks
+    )
+    generations: Annotated[int, Meta(ge=1, le=1000, description="of the search")] = _RULES.generations
+    fitness: Annotated[Literal["default", "edd", "pareto"], Meta(description="default, edd or pareto")] = "default"
+    adaptive_mutation: Annotated[bool, Meta(description="mutate more while nothing gets better")] = False
+    islands: Annotated[int, Meta(ge=1, le=10, description="populations that breed apart")] = _RULES.islands
+    energy_weight: Annotated[float, Meta(ge=0, le=1, description="0..1, with fitness pareto")] = _RULES.energy_weight
+    share: Annotated[float, Meta(ge=0, le=1, description="of tasks for a canary; 0: none")] = publication.SHARE
+    workers: Annotated[int, Meta(ge=1, le=64, description="processes that replay candidates")] = 2
+    seed: Annotated[int, Meta(ge=0, le=2**31, description="of the search; the same seed gives the same document")] = 1
+    mongodb_uri: Annotated[str, Meta(description="history, also $MONGODB_URI; empty: the Tasks' status")] = ""
+    prometheus_url: Annotated[str, Meta(description="node and GPU metrics, also $PROMETHEUS_URL; empty: none")] = ""
+    hours: Annotated[float, Meta(gt=0, le=24 * 90, description="how far back history is read")] = 24.0
+
+    def rules(self) -> Rules:
+        """The part that the algorithm reads."""
+        return Rules(
+            min_tasks=self.min_tasks,
+            search_tasks=self.search_tasks,
+            window_tasks=self.window_tasks,
+            search_pause_seconds=60.0 * self.search_pause_minutes,
+            search_new_tasks=self.search_new_tasks,
+            generations=self.generations,
+            fitness=self.fitness,
+            adaptive_mutation=self.adaptive_mutation,
+            islands=self.islands,
+            energy_weight=self.energy_weight,
+        )
