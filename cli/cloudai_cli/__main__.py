@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from cloudai_cli import apply, cluster, imported, plot, simulate
+from cloudai_cli import arguments as bounds
 from cloudai_cli.errors import CliError, InputError
 from cloudai_cli.scenario import Scenario, TraceScenario
 from cloudai_cli.simulate import FIGURES, POLICIES, Outcome
-from cloudai_kube import arguments as bounds
 from cloudai_kube.errors import ConfigurationError, KubeError
 from cloudai_kube.prometheus import Prometheus
 from cloudai_rts import contract, parameters, traces

@@ -4,7 +4,7 @@ import argparse
 
 import pytest
 
-from cloudai_kube import arguments
+from cloudai_cli import arguments
 
 
 @pytest.mark.parametrize("text", ["0", "-3", "1.5", "many", "2000000", ""])
