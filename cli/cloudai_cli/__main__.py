@@ -12,6 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from rich.console import Console
+from rich.progress import track
+
 from cloudai_cli import apply, cluster, imported, plot, simulate
 from cloudai_cli import arguments as bounds
 from cloudai_cli.errors import CliError, InputError
@@ -143,16 +146,10 @@ def _trace(arguments: argparse.Namespace, document: Document) -> TraceScenario:
 
 def _run(scenario: Scenario, policies: Sequence[str], seeds: int, workers: int) -> list[Outcome]:
     cases = [(policy, seed) for policy in policies for seed in range(seeds)]
-    outcomes = []
     with ProcessPoolExecutor(workers) as executor:
-        one = partial(simulate.run, scenario)
-        for number, outcome in enumerate(executor.map(one, *zip(*cases, strict=True)), start=1):
-            outcomes.append(outcome)
-            if sys.stderr.isatty():
-                sys.stderr.write(f"\r{number}/{len(cases)} replays")
-    if sys.stderr.isatty():
-        sys.stderr.write("\n")
-    return outcomes
+        found = executor.map(partial(simulate.run, scenario), *zip(*cases, strict=True))
+        quiet = not sys.stderr.isatty()
+        return list(track(found, "replays", len(cases), console=Console(stderr=True), transient=True, disable=quiet))
 
 
 def _table(found: Sequence[dict[str, Any]]) -> str:
