@@ -68,6 +68,8 @@ def _parser() -> argparse.ArgumentParser:
     what_if.add_argument("--from-cluster", action="store_true", help="the Tasks that have finished in a cluster")
     what_if.add_argument("--kubeconfig", default="", help="of that cluster; empty: $KUBECONFIG")
     what_if.add_argument("--namespace", default=contract.NAMESPACE, help="of its parameters")
+    label = contract.LABEL_GPU_PRODUCT
+    what_if.add_argument("--gpu-product-label", default=label, help="of its nodes, as set for the scheduler")
     what_if.add_argument("--speeds", type=Path, help="true run-time factors by type and GPU, CSV")
     what_if.add_argument("--knows-speeds", action="store_true", help="the policies know the table of speeds")
     what_if.add_argument("--policy", default=",".join(POLICIES), help=f"of {', '.join(POLICIES)}")
@@ -117,7 +119,9 @@ def _simulate(arguments: argparse.Namespace) -> None:
     seeds = arguments.seeds
     scenario: Scenario
     if arguments.from_cluster:
-        scenario = asyncio.run(cluster.read(arguments.kubeconfig, arguments.namespace, given))
+        scenario = asyncio.run(
+            cluster.read(arguments.kubeconfig, arguments.namespace, given, arguments.gpu_product_label)
+        )
         seeds = 1  # what was recorded is replayed as it was: there is nothing to draw
     else:
         scenario = _trace(arguments, given or Document())

@@ -13,7 +13,7 @@ from cloudai_rts.parameters import Document
 from cloudai_rts.replay import recorded
 
 
-async def read(kubeconfig: str, namespace: str, document: Document | None) -> RecordedScenario:
+async def read(kubeconfig: str, namespace: str, document: Document | None, gpu_product_label: str) -> RecordedScenario:
     """Read the cluster that a kubeconfig names. `document` stands for the parameters in force, if given.
 
     Raises `InputError` where nothing has finished yet, `KubeError` if the cluster is away.
@@ -22,7 +22,7 @@ async def read(kubeconfig: str, namespace: str, document: Document | None) -> Re
     async with Transport(connection.load(kubeconfig), "kubectl-cloudai", 4) as transport:
         known = await _parameters(transport, namespace) if document is None else document
         nodes = await inventory.nodes(transport)
-        machines = inventory.machines(nodes, await inventory.occupied(transport))
+        machines = inventory.machines(nodes, await inventory.occupied(transport), gpu_product_label)
         records = await inventory.attempts(transport, now)
     records = [record for record in records if history.problem(record, now) is None]
     works = recorded.recover(records, known, {machine.node.node: machine.node.cpu for machine in machines})

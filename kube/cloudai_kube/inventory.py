@@ -41,9 +41,16 @@ async def nodes(transport: Transport) -> list[Node]:
     return (await transport.get("/api/v1/nodes", _Nodes)).items
 
 
-def machines(found: Sequence[Node], occupied: Mapping[str, demand.Amounts]) -> list[Machine]:
-    """All nodes that can run anything. `occupied` by node is what strangers ask for there."""
-    known = [_machine(node, occupied.get(node.metadata.name, {})) for node in found]
+def machines(
+    found: Sequence[Node],
+    occupied: Mapping[str, demand.Amounts],
+    gpu_product_label: str = contract.LABEL_GPU_PRODUCT,
+) -> list[Machine]:
+    """All nodes that can run anything. `occupied` by node is what strangers ask for there.
+
+    The label is the scheduler's setting of the same name, or classes would be other ones here.
+    """
+    known = [_machine(node, occupied.get(node.metadata.name, {}), gpu_product_label) for node in found]
     return [machine for machine in known if machine is not None]
 
 
@@ -86,7 +93,7 @@ def _occupy(found: dict[str, demand.Amounts], pod: Pod) -> None:
         there[name] = there.get(name, 0) + amount
 
 
-def _machine(node: Node, taken: demand.Amounts) -> Machine | None:
+def _machine(node: Node, taken: demand.Amounts, gpu_product_label: str) -> Machine | None:
     meta, allocatable = node.metadata, node.status.allocatable
     try:
         amounts = {name: quantity.resource(name, str(value)) for name, value in allocatable.items()}
@@ -101,8 +108,8 @@ def _machine(node: Node, taken: demand.Amounts) -> Machine | None:
         cpu=cpu / 1000,
         memory_bytes=memory,
         gpu=gpus.get(contract.DEFAULT_GPU_RESOURCE, 0),
-        gpu_product=meta.labels.get(contract.LABEL_GPU_PRODUCT, ""),
+        gpu_product=meta.labels.get(gpu_product_label, ""),
         storage_bytes=amounts.get(STORAGE, 0),
         pods=amounts.get(PODS, DEFAULT_PODS),
     )
-    return Machine(shape, nodeclass.node_class(meta.labels, cpu, memory), gpus, taken)
+    return Machine(shape, nodeclass.node_class(meta.labels, cpu, memory, gpu_product_label), gpus, taken)

@@ -111,6 +111,7 @@ def _options(arguments: argparse.Namespace, told: Reporter = progress.silent) ->
         window_seconds=found.hours * 3600.0,
         mongodb_uri=found.mongodb_uri,
         prometheus_url=found.prometheus_url,
+        gpu_product_label=found.gpu_product_label,
         share=found.share,
         dry_run=getattr(arguments, "dry_run", True),
         progress=told,

@@ -48,12 +48,15 @@ class Options:
     share: float = publication.SHARE
     mongodb_uri: str = ""
     prometheus_url: str = ""
+    gpu_product_label: str = contract.LABEL_GPU_PRODUCT
     dry_run: bool = False
     progress: Reporter = progress.silent
 
     def sources(self) -> Sources:
         """Where an epoch looks; a dry run leaves no trace."""
-        return Sources(self.mongodb_uri, self.prometheus_url, self.window_seconds, keep=not self.dry_run)
+        return Sources(
+            self.mongodb_uri, self.prometheus_url, self.window_seconds, not self.dry_run, self.gpu_product_label
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,7 @@ class Sources:
     prometheus_url: str
     window_seconds: float
     keep: bool
+    gpu_product_label: str = contract.LABEL_GPU_PRODUCT
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ async def history(transport: Transport, sources: Sources, now: float) -> list[Re
 async def look(transport: Transport, sources: Sources, records: Sequence[Record], now: float) -> Observations:
     """Machines and what was measured of them. Raises `TelemetryError`: nothing is learned from half of it."""
     nodes = await inventory.nodes(transport)
-    machines = inventory.machines(nodes, await inventory.occupied(transport))
+    machines = inventory.machines(nodes, await inventory.occupied(transport), sources.gpu_product_label)
     minutes: dict[worker_minutes.Key, Minute] = {}
     measured = list(records)
     if sources.prometheus_url:

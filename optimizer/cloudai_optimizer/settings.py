@@ -7,6 +7,7 @@ from msgspec import Meta
 
 from cloudai_optimizer import publication
 from cloudai_optimizer.rules import Rules
+from cloudai_rts import contract
 
 _RULES = Rules()
 
@@ -37,6 +38,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seed: Annotated[int, Meta(ge=0, le=2**31, description="of the search; the same seed gives the same document")] = 1
     mongodb_uri: Annotated[str, Meta(description="history, also $MONGODB_URI; empty: the Tasks' status")] = ""
     prometheus_url: Annotated[str, Meta(description="node and GPU metrics, also $PROMETHEUS_URL; empty: none")] = ""
+    gpu_product_label: Annotated[str, Meta(min_length=1, description="as the scheduler's: names the GPU model")] = (
+        contract.LABEL_GPU_PRODUCT
+    )
     hours: Annotated[float, Meta(gt=0, le=24 * 90, description="how far back history is read")] = 24.0
 
     def rules(self) -> Rules:
