@@ -4,14 +4,16 @@ Both generations of DCGM names are asked for. A value that is impossible or stal
 for zero; of two that contradict each other the larger one counts.
 """
 
+import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from cloudai_kube.objects import Node
-from cloudai_kube.prometheus import Sample
+from cloudai_kube.prometheus import PrometheusError, Sample
 
+_log = logging.getLogger(__name__)
 STALE_SECONDS: Final = 90.0
 RATE_SECONDS: Final = 60.0
 MAX_CORES: Final = 4096.0
@@ -49,7 +51,7 @@ QUERIES: Final[Mapping[str, str]] = {
     "xid": f"max by (node, host, instance, gpu, UUID) ("
     f"{HOST_LABELS.format('DCGM_FI_DEV_XID_ERRORS or DCGM_FI_DEV_XID_ERROR')})",
 }
-POD_INFO: Final = 'max by (node, pod_ip) (kube_pod_info{pod_ip!=""})'
+POD_INFO: Final = 'max by (node, exported_node, pod_ip) (kube_pod_info{pod_ip!=""})'
 """Of kube-state-metrics: on which node the pod is that an exporter's `instance` is the address of."""
 LIMITS: Final[Mapping[str, float]] = {
     "sampled_at": 1e12,
@@ -111,10 +113,18 @@ class NodeNames:
         return host if host in self.names else self.addresses.get(host)
 
     def with_pods(self, pods: Sequence[Sample]) -> "NodeNames":
-        """These names, and the addresses of the pods on the nodes; a node's own address wins."""
-        known = {one.labels.get("pod_ip", ""): one.labels.get("node", "") for one in pods}
-        there = {address: node for address, node in known.items() if address and node in self.names}
-        return NodeNames(self.names, {**there, **self.addresses})
+        """These names, and the addresses of the pods on the nodes; a node's own address wins.
+
+        An address that ended pods had on other nodes says nothing. Where Prometheus labels targets with their node,
+        which is that of kube-state-metrics itself, the pod's own is kept as `exported_node`.
+        """
+        owners: dict[str, set[str]] = {}
+        for one in pods:
+            node = one.labels.get("exported_node") or one.labels.get("node", "")
+            owners.setdefault(one.labels.get("pod_ip", ""), set()).add(node)
+        there = {address: min(nodes) for address, nodes in owners.items() if address and len(nodes) == 1}
+        usable = {address: node for address, node in there.items() if node in self.names}
+        return NodeNames(self.names, {**usable, **self.addresses})
 
 
 @dataclass(slots=True)
@@ -146,9 +156,14 @@ def read(source: Source, names: NodeNames, now: float) -> Snapshot:
 
 
 def joined(source: Source, names: NodeNames, labels: Sequence[Mapping[str, str]]) -> NodeNames:
-    """The names, with those of pods' addresses if any of the series needs them. Raises `PrometheusError`."""
-    strangers = any(one.get("instance") and names.resolve(one) is None for one in labels)
-    return names.with_pods(source.ask(POD_INFO)) if strangers else names
+    """The names, with those of pods' addresses if any of the series needs them, and if they can be had."""
+    if not any(one.get("instance") and names.resolve(one) is None for one in labels):
+        return names
+    try:
+        return names.with_pods(source.ask(POD_INFO))
+    except PrometheusError as error:  # the series that need no more than the names are worth having
+        _log.info("kube_pod_info: %s", error)
+        return names
 
 
 def _take(found: Snapshot, metric: str, sample: Sample) -> None:

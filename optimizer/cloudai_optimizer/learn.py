@@ -16,6 +16,7 @@ from cloudai_kube.errors import FormatError
 from cloudai_optimizer import limits
 from cloudai_optimizer.fit import affinity, declared, memory, runtime, theta
 from cloudai_optimizer.fit.affinity import NodeUse, Tallies
+from cloudai_optimizer.fit.memory import Memory
 from cloudai_optimizer.fit.runtime import RuntimeFit
 from cloudai_optimizer.fit.samples import Samples, collect
 from cloudai_optimizer.reach import Reach
@@ -25,6 +26,7 @@ from cloudai_rts.history import SUCCEEDED, Record
 from cloudai_rts.parameters import HINGE, Document, HistoryWindow, RuntimeModel
 
 PASSES: Final = 2
+ROUNDING: Final = 0.002
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +45,16 @@ def from_records(
     cores: Mapping[str, float],
     use: NodeUse,
     reach: Reach | None = None,
+    now: float = math.inf,
 ) -> Learned:
-    """Fit everything. `cores` by node; `use` is what was measured of the nodes.
+    """Fit everything. `cores` by node; `use` is what was measured of the nodes; `now` in seconds since the epoch.
 
     What is learned stays within a step of the `incumbent` and within a day's `reach`.
     """
     samples = collect(records, cores)
     known = incumbent.Runtime.ReferenceClass
-    cells = memory.remember(samples, incumbent.Runtime, read_until(incumbent))
+    reference = runtime.reference_of(samples, known)
+    cells = memory.remember(samples, incumbent.Runtime, read_until(incumbent), reference)
     first = runtime.fit(samples, reference_class=known, known_cells=cells)
     found = first
     for _ in range(PASSES):  # what users are wrong by and how fast nodes are depend on each other
@@ -83,9 +87,9 @@ def from_records(
         Runtime=model,
         Tau=tau,
         Theta=fitted.theta if folds else fitted.unfolded(),
-        Window=_window(records),
+        Window=_window(records, now),
     )
-    document = _limited(document, incumbent, reach, cores)
+    document = _limited(document, incumbent, reach, cores, cells, samples)
     expected = np.where(np.isnan(base), found.log_tau[samples.type], base)
     quality = {
         "R2": runtime.r_squared(samples, expected + found.log_node_factor(samples)),
@@ -114,18 +118,41 @@ def read_until(incumbent: Document) -> float:
         return -math.inf
 
 
-def _window(records: Sequence[Record]) -> HistoryWindow | None:
+def _window(records: Sequence[Record], now: float) -> HistoryWindow | None:
+    """What was read. A clock that is ahead must not hide from the next epoch what ends until then."""
     ends = history.ends(records)
-    return HistoryWindow(timestamp.millis(min(ends)), timestamp.millis(max(ends)), len(ends)) if ends else None
+    if not ends:
+        return None
+    return HistoryWindow(timestamp.millis(min(ends)), timestamp.millis(min(now, max(ends))), len(ends))
 
 
-def _limited(document: Document, incumbent: Document, reach: Reach | None, cores: Mapping[str, float]) -> Document:
+def _limited(
+    document: Document,
+    incumbent: Document,
+    reach: Reach | None,
+    cores: Mapping[str, float],
+    cells: Memory,
+    samples: Samples,
+) -> Document:
     """Within a release's step and a day's; machines that are gone are forgotten."""
     known = _present(incumbent, cores)
     near = limits.learned_within(limits.kept(document, known), known, 1.0)
     for origin in [] if reach is None else reach.origins():
         near = limits.learned_within(near, origin, limits.DAY_STEPS)
-    return near
+    return _honest(near, document, incumbent, cells, samples)
+
+
+def _honest(near: Document, learned: Document, incumbent: Document, cells: Memory, samples: Samples) -> Document:
+    """Counts only of runs that really say what is published: where a limit cut u short, they say something else."""
+    counts = {name: dict(row) for name, row in near.Runtime.Counts.items()}
+    for c, name in enumerate(samples.types):
+        for n, node_class in enumerate(samples.classes):
+            wished = learned.Runtime.U.get(name, {}).get(node_class)
+            if wished is None or abs(near.Runtime.U[name][node_class] - wished) < ROUNDING:
+                continue
+            before = incumbent.Runtime.Counts.get(name, {}).get(node_class, 0.0)
+            counts.setdefault(name, {})[node_class] = before if cells.runs[c, n] > 0 else 0.0
+    return msgspec.structs.replace(near, Runtime=msgspec.structs.replace(near.Runtime, Counts=counts))
 
 
 def _present(document: Document, cores: Mapping[str, float]) -> Document:

@@ -67,7 +67,7 @@ def release(
         size = len(parameters.dump(smaller).encode())
         if size <= capacity.MAX_BYTES:
             tried = None if weights_from is None else capacity.trimmed(weights_from, kept)
-            change = _composed(before, smaller, tried, created_at, share, said)
+            change = _composed(before, smaller, tried, created_at, share, said, kept < 1.0)
             size = change.size_bytes()
         if size <= capacity.MAX_BYTES:
             return change
@@ -84,6 +84,7 @@ def _composed(
     created_at: str,
     share: float,
     evidence: dict[str, Any],
+    is_trimmed: bool,
 ) -> Change:
     version = before.document.version + 1
     active = document if weights_from is None or share > 0 else weights_from
@@ -98,7 +99,7 @@ def _composed(
         contract.PREVIOUS_KEY: before.text or None,
     }
     released = [active] if weights_from is None else [active, weights_from]
-    return Change({**texts, **_lately(reach.noted(before.reach, before.document, released, created_at))})
+    return Change({**texts, **_lately(reach.noted(before.reach, before.document, released, created_at, is_trimmed))})
 
 
 def _lately(found: Reach) -> dict[str, str | None]:

@@ -48,14 +48,21 @@ def begun(document: Document, at: str) -> Reach:
     return Reach(_span(document, at))
 
 
-def noted(reach: Reach | None, in_force: Document, documents: Sequence[Document], at: str) -> Reach:
-    """The reach after a release of these documents in the place of the one in force; `at` in RFC 3339."""
+def noted(
+    reach: Reach | None, in_force: Document, documents: Sequence[Document], at: str, only_named: bool = False
+) -> Reach:
+    """The reach after a release of these documents in the place of the one in force; `at` in RFC 3339.
+
+    `only_named`: what the new documents do not name is forgotten at once, to save room.
+    """
     found = begun(in_force, at) if reach is None else reach
     if _seconds_between(found.current.low.createdAt, at) >= DAY_SECONDS:
         found = Reach(_span(in_force, at), found.current)
     current = found.current
     for document in documents:
         current = Span(_each(min, current.low, document), _each(max, current.high, document))
+    if only_named:
+        return Reach(_named(current, documents), None if found.before is None else _named(found.before, documents))
     return Reach(current, found.before)
 
 
@@ -66,14 +73,36 @@ def _span(document: Document, at: str) -> Span:
     return Span(bare, bare)
 
 
+def _named(span: Span, documents: Sequence[Document]) -> Span:
+    """The span without what none of the documents names."""
+    types = {name for document in documents for name in {*document.Tau, *document.Runtime.U, *document.Runtime.Sigma}}
+
+    def less(document: Document) -> Document:
+        runtime = document.Runtime
+        u, sigma, tau = (
+            {name: value for name, value in row.items() if name in types}
+            for row in (runtime.U, runtime.Sigma, document.Tau)
+        )
+        return msgspec.structs.replace(
+            document, Tau=tau, Runtime=msgspec.structs.replace(runtime, U=u, Sigma=sigma, Identity={}, Declared={})
+        )
+
+    return Span(less(span.low), less(span.high))
+
+
 def _each(pick: _Pick, kept: Document, new: Document) -> Document:
-    """The lower, or the higher, of each value that the new one has. Factors that were not known were 0."""
+    """The lower, or the higher, of each value. Factors that one of them does not know are 0 there.
+
+    What is away for a while stays as it was: a node that comes back does not begin anew.
+    """
     old, runtime = kept.Runtime, new.Runtime
     near = msgspec.structs.replace(
         old,
         Kappa=pick([old.Kappa, runtime.Kappa]),
         Mu=pick([old.Mu, runtime.Mu]),
-        U={name: _row(pick, old.U.get(name, {}), runtime.U[name], 0.0) for name in sorted(runtime.U)},
+        U={
+            name: _row(pick, old.U.get(name, {}), runtime.U.get(name, {}), 0.0) for name in sorted({*old.U, *runtime.U})
+        },
         V=_row(pick, old.V, runtime.V, 0.0),
         Sigma=_row(pick, old.Sigma, runtime.Sigma),
         Declared=_entries(pick, old.Declared, runtime.Declared),
@@ -86,14 +115,18 @@ def _each(pick: _Pick, kept: Document, new: Document) -> Document:
 def _row(
     pick: _Pick, old: Mapping[str, float], new: Mapping[str, float], unknown: float | None = None
 ) -> dict[str, float]:
-    """Of what the new one names; where `unknown` is None, what is new counts as it is."""
+    """Who is not in the new one stays; who is new counts from `unknown`, or as he is where that is None."""
     return {
-        name: pick([value, old.get(name, value if unknown is None else unknown)]) for name, value in sorted(new.items())
+        **old,
+        **{
+            name: pick([value, old.get(name, value if unknown is None else unknown)])
+            for name, value in sorted(new.items())
+        },
     }
 
 
 def _entries(pick: _Pick, old: Mapping[str, _Entry], new: Mapping[str, _Entry]) -> dict[str, _Entry]:
-    return {name: _entry(pick, old.get(name, one), one) for name, one in new.items()}
+    return {**old, **{name: _entry(pick, old.get(name, one), one) for name, one in new.items()}}
 
 
 def _entry(pick: _Pick, old: _Entry, new: _Entry) -> _Entry:

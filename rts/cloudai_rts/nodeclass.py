@@ -11,6 +11,8 @@ from cloudai_rts.contract import (
     LABEL_INSTANCE_TYPE,
 )
 
+MAX_DIGITS: Final = 4
+"""Of the number of units: a GPU is shared by some tens of pods, not by ten thousand."""
 _GIB: Final = 1 << 30
 _NOT_SHARED: Final = frozenset({"", "none"})
 
@@ -35,7 +37,8 @@ def is_shared(labels: Mapping[str, str]) -> bool:
 def replicas(labels: Mapping[str, str]) -> int:
     """Into how many units of its resource each shared GPU of this node is divided."""
     text = labels.get(LABEL_GPU_REPLICAS, "")
-    return max(1, int(text)) if text.isascii() and text.isdigit() else 1
+    usable = text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS
+    return max(1, int(text)) if usable else 1
 
 
 def is_gpu_resource(name: str) -> bool:

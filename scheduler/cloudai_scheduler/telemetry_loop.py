@@ -52,17 +52,13 @@ class TelemetryLoop:
             try:
                 names = NodeNames(frozenset(self.state.nodes), self.state.addresses)
                 found = await asyncio.to_thread(telemetry.read, self.source, names, self.clock())
-            except KubeError as error:
+                self.apply(found)
+                self._last_success = self.clock()
+            except Exception as error:  # noqa: BLE001  whatever Prometheus says, decisions go on
                 self.metrics.telemetry_errors.inc()
-                _log.info("telemetry: %s", error)
+                _log.info("telemetry: %s", error, exc_info=None if isinstance(error, KubeError) else error)
                 if self.clock() - self._last_success > STALE_SECONDS:
                     self.apply(Snapshot())
-            except Exception:  # noqa: BLE001  whatever Prometheus says, decisions go on
-                self.metrics.telemetry_errors.inc()
-                _log.exception("telemetry")
-            else:
-                self._last_success = self.clock()
-                self.apply(found)
             await asyncio.sleep(self.interval_seconds)
 
     def remember(self) -> None:

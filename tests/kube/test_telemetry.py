@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from cloudai_kube.prometheus import Sample
+from cloudai_kube.prometheus import PrometheusError, Sample
 from cloudai_kube.telemetry import POD_INFO, QUERIES, NodeNames, Snapshot, read
 
 NOW = 1_000_000.0
@@ -17,10 +17,13 @@ class Canned:
     def __init__(self, **answers: list[Sample]) -> None:
         self.answers = {QUERIES[name]: samples for name, samples in answers.items()}
         self.asked: list[str] = []
+        self.failing = ""
 
     def ask(self, query: str) -> list[Sample]:
         """What was prepared."""
         self.asked.append(query)
+        if query == self.failing:
+            raise PrometheusError("too much")
         return self.answers.get(query, [])
 
 
@@ -66,6 +69,19 @@ def test_an_exporter_in_a_pod_of_its_own() -> None:
     source = Canned(cpu=one(3.5, instance="10.0.0.2:9100"), sampled_at=one(NOW, node="b"))
     assert read(source, NAMES, NOW).nodes["b"].cpu == 3.5
     assert POD_INFO not in source.asked
+
+
+def test_addresses_that_say_nothing() -> None:
+    """One that two nodes' pods had; a target's own node is not the pod's; without an answer the names must do."""
+    rows = [
+        Sample({"pod_ip": "10.8.0.7", "node": "a"}, 1.0),
+        Sample({"pod_ip": "10.8.0.7", "node": "b"}, 1.0),
+        Sample({"pod_ip": "10.8.0.8", "node": "a", "exported_node": "b"}, 1.0),
+    ]
+    assert dict(NAMES.with_pods(rows).addresses) == {"10.8.0.8": "b", "10.0.0.2": "b"}
+    source = Canned(watts=[*one(70.0, instance="10.8.0.9:9400"), *one(50.0, node="a")])
+    source.failing = POD_INFO
+    assert read(source, NAMES, NOW).nodes["a"].watts == 50.0
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from cloudai_kube import timestamp
 from cloudai_optimizer import limits, reach
 from cloudai_optimizer.reach import DAY_SECONDS, Reach
 from cloudai_rts import parameters
-from cloudai_rts.parameters import Document, LatenessTerms
+from cloudai_rts.parameters import Document, LatenessTerms, RuntimeModel
 
 BEGIN = 1_800_000_000.0
 WISHES = st.lists(
@@ -75,3 +75,18 @@ def test_a_stretch_ends_after_a_day() -> None:
     assert second.current.low.Runtime.U["t"]["k"] == 1.0
     assert len(second.origins()) == 4
     assert reach.noted(second, Document(createdAt="?"), [], "by hand").before == second.current
+
+
+def test_who_was_away_does_not_begin_anew() -> None:
+    """A node that is gone for one release and comes back is still held to what it was."""
+    at = timestamp.millis(BEGIN)
+    found = reach.noted(None, learned(0.0, 1.5, 100.0), [learned(0.0, 1.5, 100.0)], at)
+    away = msgspec.structs.replace(learned(0.0, 0.0, 100.0), Runtime=RuntimeModel(U={"t": {"k": 0.0}}))
+    found = reach.noted(found, learned(0.0, 1.5, 100.0), [away], timestamp.millis(BEGIN + 600))
+    near = learned(0.0, -3.0, 100.0)
+    for origin in found.origins():
+        near = limits.learned_within(near, origin, limits.DAY_STEPS)
+    assert near.Runtime.V["n"] == 0.0
+    small = reach.noted(found, away, [Document()], timestamp.millis(BEGIN + 900), only_named=True)
+    assert small.current.low.Tau == {}
+    assert small.current.low.Runtime.U == {}

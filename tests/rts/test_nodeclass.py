@@ -36,7 +36,9 @@ def test_gpu_resources() -> None:
     assert gpu_resource_of({"cpu": 1, "example.com/fpga": 1}) == ""
 
 
-@pytest.mark.parametrize(("text", "expected"), [("4", 4), ("0", 1), ("", 1), ("-2", 1), ("four", 1), ("\u0664", 1)])
+@pytest.mark.parametrize(
+    ("text", "expected"), [("4", 4), ("0", 1), ("", 1), ("-2", 1), ("four", 1), ("\u0664", 1), ("9" * 20, 1)]
+)
 def test_units_of_a_shared_gpu(text: str, expected: int) -> None:
     """What is no number of units is one."""
     assert replicas({"nvidia.com/gpu.replicas": text}) == expected

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from cloudai_optimizer.fit.samples import Samples
-from cloudai_rts.arrays import BoolArray, FloatArray
+from cloudai_rts.arrays import BoolArray, FloatArray, IntArray
 from cloudai_rts.parameters import RuntimeModel
 
 REMEMBERED: Final = 30.0
@@ -27,20 +27,34 @@ class Memory:
     fresh: BoolArray
 
 
-def remember(samples: Samples, known: RuntimeModel, read_until: float) -> Memory:
-    """What the model in force knows beyond the samples; it has seen those that finished until `read_until`."""
-    shape = (len(samples.types), len(samples.classes))
+def remember(samples: Samples, known: RuntimeModel, read_until: float, reference: int) -> Memory:
+    """What the model in force knows beyond the samples; it has seen those that finished until `read_until`.
+
+    u is given against the class with the index `reference`, whatever class it counts from in the model.
+    """
+    if not len(samples):
+        return nothing(samples)
+    ended = np.isfinite(samples.finish)
     fresh = samples.finish > read_until
-    seen_before = ~fresh & np.isfinite(samples.finish)
-    seen = np.bincount(samples.cell()[seen_before], minlength=shape[0] * shape[1]).reshape(shape)
-    u, runs = np.zeros(shape), np.zeros(shape)
+    seen, all_ended = _by_cell(samples, ended & ~fresh), _by_cell(samples, ended)
+    u, runs = np.zeros(seen.shape), np.zeros(seen.shape)
+    zero = samples.classes[reference]
     for c, name in enumerate(samples.types):
+        row = known.U.get(name, {})
+        base = row.get(zero, 0.0 if zero == known.ReferenceClass else None)
+        if base is None:
+            continue  # there is nothing that the two scales have in common
         for n, node_class in enumerate(samples.classes):
             count = known.Counts.get(name, {}).get(node_class, 0.0)
-            if node_class in known.U.get(name, {}) and count > seen[c, n]:
-                u[c, n], runs[c, n] = known.U[name][node_class], min(REMEMBERED, count)
-    plenty = np.bincount(samples.cell(), minlength=shape[0] * shape[1]).reshape(shape) >= REMEMBERED
-    return Memory(u, np.where(plenty, 0.0, runs), fresh)
+            if node_class in row and n != reference and count > seen[c, n] and all_ended[c, n] < REMEMBERED:
+                u[c, n], runs[c, n] = row[node_class] - base, min(REMEMBERED, count)
+    return Memory(u, runs, fresh)
+
+
+def _by_cell(samples: Samples, which: BoolArray) -> IntArray:
+    """How many of these samples each cell has, [types, classes]."""
+    shape = (len(samples.types), len(samples.classes))
+    return np.bincount(samples.cell()[which], minlength=shape[0] * shape[1]).reshape(shape)
 
 
 def nothing(samples: Samples) -> Memory:

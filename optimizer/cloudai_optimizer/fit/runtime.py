@@ -41,7 +41,10 @@ MEDIAN_TO_SD: Final = 1.4826
 
 @dataclass(frozen=True, slots=True)
 class RuntimeFit:
-    """What the samples say. `u` is [types, classes], `v` by node, `log_tau` and `sigma` by type; `noise` by sample."""
+    """What the samples say. `u` is [types, classes], `v` by node, `log_tau` and `sigma` by type.
+
+    `counts` are the ended runs that each u rests on, `present` is 1 where there are any samples, `residual` by sample.
+    """
 
     reference: int
     u: FloatArray
@@ -51,6 +54,7 @@ class RuntimeFit:
     log_tau: FloatArray
     sigma: FloatArray
     counts: FloatArray
+    present: FloatArray
     residual: FloatArray
 
     def log_node_factor(self, samples: Samples) -> FloatArray:
@@ -77,7 +81,7 @@ def fit(
     """
     past = memory.nothing(samples) if known_cells is None else known_cells
     shape = (len(samples.types), len(samples.classes))
-    reference = _reference(samples, reference_class)
+    reference = reference_of(samples, reference_class)
     known = np.full(len(samples), np.nan) if base is None else base
     own = np.isnan(known)
     u, v = np.zeros(shape), np.zeros(len(samples.nodes))
@@ -97,7 +101,7 @@ def fit(
             robust - node - curve - known, samples.type, samples.weight * ~own, shape[0], SHRINK_OFFSET
         )
         expected = np.where(own, log_tau[samples.type], known + offset[samples.type])
-        u = np.clip(_cells(robust - expected - v[samples.node] - curve, samples, past), -MAX_U, MAX_U)
+        u = np.clip(_cells(robust - expected - v[samples.node] - curve, samples, past, reference), -MAX_U, MAX_U)
         u -= np.where(_has(samples, shape)[:, reference], u[:, reference], 0.0)[:, None] * _has(samples, shape)
         v = np.clip(
             _group_mean(
@@ -110,14 +114,14 @@ def fit(
             -MAX_V,
             MAX_V,
         )
-        u, v = _centred(u, v, samples, past)
+        u, v = _centred(u, v, samples, past, reference)
         u, v = np.clip(u, -MAX_U, MAX_U), np.clip(v, -MAX_V, MAX_V)
         node = u[samples.type, samples.node_class] + v[samples.node]
         kappa, mu = _curve(robust - expected - node, samples, kappa, mu)
         residual = robust - expected - node - np.log(load_curve(samples.load, kappa, mu))
         sigma = _sigma(residual, samples, shape[0])
     counts = _counts(samples, past)
-    found = RuntimeFit(reference, u, v, kappa, mu, log_tau, sigma, counts, residual)
+    found = RuntimeFit(reference, u, v, kappa, mu, log_tau, sigma, counts, _has(samples, shape), residual)
     return _shifted(found, -u[:, reference]) if len(samples) else found
 
 
@@ -177,7 +181,7 @@ def r_squared(samples: Samples, predicted: FloatArray) -> float:
 
 def model_terms(samples: Samples, found: RuntimeFit) -> dict[str, dict[str, Any]]:
     """U, V, Sigma, Counts and Tau as the parameter document writes them: cells with samples only, 3 decimals."""
-    seen = found.counts > 0
+    seen = found.present > 0
     return {
         "U": {
             name: {samples.classes[n]: round(float(found.u[c, n]), 3) for n in np.flatnonzero(seen[c])}
@@ -195,41 +199,54 @@ def model_terms(samples: Samples, found: RuntimeFit) -> dict[str, dict[str, Any]
     }
 
 
-def _cells(target: FloatArray, samples: Samples, past: Memory) -> FloatArray:
-    """u: means by type and class, shrunk to 0; where something is remembered, what is new is added to it."""
+def _cells(target: FloatArray, samples: Samples, past: Memory, reference: int) -> FloatArray:
+    """u: means by type and class, shrunk to 0; where something is remembered, only what is new is added to it.
+
+    What is remembered counts from the reference class, so it comes on top of what that has in this round.
+    """
     cell, remembered = samples.cell(), past.runs.ravel()
-    weight = samples.weight * np.where(remembered[cell] > 0, past.fresh, 1.0)
-    known = np.where(remembered > 0, remembered + SHRINK_CLASS, 0.0)
-    total = np.bincount(cell, weights=weight * target, minlength=len(known)) + known * past.u.ravel()
-    mass = np.bincount(cell, weights=weight, minlength=len(known)) + np.where(known > 0, known, SHRINK_CLASS)
-    return np.asarray((total / mass).reshape(past.u.shape))
+    shape = past.u.shape
+    plain = _group_mean(target, cell, samples.weight, len(remembered), SHRINK_CLASS).reshape(shape)
+    known = (past.u + plain[:, reference][:, None]).ravel()
+    weight = samples.weight * past.fresh
+    strength = remembered + SHRINK_CLASS
+    total = np.bincount(cell, weights=weight * target, minlength=len(known)) + strength * known
+    mass = np.bincount(cell, weights=weight, minlength=len(known)) + strength
+    return np.where(past.runs > 0, (total / mass).reshape(shape), plain)
 
 
 def _counts(samples: Samples, past: Memory) -> FloatArray:
-    """Runs that each u rests on, 0 for cells without any in the samples."""
+    """Runs that have ended that each u rests on."""
     cell, size = samples.cell(), past.runs.size
-    all_runs = np.bincount(cell, minlength=size).astype(np.float64)
+    ended = np.isfinite(samples.finish)
+    all_runs = np.bincount(cell[ended], minlength=size).astype(np.float64)
     new = np.bincount(cell[past.fresh], minlength=size)
     remembered = past.runs.ravel()
     rests_on = np.where(remembered > 0, np.minimum(memory.REMEMBERED, remembered + new), all_runs)
-    return np.asarray(np.where(all_runs > 0, rests_on, 0.0).reshape(past.runs.shape))
+    return np.asarray(rests_on.reshape(past.runs.shape))
 
 
-def _centred(u: FloatArray, v: FloatArray, samples: Samples, past: Memory) -> tuple[FloatArray, FloatArray]:
+def _centred(
+    u: FloatArray, v: FloatArray, samples: Samples, past: Memory, reference: int
+) -> tuple[FloatArray, FloatArray]:
     """Give what all nodes of a class have in common to the class: v is one machine's deviation from its like.
 
     Remembered cells do not take it: there it is what few new runs say against many old ones.
     """
     u, v = u.copy(), v.copy()
+    fitted = (past.runs == 0).astype(np.float64)
     for index in range(len(samples.classes)):
         members = samples.node_class == index
         mean = float(np.average(v[samples.node[members]], weights=samples.weight[members]))
         v[np.unique(samples.node[members])] -= mean
-        u[:, index] += mean * (past.runs[:, index] == 0)
+        u[:, index] += mean * fitted[:, index]
+    if (past.runs > 0).any():  # else the zero would move away from what is remembered, round by round
+        u -= u[:, reference][:, None] * fitted
     return u, v
 
 
-def _reference(samples: Samples, wanted: str) -> int:
+def reference_of(samples: Samples, wanted: str) -> int:
+    """Index of the class that u counts from: the wanted one, or that with the most samples."""
     if wanted in samples.classes:
         return samples.classes.index(wanted)
     return int(np.bincount(samples.node_class, minlength=len(samples.classes)).argmax()) if len(samples) else 0

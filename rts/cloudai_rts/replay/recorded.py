@@ -52,7 +52,8 @@ def _slowness(record: Record, document: Document, cores: Mapping[str, float]) ->
 class Window:
     """A stretch of history from `begin` (seconds since the epoch) on: the works that came in it, in order of arrival.
 
-    `waiting` came earlier and had no machine yet, `running` had one. Without them a replay of a few tasks on a large
+    `waiting` came earlier and had no machine yet (of a long queue those who got one first, as many as there are works),
+    `running` had one. Without them a replay of a few tasks on a large
     fleet would begin on an empty one, on which every policy does well.
     """
 
@@ -76,6 +77,8 @@ def split(works: Sequence[Work], windows: int, longest: int) -> list[Window]:
 def _window(earlier: Sequence[Work], works: Sequence[Work]) -> Window:
     begin = works[0].record.arrival
     waiting = [work for work in earlier if work.record.start >= begin]
+    waiting = sorted(waiting, key=lambda work: work.record.start)[: len(works)]
+    waiting.sort(key=lambda work: work.record.arrival)
     running = [work for work in earlier if work.record.start < begin < work.record.finish]
     return Window(begin, works, waiting, running)
 

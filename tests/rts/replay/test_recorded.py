@@ -99,3 +99,12 @@ def test_who_runs_already_takes_room() -> None:
     course = Replay(world, recorded.jobs(window, MODEL), RtsChooser(MODEL), carried=carried).run()
     assert course.start[0] == 0.0
     assert 45.0 < course.start[1] < 75.0
+
+
+def test_a_long_queue_is_cut() -> None:
+    """Of fifty that waited, a window of ten tasks begins with the ten that were served first."""
+    queue = [record(f"q{i}", float(i), start=1000.0 + i, finish=1100.0 + i) for i in range(50)]
+    new = [record(f"n{i}", 500.0 + i, start=2000.0 + i, finish=2100.0 + i) for i in range(10)]
+    works = recorded.recover([*queue, *new], MODEL, {"a": 8.0})
+    window = recorded.split(works, 1, 10)[0]
+    assert [one.record.pod_uid for one in window.waiting] == [f"q{i}" for i in range(10)]
