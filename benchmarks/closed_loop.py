@@ -12,7 +12,6 @@ import sys
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Final
-from unittest.mock import patch
 
 import msgspec
 import numpy as np
@@ -21,7 +20,6 @@ from rich.progress import track
 from scenario import scene
 
 from cloudai_optimizer import epoch
-from cloudai_optimizer.fit import memory
 from cloudai_optimizer.rules import Rules
 from cloudai_rts.history import Record
 from cloudai_rts.parameters import Document
@@ -37,7 +35,7 @@ WINDOW_STAGES: Final = 2
 STAGE_SECONDS: Final = 1e6
 LOAD: Final = 0.9
 FIT_ONLY: Final = Rules(search_tasks=10**9)
-MODES: Final = ("with memory", "without")
+MODES: Final = {"with memory": FIT_ONLY, "without": replace(FIT_ONLY, remembered_runs=0.0)}
 
 
 def main() -> None:
@@ -77,18 +75,17 @@ def course(case: tuple[str, int]) -> list[float]:
     at = scene("reference", 300 + seed)
     document, missed = Document(), []
     window: list[list[Record]] = []
-    with patch.object(memory, "REMEMBERED", memory.REMEMBERED if mode == MODES[0] else 0.0):
-        for stage in range(STAGES):
-            drawn = workload.draw(1000 * (seed + 1) + stage, TASKS, replace(at.setting.shape, load=LOAD), at.nodes)
-            jobs = trace.jobs(drawn.tasks, document, drawn.cpu_used, drawn.called)
-            found = Replay(at.world(), jobs, RtsChooser(document)).run()
-            missed.append(float(violated(jobs, found).mean()))
-            window = [*window[1 - WINDOW_STAGES :], _shifted(records(jobs, found, at.nodes, drawn.tasks), stage)]
-            recent = [record for part in window for record in part]
-            rng = np.random.default_rng(seed)
-            with ThreadPoolExecutor(1) as unused:
-                outcome = epoch.run(recent, at.machines(), document, FIT_ONLY, rng, unused, 1e12)
-            document = document if outcome.document is None else outcome.document
+    for stage in range(STAGES):
+        drawn = workload.draw(1000 * (seed + 1) + stage, TASKS, replace(at.setting.shape, load=LOAD), at.nodes)
+        jobs = trace.jobs(drawn.tasks, document, drawn.cpu_used, drawn.called)
+        found = Replay(at.world(), jobs, RtsChooser(document)).run()
+        missed.append(float(violated(jobs, found).mean()))
+        window = [*window[1 - WINDOW_STAGES :], _shifted(records(jobs, found, at.nodes, drawn.tasks), stage)]
+        recent = [record for part in window for record in part]
+        rng = np.random.default_rng(seed)
+        with ThreadPoolExecutor(1) as executor:
+            outcome = epoch.run(recent, at.machines(), document, MODES[mode], rng, executor, 1e12)
+        document = document if outcome.document is None else outcome.document
     return missed
 
 

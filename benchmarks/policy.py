@@ -26,7 +26,6 @@ from rich.table import Table
 from scenario import LARGE, TAU, Scene, scene, settings
 
 from cloudai_optimizer import epoch
-from cloudai_optimizer.fit import memory
 from cloudai_optimizer.rules import Rules
 from cloudai_rts import lateness
 from cloudai_rts.arrays import FloatArray
@@ -197,8 +196,7 @@ def parameters(at: Scene, policy: str) -> Document:
     elif policy == TUNED:
         document = tuned(at, Rules())
     elif policy == FORGETTING:
-        with patch.object(memory, "REMEMBERED", 0.0):
-            document = tuned(at, Rules(search_tasks=TUNING_TASKS + 1))
+        document = tuned(at, Rules(search_tasks=TUNING_TASKS + 1, remembered_runs=0.0))
     else:
         document = at.experience(ignoring_declarations=policy == IGNORING)
     if policy.startswith("hinge"):

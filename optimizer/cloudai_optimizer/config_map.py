@@ -1,8 +1,8 @@
 """The ConfigMap of the parameters: read, and changed as a whole under the resource version that was read.
 
 `ga_output.json` is what is in force; `candidate.json` what a share of the tasks is tried with; `previous.json` the last
-good one, `day-ago.json` what a day's changes are measured against. All but the first are compressed. Other keys in the
-object are not touched.
+good one, `lowest.json` and its like what values were in the last days. All but the first are compressed. Other keys in
+the object are not touched.
 """
 
 import contextlib

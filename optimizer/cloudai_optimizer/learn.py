@@ -46,15 +46,17 @@ def from_records(
     use: NodeUse,
     reach: Reach | None = None,
     now: float = math.inf,
+    remembered_runs: float = memory.REMEMBERED,
 ) -> Learned:
     """Fit everything. `cores` by node; `use` is what was measured of the nodes; `now` in seconds since the epoch.
 
-    What is learned stays within a step of the `incumbent` and within a day's `reach`.
+    What is learned stays within a step of the `incumbent` and within a day's `reach`. What the window lacks counts as
+    `remembered_runs` at most.
     """
     samples = collect(records, cores)
     known = incumbent.Runtime.ReferenceClass
     reference = runtime.reference_of(samples, known)
-    cells = memory.remember(samples, incumbent.Runtime, read_until(incumbent), reference)
+    cells = memory.remember(samples, incumbent.Runtime, read_until(incumbent), reference, remembered_runs)
     first = runtime.fit(samples, reference_class=known, known_cells=cells)
     found = first
     for _ in range(PASSES):  # what users are wrong by and how fast nodes are depend on each other

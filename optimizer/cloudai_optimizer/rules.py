@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from cloudai_optimizer.fit.memory import REMEMBERED
 from cloudai_optimizer.fitness import DEFAULT
 from cloudai_optimizer.genetic import GENERATIONS, SIZE
 
@@ -13,11 +14,13 @@ class Rules:
     The window is cut into `windows`; the last tasks of every other one tune the weights (a twentieth of all, at most
     `window_tasks`), of those in between `guard_tasks` judge them. Under the fitness `pareto`, `energy_weight` (0..1)
     picks the point of the front. `only_news`: where nothing has finished since the document in force nothing is done.
+    What the window does not show any more counts as `remembered_runs` at most (0: it is forgotten).
     Weights are searched again after a pause and so many newly finished tasks, or chance would win sooner or later.
     """
 
     min_tasks: int = 10
     only_news: bool = True
+    remembered_runs: float = REMEMBERED
     search_tasks: int = 200
     windows: int = 6
     window_tasks: int = 150

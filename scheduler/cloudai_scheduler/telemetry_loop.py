@@ -54,12 +54,19 @@ class TelemetryLoop:
                 found = await asyncio.to_thread(telemetry.read, self.source, names, self.clock())
                 self.apply(found)
                 self._last_success = self.clock()
-            except Exception as error:  # noqa: BLE001  whatever Prometheus says, decisions go on
-                self.metrics.telemetry_errors.inc()
-                _log.info("telemetry: %s", error, exc_info=None if isinstance(error, KubeError) else error)
-                if self.clock() - self._last_success > STALE_SECONDS:
-                    self.apply(Snapshot())
+            except KubeError as error:
+                _log.info("telemetry: %s", error)
+                self._go_without()
+            except Exception:  # noqa: BLE001  whatever Prometheus says, decisions go on
+                _log.exception("telemetry")
+                self._go_without()
             await asyncio.sleep(self.interval_seconds)
+
+    def _go_without(self) -> None:
+        """Nothing could be read: what is known stays in use until it is stale, then requests count."""
+        self.metrics.telemetry_errors.inc()
+        if self.clock() - self._last_success > STALE_SECONDS:
+            self.apply(Snapshot())
 
     def remember(self) -> None:
         """Keep what is requested now: a sample that arrives later is compared with the moment it was taken at."""

@@ -1,11 +1,12 @@
 """Measured load: what was placed after the sample counts, what is stale does not; GPU errors close nodes."""
 
+import asyncio
 from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
 
-from cloudai_kube.prometheus import Sample
+from cloudai_kube.prometheus import PrometheusError, Sample
 from cloudai_kube.telemetry import NodeReading, Snapshot
 from cloudai_rts.contract import CPU
 from cloudai_scheduler.cluster.rejections import Rejections
@@ -158,3 +159,38 @@ def test_busy_gpus_count_where_pods_share_them(make: Maker, sharing: str, load: 
     assert rig.load() == pytest.approx(load + 0.125 * (sharing != "none"))
     rig.loop.apply(Snapshot())
     assert rig.load() == pytest.approx(0.25 if sharing != "none" else 0.0)
+
+
+class Broken(Nobody):
+    """A source that fails as a test says; after three questions it says that it was asked."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error, self.questions, self.asked = error, 0, asyncio.Event()
+        self.loop = asyncio.get_running_loop()
+
+    def ask(self, _query: str) -> list[Sample]:
+        """Fail."""
+        self.questions += 1
+        if self.questions == 3:
+            self.loop.call_soon_threadsafe(self.asked.set)
+        raise self.error
+
+
+@pytest.mark.parametrize("error", [PrometheusError("away"), OverflowError("a label that nobody foresaw")])
+def test_whatever_goes_wrong_the_loop_goes_on(make: Maker, error: Exception) -> None:
+    """It asks again, counts the failure, and what was measured long ago is no longer believed."""
+
+    async def three_rounds() -> Rig:
+        rig = Rig(make)
+        rig.request(1000)
+        rig.loop.remember()
+        rig.measured(3.0)
+        rig.loop.source, rig.loop.interval_seconds = Broken(error), 0.0
+        running = asyncio.create_task(rig.loop.run())
+        await asyncio.wait_for(rig.loop.source.asked.wait(), 10)
+        assert not running.done()
+        running.cancel()
+        return rig
+
+    assert asyncio.run(three_rounds()).load() == pytest.approx(0.25)

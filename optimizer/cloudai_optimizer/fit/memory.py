@@ -20,17 +20,24 @@ REMEMBERED: Final = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """u in force and the runs that it stands for, [types, classes] (0: nothing is remembered); `fresh` by sample."""
+    """u in force and the runs that it stands for, [types, classes] (0: nothing is remembered); `fresh` by sample.
+
+    With new runs added it stands for `most` runs at most.
+    """
 
     u: FloatArray
     runs: FloatArray
     fresh: BoolArray
+    most: float = REMEMBERED
 
 
-def remember(samples: Samples, known: RuntimeModel, read_until: float, reference: int) -> Memory:
+def remember(
+    samples: Samples, known: RuntimeModel, read_until: float, reference: int, most: float = REMEMBERED
+) -> Memory:
     """What the model in force knows beyond the samples; it has seen those that finished until `read_until`.
 
-    u is given against the class with the index `reference`, whatever class it counts from in the model.
+    u is given against the class with the index `reference`, whatever class it counts from in the model. With `most` 0
+    nothing is remembered.
     """
     if not len(samples):
         return nothing(samples)
@@ -46,9 +53,9 @@ def remember(samples: Samples, known: RuntimeModel, read_until: float, reference
             continue  # there is nothing that the two scales have in common
         for n, node_class in enumerate(samples.classes):
             count = known.Counts.get(name, {}).get(node_class, 0.0)
-            if node_class in row and n != reference and count > seen[c, n] and all_ended[c, n] < REMEMBERED:
-                u[c, n], runs[c, n] = row[node_class] - base, min(REMEMBERED, count)
-    return Memory(u, runs, fresh)
+            if node_class in row and n != reference and count > seen[c, n] and all_ended[c, n] < most:
+                u[c, n], runs[c, n] = row[node_class] - base, min(most, count)
+    return Memory(u, runs, fresh, most)
 
 
 def _by_cell(samples: Samples, which: BoolArray) -> IntArray:

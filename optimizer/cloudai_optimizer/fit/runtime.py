@@ -222,7 +222,7 @@ def _counts(samples: Samples, past: Memory) -> FloatArray:
     all_runs = np.bincount(cell[ended], minlength=size).astype(np.float64)
     new = np.bincount(cell[past.fresh], minlength=size)
     remembered = past.runs.ravel()
-    rests_on = np.where(remembered > 0, np.minimum(memory.REMEMBERED, remembered + new), all_runs)
+    rests_on = np.where(remembered > 0, np.minimum(past.most, remembered + new), all_runs)
     return np.asarray(rests_on.reshape(past.runs.shape))
 
 

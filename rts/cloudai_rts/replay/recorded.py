@@ -53,8 +53,8 @@ class Window:
     """A stretch of history from `begin` (seconds since the epoch) on: the works that came in it, in order of arrival.
 
     `waiting` came earlier and had no machine yet (of a long queue those who got one first, as many as there are works),
-    `running` had one. Without them a replay of a few tasks on a large
-    fleet would begin on an empty one, on which every policy does well.
+    `running` had one. Without them a replay of a few tasks on a large fleet would begin on an empty one, on which every
+    policy does well.
     """
 
     begin: float
