@@ -15,11 +15,13 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from typing import Final
 from unittest.mock import patch
 
 import msgspec
 import numpy as np
+from ablation import ABLATIONS, FIRST_COME, FirstComeChooser
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -59,8 +61,8 @@ POLICIES: Final = (
     "lateness",
     TUNED,
     FORGETTING,
-    "without harm",
-    "without waiting",
+    *ABLATIONS,
+    FIRST_COME,
     "without learning",
     IGNORING,
     UNFRAGMENTED,
@@ -69,8 +71,7 @@ POLICIES: Final = (
 ONLY_IN: Final = {
     IGNORING: {"declared 70 %", "declared, k x size", "declared, k x declared"},
     UNFRAGMENTED: {"reference", "8-GPU jobs"},
-    TUNED: {"reference"},
-    FORGETTING: {"reference"},
+    **{name: {"reference"} for name in (TUNED, FORGETTING, *ABLATIONS, FIRST_COME)},
 }
 """Policies that make a difference, or are affordable, in some settings only."""
 UNLEARNED: Final = frozenset({"round-robin", LEAST_ALLOCATED, MOST_ALLOCATED, "hinge", "without learning"})
@@ -147,8 +148,8 @@ def replay(
         and any(_width(shape, load, policy, known, results) > width for load in loads for policy in policies)
     ):
         fresh = range(known.stop, known.stop + len(seeds))
-        cases = [Case(shape, load, seed, policy) for load in loads for policy in policies for seed in fresh]
-        found = executor.map(run, cases, chunksize=2)
+        cases = [Case(shape, load, seed, policy) for policy in policies for seed in fresh for load in loads]
+        found = executor.map(run, cases, chunksize=len(loads))  # what a policy knows is the same at all loads
         shown = track(found, f"{shape}, {len(known) + len(seeds)} seeds", len(cases), console=Console(stderr=True))
         results |= dict(zip(cases, shown, strict=True))
         known = range(seeds.start, fresh.stop)
@@ -171,7 +172,7 @@ def run(case: Case) -> Result:
     """Replay one case."""
     at = scene(case.shape, case.seed)
     drawn = at.test(case.load)
-    document = parameters(at, case.policy)
+    document = parameters(case.shape, case.seed, case.policy)
     jobs = trace.jobs(drawn.tasks, document, drawn.cpu_used, drawn.called)
     if case.policy == "oracle":  # each task's true work, each machine's true speed, the true slow-down
         jobs = [
@@ -187,8 +188,10 @@ def run(case: Case) -> Result:
     return Result(summarise(there, jobs, course), _large(jobs, violated(jobs, course)))
 
 
-def parameters(at: Scene, policy: str) -> Document:
+@lru_cache(maxsize=1)
+def parameters(shape: str, seed: int, policy: str) -> Document:
     """What a policy knows."""
+    at = scene(shape, seed)
     if policy in UNLEARNED:
         document = Document(Tau=TAU)
     elif policy == "oracle":
@@ -201,11 +204,7 @@ def parameters(at: Scene, policy: str) -> Document:
         document = at.experience(ignoring_declarations=policy == IGNORING)
     if policy.startswith("hinge"):
         return msgspec.structs.replace(document, model="hinge", Tau=TAU)
-    if policy == "without harm":
-        return msgspec.structs.replace(document, Lateness=msgspec.structs.replace(document.Lateness, Psi=0.0))
-    if policy == "without waiting":
-        return msgspec.structs.replace(document, Lateness=msgspec.structs.replace(document.Lateness, Delta=1.0))
-    return document
+    return ABLATIONS[policy](document) if policy in ABLATIONS else document
 
 
 def tuned(at: Scene, rules: Rules) -> Document:
@@ -224,6 +223,8 @@ def chooser(policy: str, document: Document) -> Chooser:
         return RtsChooser(document, ROUND_ROBIN)
     if policy in {LEAST_ALLOCATED, MOST_ALLOCATED, EDF_BEST_NODE}:
         return ScoreChooser(policy, document)
+    if policy == FIRST_COME:
+        return FirstComeChooser(document)
     return RtsChooser(document)
 
 

@@ -157,13 +157,29 @@ def _run(scenario: Scenario, policies: Sequence[str], seeds: int, workers: int) 
 
 
 def _table(found: Sequence[dict[str, Any]]) -> str:
-    header = ["policy", *FIGURES.values(), "against the first"]
-    lines = [header]
-    for row in found:
-        width = "" if row["half_width"] is None else f" +-{row['half_width']:.1f}"
-        lines.append([row["policy"], *(f"{row[name]:.3g}" for name in FIGURES), f"{row['difference']:+.1f}{width}"])
+    header = ["policy", *(figure.title for figure in FIGURES.values())]
+    lines = [header, *([row["policy"], *(_number(row[name], ".3g") for name in FIGURES)] for row in found)]
     floor = found[0]["floor"]
-    return f"{_columns(lines)}\nnot to be met by any policy: {floor:.1f} %\n{_by_class(found)}"
+    return f"{_columns(lines)}\nnot to be met by any policy: {floor:.1f} %\n{_differences(found)}{_by_class(found)}"
+
+
+def _differences(found: Sequence[dict[str, Any]]) -> str:
+    """Each policy against the first, with half of the 95 % interval where there is one."""
+    if len(found) < 2:
+        return ""
+    lines = [[f"against {found[0]['policy']}", *(figure.title for figure in FIGURES.values())]]
+    for row in found[1:]:
+        gaps, widths = row["differences"], row["half_widths"]
+        lines.append([row["policy"], *(_number(gaps[name], "+.3g") + _width(widths[name]) for name in FIGURES)])
+    return f"\n{_columns(lines)}\n"
+
+
+def _number(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
+
+
+def _width(value: float | None) -> str:
+    return "" if value is None else f" +-{value:.2g}"
 
 
 def _by_class(found: Sequence[dict[str, Any]]) -> str:
@@ -172,7 +188,16 @@ def _by_class(found: Sequence[dict[str, Any]]) -> str:
     if not names:
         return ""
     header = ["missed, %", *(row["policy"] for row in found)]
-    lines = [header, *([name, *(f"{row['missed_by_class'].get(name, 0.0):.1f}" for row in found)] for name in names)]
+    lines = [
+        header,
+        *(
+            [
+                name,
+                *(f"{row['missed_by_class'][name]:.1f}{_width(row['half_widths_by_class'][name])}" for row in found),
+            ]
+            for name in names
+        ),
+    ]
     return f"\n{_columns(lines)}\n"
 
 

@@ -26,7 +26,7 @@ async def read(kubeconfig: str, namespace: str, document: Document | None, gpu_p
         records = await inventory.attempts(transport, now)
     records = [record for record in records if history.problem(record, now) is None]
     works = recorded.recover(records, known, {machine.node.node: machine.node.cpu for machine in machines})
-    if not works or not machines:
+    if not any(work.is_judged for work in works) or not machines:
         raise InputError("no Task that still exists has finished yet; run some, or give --tasks and --fleet")
     return RecordedScenario(machines, works, known)
 

@@ -64,5 +64,5 @@ class RecordedScenario:
     def jobs(self, seed: int) -> list[Job]:
         """The work as it was recorded; nothing is drawn, so every seed is the same."""
         del seed
-        begin = self.works[0].record.arrival if self.works else 0.0
+        begin = self.works[0].arrival if self.works else 0.0
         return recorded.jobs(recorded.Window(begin, self.works), self.document)

@@ -1,18 +1,19 @@
 """What there is in the cluster, read once: machines, what strangers occupy on them, and attempts that have ended."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
 
-from cloudai_kube import demand, quantity, records
+from cloudai_kube import demand, foreign, quantity, records
 from cloudai_kube.errors import FormatError
 from cloudai_kube.objects import Node, ObjectList, Pod
+from cloudai_kube.promise import Arrivals
 from cloudai_kube.task import Task
 from cloudai_kube.transport import Transport
 from cloudai_rts import contract, nodeclass
 from cloudai_rts.contract import CPU, MEMORY, PODS, STORAGE
-from cloudai_rts.history import Record
+from cloudai_rts.history import RUNNING, Record
 from cloudai_rts.machine import Machine
 from cloudai_rts.traces import FleetNode
 
@@ -57,18 +58,16 @@ def machines(
 async def occupied(transport: Transport) -> dict[str, demand.Amounts]:
     """What pods that we did not bind ask for, by node: daemons, and whatever other schedulers placed."""
     found: dict[str, demand.Amounts] = {}
-    selector = {"labelSelector": f"{contract.LABEL_BOUND_BY}!={contract.SCHEDULER_NAME}", "limit": str(PAGE)}
-    while True:
-        page = await transport.get("/api/v1/pods", _Pods, selector)
-        for pod in page.items:
-            _occupy(found, pod)
-        if not page.metadata.next:
-            return found
-        selector["continue"] = page.metadata.next
+    async for pod in _pods(transport, {"labelSelector": f"{contract.LABEL_BOUND_BY}!={contract.SCHEDULER_NAME}"}):
+        _occupy(found, pod)
+    return found
 
 
 async def attempts(transport: Transport, now: float) -> list[Record]:
-    """Attempts in the status of all Tasks that still exist, also those that run `now`: history without a database."""
+    """Attempts in the status of all Tasks that still exist, also those that run `now`: history without a database.
+
+    Of pods that we bound and that are no Task's only those that run are here: what has ended a database remembers.
+    """
     path = f"/apis/{contract.API_VERSION}/{contract.PLURAL}"
     listed = await transport.get(path, ObjectList)
     found: list[Record] = []
@@ -78,7 +77,27 @@ async def attempts(transport: Transport, now: float) -> list[Record]:
         except msgspec.ValidationError:
             continue  # one that nobody can read must not hide the others
         found.extend(record for attempt in task.status.attempts if (record := records.of_attempt(task, attempt, now)))
-    return found
+    return found + await _running_pods(transport, now)
+
+
+async def _running_pods(transport: Transport, now: float) -> list[Record]:
+    others = f"{contract.LABEL_BOUND_BY}={contract.SCHEDULER_NAME},!{contract.LABEL_TASK}"
+    arrivals = Arrivals()
+    pods = [pod async for pod in _pods(transport, {"labelSelector": others}) if pod.status.phase == RUNNING]
+    found = [foreign.record_of(pod, arrivals, 1.0, now) for pod in pods]
+    return [msgspec.structs.replace(record, deadline=None) for record in found if record is not None]
+
+
+async def _pods(transport: Transport, selector: dict[str, str]) -> AsyncIterator[Pod]:
+    """All pods that a selector names, page by page."""
+    asked = {**selector, "limit": str(PAGE)}
+    while True:
+        page = await transport.get("/api/v1/pods", _Pods, asked)
+        for pod in page.items:
+            yield pod
+        if not page.metadata.next:
+            return
+        asked["continue"] = page.metadata.next
 
 
 def _occupy(found: dict[str, demand.Amounts], pod: Pod) -> None:

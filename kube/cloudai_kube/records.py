@@ -7,6 +7,7 @@ from msgspec import Meta
 
 from cloudai_kube import duration, timestamp
 from cloudai_kube.errors import FormatError
+from cloudai_kube.objects import Pod
 from cloudai_kube.task import Attempt, Task, requests
 from cloudai_rts import contract
 from cloudai_rts.contract import CPU, MEMORY, STORAGE
@@ -57,12 +58,13 @@ def declared_of(task: Task) -> float | None:
 
 
 def of_attempt(task: Task, attempt: Attempt, now: float | None = None) -> Record | None:
-    """The record of an attempt that ran and ended, None if it never ran or cannot be read.
+    """The record of an attempt that was placed and ended, None if it was not or cannot be read.
 
-    With `now` (seconds since the epoch) one that still runs has a record too, as far as it has come.
+    One that a kubelet refused has no run time. With `now` (seconds since the epoch) one that still runs has a record
+    too, as far as it has come.
     """
     decision = decision_of(attempt.decision)
-    if decision is None or not attempt.startTime or not (attempt.outcome or now is not None):
+    if decision is None or not (attempt.outcome or (attempt.startTime and now is not None)):
         return None
     meta, spec, status = task.metadata, task.spec, task.status
     try:
@@ -77,7 +79,7 @@ def of_attempt(task: Task, attempt: Attempt, now: float | None = None) -> Record
             node=attempt.node,
             node_class="",
             arrival=timestamp.parse(status.arrivalTime),
-            start=timestamp.parse(attempt.startTime),
+            start=timestamp.parse(attempt.startTime or attempt.completionTime),
             finish=timestamp.parse(attempt.completionTime) if attempt.outcome else now or 0.0,
             outcome=attempt.outcome or RUNNING,
             cpu=amounts.get(CPU, 0) / 1000,
@@ -105,6 +107,18 @@ def decision_of(raw: Any) -> Decision | None:  # noqa: ANN401  JSON
         return msgspec.convert(raw, Decision) if raw else None
     except (msgspec.ValidationError, RecursionError):
         return None
+
+
+def raw_decision(pod: Pod) -> dict[str, Any]:
+    """The scheduler's decision on a pod; empty if there is none or it cannot be read."""
+    text = pod.metadata.annotations.get(contract.ANNOTATION_DECISION)
+    if not text:
+        return {}
+    try:
+        decision = msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        return {}
+    return decision if isinstance(decision, dict) else {}
 
 
 def plain_class(decided: str, gpu_resource: str) -> str:

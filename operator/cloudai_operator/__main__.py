@@ -151,7 +151,8 @@ class Process:
             watch.start()
             if workers.history is not None:
                 others = {"labelSelector": f"{contract.LABEL_BOUND_BY},!{contract.LABEL_TASK}"}
-                bound = Reflector(transport, "/api/v1/pods", Pod, history.PodStore(workers.history), others, silence)
+                store = history.PodStore(workers.history, self._settings.sla_multiplier)
+                bound = Reflector(transport, "/api/v1/pods", Pod, store, others, silence)
                 group.create_task(bound.run())
                 group.create_task(workers.history.run())
             group.create_task(task_watch.relist_for_ever(transport, workers.cache, self._settings.relist_seconds))

@@ -2,15 +2,12 @@
 
 import copy
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
-import msgspec
-
-from cloudai_kube import timestamp
+from cloudai_kube import outcome, records, timestamp
 from cloudai_kube.errors import FormatError
 from cloudai_kube.objects import Pod
 from cloudai_kube.task import Attempt, Task, TaskStatus
-from cloudai_operator import outcome
 from cloudai_operator.plan import Observation, Plan
 from cloudai_rts import contract
 
@@ -23,18 +20,6 @@ def number_of(pod: Pod) -> int:
     """The attempt that a pod is, 0 if its label cannot be read."""
     text = pod.metadata.labels.get(contract.LABEL_ATTEMPT, "")
     return int(text) if text.isdigit() else 0
-
-
-def decision_of(pod: Pod) -> dict[str, Any]:
-    """The scheduler's decision on a pod; empty if there is none or it cannot be read."""
-    text = pod.metadata.annotations.get(contract.ANNOTATION_DECISION)
-    if not text:
-        return {}
-    try:
-        decision = msgspec.json.decode(text)
-    except (msgspec.DecodeError, RecursionError):
-        return {}
-    return decision if isinstance(decision, dict) else {}
 
 
 def record(plan: Plan, task: Task, pods: Sequence[Pod], gone_nodes: Mapping[str, float], now: float) -> None:
@@ -107,7 +92,7 @@ def _follow(attempt: Attempt, pod: Pod | None, gone_nodes: Mapping[str, float], 
         attempt.completionTime = timestamp.millis(now)
         return
     attempt.node = pod.spec.nodeName
-    attempt.decision = decision_of(pod)
+    attempt.decision = records.raw_decision(pod)
     attempt.startTime = outcome.started(pod)
     attempt.outcome = outcome.of(pod)
     attempt.message = outcome.explain(pod)

@@ -19,9 +19,10 @@ from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import AutoReconnect, BulkWriteError, OperationFailure, PyMongoError
 
+from cloudai_kube import foreign
 from cloudai_kube.errors import ConfigurationError
 from cloudai_kube.objects import Pod
-from cloudai_operator import foreign
+from cloudai_kube.promise import Arrivals
 from cloudai_operator.metrics import OperatorMetrics
 from cloudai_rts.contract import ASSIGNMENTS, RESULTS, RETENTION_SECONDS, TASK_HISTORY, TASKS
 from cloudai_rts.history import Record
@@ -159,17 +160,20 @@ class PodStore:
     """Store of the reflector on pods that we bound and that are no Task's."""
 
     writer: HistoryWriter
+    sla_multiplier: float
+    arrivals: Arrivals = field(default_factory=Arrivals)
 
     def replace(self, objects: list[Pod]) -> None:
-        """Take a list."""
-        for pod in objects:
+        """Take a list, the oldest first: a retry's clock began with the first pod of its controller."""
+        for pod in sorted(objects, key=lambda one: one.metadata.creationTimestamp or ""):
             self.apply("ADDED", pod)
 
     def apply(self, event: str, item: Pod) -> None:
         """Take an event; also a deletion shows the pod's last state."""
         del event
+        self.arrivals.first(item.metadata)
         if item.status.phase in _FINISHED:
-            record = foreign.record_of(item)
+            record = foreign.record_of(item, self.arrivals, self.sla_multiplier)
             if record is not None:
                 self.writer.offer("", record)
 

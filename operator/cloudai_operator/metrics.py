@@ -1,5 +1,6 @@
 """What the operator tells Prometheus."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -38,7 +39,7 @@ class OperatorMetrics:
     rollbacks: Counter = field(init=False)
     releases: Counter = field(init=False)
     last_epoch: Gauge = field(init=False)
-    _shown: int = 0
+    _shown: int = -1
     parameters_version: Gauge = field(init=False)
     history_waiting: Gauge = field(init=False)
     history_written: Counter = field(init=False)
@@ -93,7 +94,8 @@ class OperatorMetrics:
     def show_learning(self, version: int, evidence: Mapping[str, Any]) -> None:
         """Expose a document's evidence; anything but numbers is left out."""
         result = evidence.get("Result")
-        if version > self._shown and isinstance(result, str) and result in _RESULTS:
+        # What is in force when the process starts was counted by the one before it.
+        if 0 <= self._shown < version and isinstance(result, str) and result in _RESULTS:
             self.releases.labels(result).inc()
             if result == ROLLED_BACK:
                 self.rollbacks.inc()
@@ -113,3 +115,5 @@ class OperatorMetrics:
             value = values.get(key)
             if isinstance(value, int | float):
                 gauge.set(float(value))
+            elif key in {"Gain", "Accepted"}:  # a release without a candidate says nothing about one
+                gauge.set(math.nan)

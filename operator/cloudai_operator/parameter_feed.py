@@ -25,6 +25,7 @@ class ParameterFeed:
     use: Callable[[Document], None]
     see_epoch: Callable[[str, str], None] = lambda _at, _result: None
     current: Document = field(default_factory=parameters.defaults)
+    _has_said: bool = False
 
     def replace(self, objects: list[ConfigMap]) -> None:
         """Take what a list shows; where the ConfigMap is gone, the built-in defaults hold again."""
@@ -59,6 +60,7 @@ class ParameterFeed:
             self.see_epoch(found.at, found.result)
 
     def _take(self, document: Document) -> None:
-        if document != self.current:
+        if document != self.current or not self._has_said:
+            self._has_said = True
             self.current = document
             self.use(document)

@@ -10,11 +10,11 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Final
 
-from cloudai_kube import duration, records, timestamp
+from cloudai_kube import duration, outcome, records, timestamp
 from cloudai_kube.errors import FormatError
 from cloudai_kube.objects import Pod
 from cloudai_kube.task import Task, TaskStatus
-from cloudai_operator import acceptance, attempts, conditions, outcome, pod
+from cloudai_operator import acceptance, attempts, conditions, pod
 from cloudai_operator.plan import Plan, PodDeletion
 from cloudai_rts import contract
 from cloudai_rts.parameters import Document
@@ -354,7 +354,7 @@ def _show_waiting(plan: Plan, task: Task, live: Pod, now: float) -> None:
 
 def _show_prospects(plan: Plan, task: Task, live: Pod, now: float) -> None:
     status = plan.status
-    decision = attempts.decision_of(live)
+    decision = records.raw_decision(live)
     status.predictedCompletionTime = _readable_time(decision.get("predictedCompletionTime"))
     late = decision.get("lateProbability")
     status.latePercent = round(100 * min(1.0, max(0.0, late))) if isinstance(late, int | float) else None

@@ -176,7 +176,9 @@ async def _show(transport: Transport, arguments: argparse.Namespace) -> None:
 
 async def _diff(transport: Transport, arguments: argparse.Namespace) -> None:
     published = await config_map.read(transport, arguments.namespace)
-    pairs = [(published.previous or parameters.defaults(), published.document)]
+    pairs = []
+    if published.previous is not None or published.document.version <= 1:
+        pairs.append((published.previous or parameters.defaults(), published.document))
     if published.candidate is not None and published.document.Canary is not None:
         pairs.append((published.document, published.candidate))
     found = [(old.version, new.version, publication.difference(old, new)) for old, new in pairs]
@@ -184,8 +186,10 @@ async def _diff(transport: Transport, arguments: argparse.Namespace) -> None:
         rows = [{"from": old, "to": new, "values": {k: list(v) for k, v in keys.items()}} for old, new, keys in found]
         sys.stdout.write(json.dumps(rows) + "\n")
         return
-    for number, (old, new, keys) in enumerate(found):
-        what = " (canary)" if number else ""
+    if not pairs:
+        sys.stdout.write(f"version {published.document.version}: what was in force before it is not kept\n")
+    for old, new, keys in found:
+        what = " (canary)" if published.candidate is not None and new == published.candidate.version else ""
         sys.stdout.write(f"version {old} -> {new}{what}: {len(keys)} values\n")
         for key, (before, after) in keys.items():
             sys.stdout.write(f"{key}: {before} -> {after}\n")

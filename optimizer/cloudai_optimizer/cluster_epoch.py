@@ -16,7 +16,7 @@ from cloudai_optimizer import announcement, config_map, learn, observations, pro
 from cloudai_optimizer import epoch as algorithm
 from cloudai_optimizer.config_map import Change, Published
 from cloudai_optimizer.epoch import FITTED, REFUSED, TUNED, Outcome
-from cloudai_optimizer.errors import HistoryError, PublishError
+from cloudai_optimizer.errors import HistoryError, PublishError, TelemetryError
 from cloudai_optimizer.genetic import Generation
 from cloudai_optimizer.observations import Sources
 from cloudai_optimizer.progress import Reporter
@@ -98,9 +98,11 @@ async def epoch(transport: Transport, options: Options) -> Report:
     begun = time.monotonic()
     now = time.time()
     before = await config_map.read(transport, options.namespace)
+    records = await observations.history(transport, options.sources(), now)
+    if before.frozen or before.document.Canary is not None:
+        await _keep_watching(transport, options, records, now)
     if before.frozen and before.document.Canary is None:
         return Report(FROZEN, before.frozen, before.document.version, False, time.monotonic() - begun)
-    records = await observations.history(transport, options.sources(), now)
     if before.document.Canary is not None:
         verdict = publication.judge_canary(before.document, records, _since(before), now)
         if before.frozen and verdict.result != ROLLED_BACK:  # what does harm is taken back all the same
@@ -118,6 +120,14 @@ async def epoch(transport: Transport, options: Options) -> Report:
     outcome.seconds = time.monotonic() - begun
     change = _change(before, outcome, options, timestamp.millis(now))
     return await _publish(transport, options, before, change, outcome.result, outcome.reason, begun, None, outcome)
+
+
+async def _keep_watching(transport: Transport, options: Options, records: list[Record], now: float) -> None:
+    """Where nothing may change what is measured is kept all the same: later nobody could ask for it any more."""
+    try:
+        await observations.look(transport, options.sources(), records, now)
+    except TelemetryError as error:
+        _log.warning("%s", error)
 
 
 async def fit(transport: Transport, options: Options) -> Outcome:

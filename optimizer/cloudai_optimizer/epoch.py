@@ -124,6 +124,8 @@ def _too_early(searched_at: str, records: Sequence[Record], rules: Rules, now: f
         last = timestamp.parse(searched_at)
     except FormatError:
         return ""
+    if last > now:  # the clock has been set back: when that was is not known
+        return ""
     new = sum(end > last for end in history.ends(records))
     if now - last >= rules.search_pause_seconds and new >= rules.search_new_tasks:
         return ""

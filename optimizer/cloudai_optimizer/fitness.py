@@ -10,9 +10,9 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from cloudai_optimizer import genes
+from cloudai_optimizer import genes, limits
 from cloudai_optimizer.fit import affinity
-from cloudai_optimizer.fit.affinity import NodeUse, Tallies
+from cloudai_optimizer.learn import Learned
 from cloudai_rts.arrays import FloatArray
 from cloudai_rts.fleet import Fleet
 from cloudai_rts.machine import Machine
@@ -38,8 +38,8 @@ class Stage:
     """What candidates are tried on: machines, and windows of recorded work. Truth is the `fitted` document.
 
     `carried` runs already when a window begins, `unmeetable` says which deadlines of it nobody could have met.
-    Candidates differ from it in their weights only, so the tasks look the same to all of them. `tallies` and `use`
-    are what the weights of affinity and penalty are applied to, under `hinge`.
+    Candidates differ from it in their weights only, so the tasks look the same to all of them. `learned` has what the
+    weights of affinity and penalty are applied to, under `hinge`.
     """
 
     world: World
@@ -47,9 +47,12 @@ class Stage:
     windows: Sequence[Sequence[Job]]
     carried: Sequence[Sequence[Carried]]
     unmeetable: Sequence[FloatArray]
-    fitted: Document
-    tallies: Tallies
-    use: NodeUse
+    learned: Learned
+
+    @property
+    def fitted(self) -> Document:
+        """What was learned, under the weights in force."""
+        return self.learned.document
 
     def candidate(self, member: FloatArray) -> Document:
         """The document that the genes of a member mean."""
@@ -67,23 +70,23 @@ class Stage:
 
     def scored(self, document: Document) -> Document:
         """AffinityMatrix and PenaltyVector under the document's own weights (EDD 5.3, 5.4), which `hinge` reads."""
-        return affinity.scored(document, self.tallies, self.use) if document.model == HINGE else document
+        return scored(document, self.learned) if document.model == HINGE else document
 
 
-def stage(
-    machines: Sequence[Machine],
-    windows: Sequence[Window],
-    fitted: Document,
-    tallies: Tallies,
-    use: NodeUse,
-) -> Stage:
+def scored(document: Document, learned: Learned) -> Document:
+    """The scores under a document's weights, within a release's step of those in force."""
+    return limits.scores_within(affinity.scored(document, learned.tallies, learned.use), learned.before, 1.0)
+
+
+def stage(machines: Sequence[Machine], windows: Sequence[Window], learned: Learned) -> Stage:
     """Prepare windows of recorded work for replay."""
+    fitted = learned.document
     works = [work for window in windows for work in (*window.works, *window.waiting, *window.running)]
     world = recorded.world_of(machines, fitted, works)
     jobs = [recorded.jobs(window, fitted) for window in windows]
     carried = [recorded.carried(window, fitted, machines) for window in windows]
     unmeetable = [floor(world, one) for one in jobs]
-    return Stage(world, fleet_of(world), jobs, carried, unmeetable, fitted, tallies, use)
+    return Stage(world, fleet_of(world), jobs, carried, unmeetable, learned)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,22 +149,24 @@ class Evaluation:
         fresh = {key: member for key, member in zip(keys, members, strict=True) if key not in self._known}
         self._members.update(fresh)
         first = self._replay(fresh, range(1))
-        kept = sorted(fresh, key=lambda key: -first[key][0])[: len(fresh) // KEPT + 1]
+        kept = sorted(fresh, key=lambda key: -first[key][0][0])[: len(fresh) // KEPT + 1]
         others = range(1, len(self.on.windows))
         further = self._replay({key: fresh[key] for key in kept}, others) if others else {}
         for key, values in further.items():
-            whole = [first[key], *([values] * len(others))]
+            whole = first[key] + values
             self._known[key] = (_mean([one[0] for one in whole]), _mean([one[1] for one in whole]))
         worst = min(self._known[key][0] for key in kept) if further else float("inf")
         for key in fresh:
-            quality, energy_used = first[key]
+            [(quality, energy_used)] = first[key]
             self._known.setdefault(key, (min(quality, worst), energy_used))
         return np.array([self._known[key] for key in keys], np.float64)
 
-    def _replay(self, members: Mapping[bytes, FloatArray], windows: range) -> dict[bytes, tuple[float, float]]:
-        one = partial(_evaluate, self._packed, self.kind, windows)
-        chunk = max(1, len(members) // CHUNKS)
-        return dict(zip(members, self.executor.map(one, list(members.values()), chunksize=chunk), strict=True))
+    def _replay(self, members: Mapping[bytes, FloatArray], windows: range) -> dict[bytes, list[tuple[float, float]]]:
+        """Each member in each window. Windows are tasks of their own, so that no processor waits for another."""
+        cases = [(member, window) for member in members.values() for window in windows]
+        chunk = max(1, len(cases) // CHUNKS)
+        found = self.executor.map(partial(_evaluate, self._packed, self.kind), cases, chunksize=chunk)
+        return {key: [next(found) for _ in windows] for key in members}
 
     def archive(self) -> tuple[FloatArray, FloatArray]:
         """All that was tried: genes, and [tried, 2] as `of` returns them."""
@@ -179,14 +184,13 @@ def _unpacked(packed: bytes) -> tuple[Stage, list[Summary]]:
     return found
 
 
-def _evaluate(packed: bytes, kind: str, windows: range, member: FloatArray) -> tuple[float, float]:
-    """Fitness and relative energy of one member, means over some windows."""
+def _evaluate(packed: bytes, kind: str, case: tuple[FloatArray, int]) -> tuple[float, float]:
+    """Fitness and relative energy of one member in one window."""
     on, reference = _unpacked(packed)
-    document = on.candidate(member)
-    found = [(on.summary(document, index), reference[index]) for index in windows]
-    quality = [one.edd_fitness(base) if kind == EDD else one.fitness() for one, base in found]
-    used = [one.energy_joules / base.energy_joules if base.energy_joules else 1.0 for one, base in found]
-    return _mean(quality), _mean(used)
+    member, window = case
+    one, base = on.summary(on.candidate(member), window), reference[window]
+    quality = one.edd_fitness(base) if kind == EDD else one.fitness()
+    return quality, one.energy_joules / base.energy_joules if base.energy_joules else 1.0
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -31,9 +31,13 @@ ROUNDING: Final = 0.002
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """The document with everything learned in it, what its scores rest on, and how well it explains the runs."""
+    """The document with everything learned in it, what its scores rest on, and how well it explains the runs.
+
+    `before` is what was in force, from which steps count.
+    """
 
     document: Document
+    before: Document
     tallies: Tallies
     use: NodeUse
     quality: dict[str, float]
@@ -98,7 +102,10 @@ def from_records(
         "R2TauAlone": runtime.r_squared(samples, first.log_tau[samples.type]),
         "ResidualSd": float(np.std(found.residual)) if len(samples) else 0.0,
     }
-    return Learned(affinity.scored(document, tallies, use), tallies, use, quality)
+    document = limits.scores_within(affinity.scored(document, tallies, use), incumbent, 1.0)
+    for origin in [] if reach is None else reach.scored():
+        document = limits.scores_within(document, origin, limits.DAY_STEPS)
+    return Learned(document, incumbent, tallies, use, quality)
 
 
 def keep_weights(document: Document, weights: Document) -> Document:

@@ -1,19 +1,25 @@
 """How far one release, and one day, may move what is in force: a poisoned history must not turn a cluster over.
 
-A release moves a value by at most a tenth of its range (tau by a factor of two), a day by at most a quarter. Factors
-of classes and nodes that were not known count from 0, what predictions took them for; what else was not known (a new
-type's tau and spread, a new user, a new identity) concerns those who brought it, and is taken as it is.
+A release moves a value by at most a tenth of its range (tau by a factor of two), a day by at most a quarter. What was
+not known counts from what it was taken for: factors of classes and nodes from 0, everybody's declarations from the cold
+error, tau of a built-in type from its cold value, scores from those of a usual machine. What else was not known (tau
+and spread of a type of one's own, a user, an identity) concerns those who brought it, and is taken as it is.
 """
 
+import math
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
+from cloudai_rts.hinge import MAX_AFFINITY
 from cloudai_rts.parameters import DeclaredError, Document, IdentityRecord, RuntimeModel, ThetaTerms
+from cloudai_rts.prediction import COLD_DECLARED_SD
+from cloudai_rts.tau import COLD_TAU_SECONDS
 
 DAY_STEPS: Final = 2.5
 """Steps of a release that a day may add up to."""
+_Known = TypeVar("_Known", DeclaredError, IdentityRecord)
 FADING: Final = 0.995
 """Half of it is left after 139 releases: about a day with a release every ten minutes."""
 STEP_U: Final = 1.0
@@ -25,13 +31,22 @@ STEP_TAU: Final = 2.0
 STEP_THETA: Final = 0.5
 STEP_KAPPA: Final = 0.5
 STEP_MU: Final = 2.0
-_WEIGHT_RANGES: Final[Mapping[str, tuple[float, ...]]] = {
+STEP_SCORE: Final = 1.0
+"""Of AffinityMatrix and PenaltyVector."""
+STEP_COLD_TAU: Final = 10.0
+"""From a built-in value, which is a guess: a tenth of the range of ln tau."""
+EVERYBODY: Final = ""
+"""The key of the error that all users' declarations have."""
+REMEMBERED: Final = 2_000
+"""Identities, and users, in one document: each takes 80 bytes of the 900 KiB that a ConfigMap may have."""
+WEIGHT_RANGES: Final[Mapping[str, tuple[float, ...]]] = {
     "Lateness": (200.0, 5.0, 10.0, 10.0, 10.0, 0.98, 5.0, 5.0),
     "Risk": (1000.0, 100.0),
     "AffinityW": (10.0, 10.0, 10.0),
     "PenaltyW": (10.0, 10.0, 10.0, 10.0),
 }
 _WEIGHT_SHARE: Final = 0.25
+_COLD_DECLARED: Final = DeclaredError(0.0, COLD_DECLARED_SD, 0.0)
 
 
 def kept(new: Document, old: Document) -> Document:
@@ -43,6 +58,8 @@ def kept(new: Document, old: Document) -> Document:
         V={**known.V, **runtime.V},
         Sigma={**known.Sigma, **runtime.Sigma},
         Counts=_rows_kept(runtime.Counts, _faded(known.Counts, set(runtime.U))),
+        Declared=_remembered(runtime.Declared, known.Declared),
+        Identity=_remembered(runtime.Identity, known.Identity),
     )
     return msgspec.structs.replace(new, Runtime=whole, Tau={**old.Tau, **new.Tau})
 
@@ -53,6 +70,13 @@ def _faded(counts: Mapping[str, dict[str, float]], used: set[str]) -> dict[str, 
         name: row if name in used else {key: round(FADING * count, 2) for key, count in row.items()}
         for name, row in counts.items()
     }
+
+
+def _remembered(new: Mapping[str, _Known], old: Mapping[str, _Known]) -> dict[str, _Known]:
+    """What the window shows, and as much as there is room for of what it does not show, the best known first."""
+    gone = {name: msgspec.structs.replace(one, N=round(FADING * one.N, 2)) for name, one in old.items()}
+    best = sorted(gone.keys() - new.keys(), key=lambda name: (name != EVERYBODY, -gone[name].N, name))
+    return {**new, **{name: gone[name] for name in best[: max(0, REMEMBERED - len(new))]}}
 
 
 def _rows_kept(new: Mapping[str, dict[str, float]], old: Mapping[str, dict[str, float]]) -> dict[str, dict[str, float]]:
@@ -69,10 +93,13 @@ def learned_within(new: Document, origin: Document, steps: float) -> Document:
         U={name: _row_near(row, old.U.get(name, {}), steps * STEP_U, 0.0) for name, row in runtime.U.items()},
         V=_row_near(runtime.V, old.V, steps * STEP_V, 0.0),
         Sigma=_row_near(runtime.Sigma, old.Sigma, steps * STEP_SIGMA),
-        Declared={name: _declared_near(one, old.Declared.get(name), steps) for name, one in runtime.Declared.items()},
+        Declared={
+            name: _declared_near(one, old.Declared.get(name, _COLD_DECLARED if name == EVERYBODY else None), steps)
+            for name, one in runtime.Declared.items()
+        },
         Identity={name: _identity_near(one, old.Identity.get(name), steps) for name, one in runtime.Identity.items()},
     )
-    tau = {name: round(_within(value, origin.Tau.get(name), STEP_TAU**steps), 3) for name, value in new.Tau.items()}
+    tau = {name: round(_tau_near(name, value, origin.Tau, steps), 3) for name, value in new.Tau.items()}
     theta = zip(msgspec.structs.astuple(new.Theta), msgspec.structs.astuple(origin.Theta), strict=True)
     return msgspec.structs.replace(
         new,
@@ -82,10 +109,24 @@ def learned_within(new: Document, origin: Document, steps: float) -> Document:
     )
 
 
+def scores_within(new: Document, origin: Document, steps: float) -> Document:
+    """AffinityMatrix and PenaltyVector (EDD 5.3, 5.4) no further than so many steps from those of `origin`.
+
+    A cell that it does not have counts from a usual machine's: as fast as any, never late, never overloaded.
+    """
+    affinity = min(MAX_AFFINITY, origin.AffinityW.A1 + origin.AffinityW.A2)
+    matrix = {
+        name: _row_near(row, origin.AffinityMatrix.get(name, {}), steps * STEP_SCORE, affinity)
+        for name, row in new.AffinityMatrix.items()
+    }
+    vector = _row_near(new.PenaltyVector, origin.PenaltyVector, steps * STEP_SCORE, origin.PenaltyW.G3)
+    return msgspec.structs.replace(new, AffinityMatrix=matrix, PenaltyVector=vector)
+
+
 def weights_within_a_day(new: Document, origin: Document) -> Document:
     """Weights no further than a quarter of their range from those a day ago. Keeps the order of ordered ones."""
     changed: dict[str, object] = {}
-    for group, ranges in _WEIGHT_RANGES.items():
+    for group, ranges in WEIGHT_RANGES.items():
         values, before = msgspec.structs.astuple(getattr(new, group)), msgspec.structs.astuple(getattr(origin, group))
         near = [
             _near(value, old, _WEIGHT_SHARE * size) for value, old, size in zip(values, before, ranges, strict=True)
@@ -98,8 +139,11 @@ def _near(value: float, before: float, step: float) -> float:
     return min(before + step, max(before - step, value))
 
 
-def _within(value: float, before: float | None, factor: float) -> float:
-    return value if before is None else min(before * factor, max(before / factor, value))
+def _tau_near(name: str, value: float, known: Mapping[str, float], steps: float) -> float:
+    before, factor = COLD_TAU_SECONDS.get(name, value), STEP_COLD_TAU
+    if name in known:
+        before, factor = known[name], math.pow(STEP_TAU, steps)
+    return min(before * factor, max(before / factor, value))
 
 
 def _row_near(

@@ -122,15 +122,16 @@ def judge_canary(
     canary = active.Canary
     if canary is None:
         raise PublishError("no canary runs")
-    groups: dict[bool, list[bool]] = {True: [], False: []}
+    groups: dict[int, list[bool]] = {canary.Version: [], active.version: []}
     for record in records:
         late = record.violated
-        if late is None or record.start < since or record.parameters_version not in {canary.Version, active.version}:
-            continue
-        groups[record.parameters_version == canary.Version].append(late)
-    tried, control = groups[True], groups[False]
+        if late is not None and record.runtime > 0 and record.start >= since:
+            groups.get(record.parameters_version, []).append(late)
+    tried, control = groups[canary.Version], groups[active.version]
     p, q = _share(tried), _share(control)
     result = RUNNING
+    if since > now:  # the clock has been set back: nobody knows what was placed since
+        return CanaryVerdict(ROLLED_BACK, len(tried), p, len(control), q)
     if len(tried) >= min_deadlines or now - since > LONGEST_SECONDS:
         pooled = _share([*tried, *control])
         error = math.sqrt(max(pooled * (1 - pooled), 1e-9) * (1 / max(1, len(tried)) + 1 / max(1, len(control))))

@@ -14,7 +14,7 @@ import msgspec
 
 from cloudai_kube import timestamp
 from cloudai_kube.errors import FormatError
-from cloudai_rts.parameters import Document
+from cloudai_rts.parameters import HINGE, Document
 
 DAY_SECONDS: Final = 86_400.0
 WEIGHTS: Final = ("Lateness", "Risk", "AffinityW", "PenaltyW", "Theta")
@@ -41,6 +41,10 @@ class Reach:
         """What a new document must be near to, each of them."""
         spans = [self.current] if self.before is None else [self.current, self.before]
         return [document for span in spans for document in (span.low, span.high)]
+
+    def scored(self) -> list[Document]:
+        """Those that have affinities and penalties, which are kept where somebody reads them."""
+        return [document for document in self.origins() if document.PenaltyVector]
 
 
 def begun(document: Document, at: str) -> Reach:
@@ -70,6 +74,10 @@ def _span(document: Document, at: str) -> Span:
     runtime = msgspec.structs.replace(document.Runtime, Counts={})
     bare = Document(createdAt=at, Runtime=runtime, Tau=document.Tau)
     bare = msgspec.structs.replace(bare, **{group: getattr(document, group) for group in WEIGHTS})
+    if document.model == HINGE:  # nobody else reads the scores, and they take much room
+        bare = msgspec.structs.replace(
+            bare, AffinityMatrix=document.AffinityMatrix, PenaltyVector=document.PenaltyVector
+        )
     return Span(bare, bare)
 
 
@@ -109,7 +117,16 @@ def _each(pick: _Pick, kept: Document, new: Document) -> Document:
         Identity=_entries(pick, old.Identity, runtime.Identity),
     )
     weights = {group: _entry(pick, getattr(kept, group), getattr(new, group)) for group in WEIGHTS}
-    return msgspec.structs.replace(kept, Runtime=near, Tau=_row(pick, kept.Tau, new.Tau), **weights)
+    found = msgspec.structs.replace(kept, Runtime=near, Tau=_row(pick, kept.Tau, new.Tau), **weights)
+    if new.model != HINGE:
+        return msgspec.structs.replace(found, AffinityMatrix={}, PenaltyVector={})
+    matrix = {
+        name: _row(pick, kept.AffinityMatrix.get(name, {}), new.AffinityMatrix.get(name, {}))
+        for name in sorted({*kept.AffinityMatrix, *new.AffinityMatrix})
+    }
+    return msgspec.structs.replace(
+        found, AffinityMatrix=matrix, PenaltyVector=_row(pick, kept.PenaltyVector, new.PenaltyVector)
+    )
 
 
 def _row(

@@ -9,7 +9,6 @@ import msgspec
 import numpy as np
 
 from cloudai_optimizer import fitness, genes, genetic, guard, limits, pareto
-from cloudai_optimizer.fit import affinity
 from cloudai_optimizer.fitness import Evaluation, Stage
 from cloudai_optimizer.genetic import Generation, GeneticSearch, Search
 from cloudai_optimizer.guard import Verdict
@@ -52,14 +51,15 @@ def tune(
     longest = min(rules.window_tasks, max(MIN_WINDOW_TASKS, len(works) // SHARE_OF_TASKS))
     tuned = recorded.split(works, rules.windows, longest)[0::2]
     judged = recorded.split(works, rules.windows, rules.guard_tasks)[1::2]
-    tuning = fitness.stage(machines, tuned, before, learned.tallies, learned.use)
-    held_out = fitness.stage(machines, judged, before, learned.tallies, learned.use)
+    tuning, held_out = (fitness.stage(machines, windows, learned) for windows in (tuned, judged))
     seeds = [genes.encode(before, before), genes.encode(_default_weights(before), before)]
     best, generations = _best(Evaluation(executor, tuning, rules.fitness), rules, seeds, rng, progress)
     candidate = genes.decode(best, before)
     for origin in [] if reach is None else reach.origins():
         candidate = limits.weights_within_a_day(candidate, origin)
-    candidate = affinity.scored(candidate, learned.tallies, learned.use)
+    candidate = fitness.scored(candidate, learned)
+    for origin in [] if reach is None else reach.scored():
+        candidate = limits.scores_within(candidate, origin, limits.DAY_STEPS)
     return Tuned(candidate, generations, _judged(executor, held_out, before, candidate, rules))
 
 

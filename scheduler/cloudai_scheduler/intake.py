@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from cloudai_kube import timestamp
+from cloudai_kube import promise, timestamp
 from cloudai_kube.errors import FormatError
 from cloudai_kube.events import Recorder, Subject
 from cloudai_kube.objects import Meta, Node, Pod
@@ -16,7 +16,7 @@ from cloudai_rts.ordering import Standing
 from cloudai_rts.placement import Policy
 from cloudai_rts.task import Task
 from cloudai_rts.tau import MAX_TAU_SECONDS, TauStore
-from cloudai_scheduler.cluster import promise
+from cloudai_scheduler.cluster import promised
 from cloudai_scheduler.cluster.rejections import ANY_RESOURCE, WINDOW_SECONDS, Rejections, rejected_resource
 from cloudai_scheduler.cluster.state import TERMINAL, ClusterState
 from cloudai_scheduler.metrics import SchedulerMetrics
@@ -152,9 +152,9 @@ class Intake:
         )
         self.queue.add(entry, now)
 
-    def _promise(self, pod: Pod, pod_class: PodClass) -> promise.Promise:
+    def _promise(self, pod: Pod, pod_class: PodClass) -> promised.Promised:
         document = self.policy.document
-        return promise.read(pod, pod_class.amounts, self.arrivals, document, self.tau, self.sla_multiplier)
+        return promised.read(pod, pod_class.amounts, self.arrivals, document, self.tau, self.sla_multiplier)
 
     def _standing(self, pod: Pod, pod_class: PodClass, task: Task, enqueued: float) -> Standing:
         pod_class.refresh(self.state)

@@ -29,7 +29,7 @@ def test_policies_are_compared(tasks: str, tmp_path: Path, capsys: pytest.Captur
     rows = json.loads(capsys.readouterr().out)
     assert [row["policy"] for row in rows] == ["lateness", "round-robin"]
     assert rows[0]["violations"] < rows[1]["violations"]
-    assert rows[1]["difference"] == pytest.approx(rows[1]["violations"] - rows[0]["violations"])
+    assert rows[1]["differences"]["violations"] == pytest.approx(rows[1]["violations"] - rows[0]["violations"])
     assert set(rows[0]["missed_by_class"]) <= {
         *(f"{gpus} GPU" for gpus in (0, 1, 2, 4)),
         "gpu-training",
@@ -64,3 +64,15 @@ def test_bad_input(arguments: list[str], said: str, capsys: pytest.CaptureFixtur
         main(["simulate", *arguments])
     assert ended.value.code == 2
     assert said in capsys.readouterr().err
+
+
+def test_a_fleet_on_which_nothing_fits(tasks: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Everything is missed, what has no value is null, and both forms can be read."""
+    fleet = tmp_path / "fleet.csv"
+    fleet.write_text("node,cpu,memory_bytes,gpu,gpu_product,storage_bytes,pods,speed\nn,0.1,1000,0,,0,10,1\n")
+    main(["simulate", "--tasks", tasks, "--fleet", str(fleet), "--policy", "lateness,hinge", "-o", "json"])
+    rows = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    assert rows[0]["violations"] == 100.0
+    assert rows[0]["p95_slowdown"] is None
+    main(["simulate", "--tasks", tasks, "--fleet", str(fleet), "--policy", "lateness,hinge"])
+    assert "against lateness" in capsys.readouterr().out

@@ -39,7 +39,7 @@ def stage(model: str = LATENESS) -> Stage:
     cores = {one.node.node: one.node.cpu for one in machines()}
     learned = learn.from_records(found, Document(model=model), cores, NodeUse())
     works = recorded.recover(found, learned.document, cores)
-    return fitness.stage(machines(), recorded.split(works, 2, 80), learned.document, learned.tallies, NodeUse())
+    return fitness.stage(machines(), recorded.split(works, 2, 80), learned)
 
 
 @pytest.mark.parametrize(("model", "kind"), [(LATENESS, DEFAULT), (HINGE, EDD)])

@@ -8,7 +8,9 @@ from cloudai_optimizer import limits
 from cloudai_rts import parameters
 from cloudai_rts.parameters import (
     AffinityTerms,
+    DeclaredError,
     Document,
+    IdentityRecord,
     LatenessTerms,
     PenaltyTerms,
     RiskTerms,
@@ -43,6 +45,36 @@ def test_what_was_not_known_counts_from_nothing() -> None:
     found = limits.learned_within(limits.kept(learned(-4.0, 2.0, 9.0), before), before, 1.0)
     assert found.Runtime.U == {"t": {"old": 2.0, "k": -1.0}}
     assert found.Tau == {"gone": 7.0, "t": 9.0}
+
+
+def test_guesses_are_not_overturned_at_once() -> None:
+    """Everybody's error and a built-in type's tau count from their cold values; one user's own error does not."""
+    hostile = DeclaredError(5.0, 2.0, 50)
+    new = Document(Runtime=RuntimeModel(Declared={"": hostile, "evil": hostile}), Tau={"mixed": 1e6, "evil": 1e6})
+    found = limits.learned_within(new, Document(), 1.0)
+    assert found.Runtime.Declared == {"": DeclaredError(1.0, 0.795, 50), "evil": hostile}
+    assert found.Tau == {"mixed": 4000.0, "evil": 1e6}
+
+
+def test_scores_stay_within_a_tenth_of_their_range() -> None:
+    """Known cells count from what they were, others from a usual machine's."""
+    before = Document(AffinityMatrix={"t": {"n": 4.0}}, PenaltyVector={"n": 0.0})
+    new = Document(AffinityMatrix={"t": {"n": -5.0, "m": -5.0}}, PenaltyVector={"n": 9.0, "m": 9.0})
+    found = limits.scores_within(new, before, 1.0)
+    assert found.AffinityMatrix == {"t": {"n": 3.0, "m": 2.0}}
+    assert found.PenaltyVector == {"n": 1.0, "m": 1.5}
+
+
+def test_who_was_away_for_a_day_is_still_known() -> None:
+    """Users and images that the window does not show stay, fading; where room is short the best known do."""
+    many = {f"i{count}": IdentityRecord(3.0, 0.2, count) for count in range(limits.REMEMBERED)}
+    before = Document(Runtime=RuntimeModel(Declared={"ann": DeclaredError(1.0, 0.3, 40)}, Identity=many))
+    new = Document(Runtime=RuntimeModel(Declared={"bob": DeclaredError(0.0, 0.6, 1)}, Identity={"x": many["i1"]}))
+    found = limits.kept(new, before).Runtime
+    assert found.Declared["ann"] == DeclaredError(1.0, 0.3, 39.8)
+    assert len(found.Identity) == limits.REMEMBERED
+    assert "i0" not in found.Identity
+    assert {"x", f"i{limits.REMEMBERED - 1}"} <= set(found.Identity)
 
 
 @given(st.floats(0, 200), st.floats(0, 1000), st.tuples(*[st.floats(0, 3)] * 3), st.tuples(*[st.floats(0, 3)] * 3))

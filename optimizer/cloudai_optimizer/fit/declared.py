@@ -5,6 +5,7 @@ from typing import Final
 
 import numpy as np
 
+from cloudai_optimizer import limits
 from cloudai_optimizer.fit.samples import Samples
 from cloudai_rts.arrays import FloatArray
 from cloudai_rts.parameters import DeclaredError, IdentityRecord
@@ -16,8 +17,6 @@ SHRINK_IDENTITY: Final = 3.0
 MAX_BIAS: Final = 5.0
 MIN_LOG_TAU: Final = -7.0
 MAX_LOG_TAU: Final = 18.0
-REMEMBERED: Final = 2_000
-"""Identities in one document: each takes 80 bytes of the 900 KiB that a ConfigMap may have."""
 MIN_SEEN: Final = 2
 
 
@@ -48,7 +47,7 @@ def identities(samples: Samples, log_node_factor: FloatArray, log_tau: FloatArra
     last: dict[int, int] = {}
     for position in np.flatnonzero(usable):
         last[int(samples.identity[position])] = int(position)
-    kept = sorted(last, key=last.__getitem__)[-REMEMBERED:]
+    kept = sorted(last, key=last.__getitem__)[-limits.REMEMBERED :]
     found = {}
     for index in kept:
         own = usable & (samples.identity == index)

@@ -107,6 +107,7 @@ class Replay:
     _machines: list[_Machine] = field(init=False)
     _used: FloatArray = field(init=False)
     _tasks: list[Job] = field(init=False)
+    _own: dict[str, list[float]] = field(init=False)
     _open: int = field(init=False)
     _events: list[tuple[float, int, int, int, int]] = field(default_factory=list)
     _tickets: Iterator[int] = field(default_factory=itertools.count)
@@ -132,6 +133,7 @@ class Replay:
         idle = fleet_of(self.world) if fleet is None else fleet.copy()
         self.view = View(idle, HarmTable(), LoadHistory())
         self._machines = [_Machine() for _ in self.world.nodes]
+        self._own = {name: factors.tolist() for name, factors in self.world.own.items()}  # looked up one by one
         self._used = self.world.background.astype(np.float64).copy()
         self._cores = float(self._used.sum())
         self._overloaded = float(np.maximum(0.0, self._used / self.world.cores - 1.0).sum())
@@ -292,19 +294,23 @@ class Replay:
         machine.at = now
         if elapsed <= 0 or not machine.remaining:
             return
+        load = self._load_of(slot)
         for index in machine.remaining:
-            machine.remaining[index] -= elapsed / self._factor(slot, index)
+            machine.remaining[index] -= elapsed / self._factor(slot, index, load)
 
-    def _factor(self, slot: int, index: int) -> float:
+    def _load_of(self, slot: int) -> float:
+        return float(self._used[slot]) / float(self.world.cores[slot])
+
+    def _factor(self, slot: int, index: int, load: float) -> float:
         task_type = self._tasks[index].true_type or self._tasks[index].known.type
-        load = float(self._used[slot]) / float(self.world.cores[slot])
-        return float(self.world.own[task_type][slot]) * self.world.slow_down(task_type, load)
+        return self._own[task_type][slot] * self.world.slow_down(task_type, load)
 
     def _plan_end(self, slot: int) -> None:
         machine = self._machines[slot]
         machine.ticket = next(self._tickets)
         if machine.remaining:
-            seconds = min(left * self._factor(slot, index) for index, left in machine.remaining.items())
+            load = self._load_of(slot)
+            seconds = min(left * self._factor(slot, index, load) for index, left in machine.remaining.items())
             self._push(machine.at + max(0.0, seconds), _END, slot, machine.ticket)
 
     def _push(self, at: float, kind: int, index: int, ticket: int = 0) -> None:

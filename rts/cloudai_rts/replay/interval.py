@@ -5,11 +5,17 @@ import statistics
 from collections.abc import Sequence
 from typing import Final
 
+import numpy as np
+
+from cloudai_rts.arrays import FloatArray
+
 _T975: Final = (
     12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228,
     2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086,
 )  # fmt: skip
 _Z975: Final = 1.95996
+BLOCK: Final = 20
+MIN_BLOCKS: Final = 5
 
 
 def quantile(freedom: int) -> float:
@@ -21,7 +27,19 @@ def quantile(freedom: int) -> float:
 
 
 def half_width(values: Sequence[float]) -> float | None:
-    """Half of the 95 % interval of the mean; None for fewer than two values, which say nothing about their spread."""
-    if len(values) < 2:
+    """Half of the 95 % interval of the mean; None where fewer than two values, or infinite ones, say nothing of it."""
+    if len(values) < 2 or not all(math.isfinite(value) for value in values):
         return None
     return quantile(len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values))
+
+
+def half_width_over_tasks(values: FloatArray) -> float | None:
+    """Half of the 95 % interval of the mean over tasks in order of arrival; NaN: a task that does not count.
+
+    Neighbours share their fate, so means of blocks of them are what is independent. None for fewer than five blocks.
+    """
+    known = values[np.isfinite(values)]
+    blocks = len(known) // BLOCK
+    if blocks < MIN_BLOCKS:
+        return None
+    return half_width(known[: blocks * BLOCK].reshape(blocks, BLOCK).mean(axis=1).tolist())

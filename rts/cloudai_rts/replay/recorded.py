@@ -26,17 +26,30 @@ from cloudai_rts.tau import TauStore
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """A recorded task: its record and the seconds that it takes on an idle reference machine."""
+    """A recorded run: its record and the seconds that it takes on an idle reference machine.
+
+    One that did not succeed, or has not ended, took room all the same; nobody judges it, and it came when it began.
+    """
 
     record: Record
     seconds: float
 
+    @property
+    def is_judged(self) -> bool:
+        """Whether it can be said to have met or missed its deadline."""
+        return self.record.outcome == SUCCEEDED
+
+    @property
+    def arrival(self) -> float:
+        """When it came, seconds since the epoch."""
+        return self.record.arrival if self.is_judged else max(self.record.arrival, self.record.start)
+
 
 def recover(records: Sequence[Record], document: Document, cores: Mapping[str, float]) -> list[Work]:
-    """Intrinsic work of each task that succeeded, in order of arrival. `cores` by node."""
-    ended = [record for record in records if record.outcome == SUCCEEDED]
-    works = [Work(record, record.runtime / _slowness(record, document, cores)) for record in ended]
-    return sorted(works, key=lambda work: (work.record.arrival, work.record.pod_uid))
+    """Intrinsic work of each run, in order of arrival. `cores` by node."""
+    ran = [record for record in records if record.runtime > 0]
+    works = [Work(record, record.runtime / _slowness(record, document, cores)) for record in ran]
+    return sorted(works, key=lambda work: (work.arrival, work.record.pod_uid))
 
 
 def _slowness(record: Record, document: Document, cores: Mapping[str, float]) -> float:
@@ -75,10 +88,10 @@ def split(works: Sequence[Work], windows: int, longest: int) -> list[Window]:
 
 
 def _window(earlier: Sequence[Work], works: Sequence[Work]) -> Window:
-    begin = works[0].record.arrival
+    begin = works[0].arrival
     waiting = [work for work in earlier if work.record.start >= begin]
     waiting = sorted(waiting, key=lambda work: work.record.start)[: len(works)]
-    waiting.sort(key=lambda work: work.record.arrival)
+    waiting.sort(key=lambda work: work.arrival)
     running = [work for work in earlier if work.record.start < begin < work.record.finish]
     return Window(begin, works, waiting, running)
 
@@ -137,7 +150,7 @@ def carried(window: Window, document: Document, machines: Sequence[Machine]) -> 
 
 def _job(work: Work, begin: float, document: Document, store: TauStore) -> Job:
     record = work.record
-    arrival = max(0.0, record.arrival - begin)
+    arrival = max(0.0, work.arrival - begin)
     deadline = None if record.deadline is None else record.deadline - begin
     estimate = prediction.estimate(
         record.type,
@@ -162,4 +175,5 @@ def _job(work: Work, begin: float, document: Document, store: TauStore) -> Job:
     if record.gpu:
         amounts[record.gpu_resource or contract.DEFAULT_GPU_RESOURCE] = round(record.gpu)
     used = record.cpu if record.used_cpu is None else record.used_cpu
-    return Job(record.pod_uid, known, amounts, work.seconds, used, deadline, true_type(record))
+    due = deadline if work.is_judged else None
+    return Job(record.pod_uid, known, amounts, work.seconds, used, due, true_type(record))

@@ -65,6 +65,14 @@ def violated(jobs: Sequence[Job], course: Course) -> FloatArray:
     return np.where(np.isnan(due), np.nan, late.astype(np.float64))
 
 
+def overrun(jobs: Sequence[Job], course: Course) -> FloatArray:
+    """Tardiness of each job, lateness over what it was allowed: 0..1, 1 if it never finished, NaN without a deadline."""
+    due = np.array([np.nan if job.due is None else job.due for job in jobs])
+    slack = np.maximum(due - np.array([job.known.arrival for job in jobs]), MIN_SLACK_SECONDS)
+    found = np.where(np.isnan(course.finish), 1.0, np.clip((course.finish - due) / slack, 0.0, 1.0))
+    return np.where(np.isnan(due), np.nan, found)
+
+
 def floor(world: World, jobs: Sequence[Job]) -> FloatArray:
     """1 for each job that even the fastest suitable machine, idle, could not have finished in time."""
     found = np.full(len(jobs), np.nan)
@@ -99,7 +107,6 @@ def summarise(
     late = violated(jobs, course)[kept]
     judged = ~np.isnan(late)
     slack = np.maximum(due - arrival, MIN_SLACK_SECONDS)
-    overrun = np.where(np.isnan(finish), 1.0, np.clip((finish - due) / slack, 0.0, 1.0))
     response = np.where(np.isnan(finish), 10.0, np.maximum(finish - arrival, 1e-3) / slack)
     run = np.where(np.isnan(finish), 0.0, finish - start)
     span = max(course.end - (arrival[0] if len(arrival) else 0.0), 1e-9)
@@ -112,7 +119,7 @@ def summarise(
         judged=int(judged.sum()),
         violations=_mean(late[judged]),
         floor=_mean((floor(world, jobs) if unmeetable is None else unmeetable)[kept][judged]),
-        tardiness=_mean(overrun[judged]),
+        tardiness=_mean(overrun(jobs, course)[kept][judged]),
         log_response=_mean(np.log(response[judged])),
         p95_slowdown=_percentile((finish - arrival) / work, 95.0),
         makespan_seconds=span,

@@ -108,7 +108,7 @@ def draw(seed: int, count: int, shape: Shape, nodes: Sequence[FleetNode]) -> Dra
     wrong = np.exp(rng.normal(0.0, shape.declared_log_sd, count))
     mislabelled = rng.random(count) < shape.mislabelled
     other = rng.integers(0, len(names), count)
-    gaps = _gaps(rng, count, shape.day_amplitude)
+    gaps = _gaps(rng, count)
     if shape.multiplier_quantiles:
         share, value = np.array(shape.multiplier_quantiles).T
         multiplier = np.interp(rng.random(count), share, value)
@@ -143,20 +143,24 @@ def draw(seed: int, count: int, shape: Shape, nodes: Sequence[FleetNode]) -> Dra
         work = np.array([task.reference_runtime_s * task.cpu for task in tasks])
         capacity = sum(node.cpu for node in nodes)
     span = float(work.sum()) / (capacity * shape.load)
+    gaps = gaps / _day_rate(count, span, shape.day_amplitude)
     at = np.cumsum(gaps) * (span / float(gaps.sum()))
     called = [names[other[i]] if mislabelled[i] else tasks[i].type for i in range(count)]
     return Drawn([_arriving(task, float(when)) for task, when in zip(tasks, at, strict=True)], used, called)
 
 
-def _gaps(rng: np.random.Generator, count: int, day_amplitude: float) -> FloatArray:
-    """Times between arrivals, up to a scale: two-state bursts, and the day's cycle over the whole stretch."""
+def _gaps(rng: np.random.Generator, count: int) -> FloatArray:
+    """Times between arrivals, up to a scale: two-state bursts."""
     flips = rng.random(count) < FLIP
     burst = np.cumsum(flips) % 2 == 1
-    gaps = rng.exponential(1.0, count) * np.where(burst, BURST_GAP, CALM_GAP)
-    if day_amplitude:
-        phase = 2.0 * math.pi * np.arange(count) / max(1, count)
-        gaps = gaps / (1.0 + day_amplitude * np.sin(phase))
-    return gaps
+    return rng.exponential(1.0, count) * np.where(burst, BURST_GAP, CALM_GAP)
+
+
+def _day_rate(count: int, span: float, amplitude: float) -> FloatArray:
+    """How fast tasks come, one after the other, against the mean: whole cycles of about a day, at least one."""
+    cycles = max(1, round(span / DAY_SECONDS))
+    phase = 2.0 * math.pi * cycles * np.arange(count) / max(1, count)
+    return np.asarray(1.0 + amplitude * np.sin(phase))
 
 
 def _basis(deadline_on: str, kind: Kind, runtime: float, declared: float | None) -> float:

@@ -36,8 +36,27 @@ def machine(cpu: float = 8.0, occupied: dict[str, int] | None = None, devices: d
 
 def test_the_work_behind_a_run_worked_out_by_hand() -> None:
     """100 s = work x exp(-1 + .2) x (1 + .5 x (.25 + 2/8)^2)."""
-    (work,) = recorded.recover([record("x", 0.0), record("y", 1.0, outcome="Failed")], MODEL, {"a": 8.0})
+    (work,) = recorded.recover([record("x", 0.0), record("y", 1.0, finish=1.0)], MODEL, {"a": 8.0})
     assert work.seconds == pytest.approx(100.0 / (math.exp(-0.8) * (1 + 0.5 * 0.25)))
+
+
+@pytest.mark.parametrize("outcome", ["Failed", "Disrupted", "Running"])
+def test_what_did_not_succeed_took_room_all_the_same(outcome: str) -> None:
+    """It runs when the window begins or comes when it began, nobody judges it, and others find less room."""
+    found = [
+        record("long", 0.0, finish=200.0, cpu=6.0, outcome=outcome),
+        record("new", 100.0, cpu=4.0, deadline=900.0),
+        record("other", 150.0, start=160.0, finish=170.0, outcome=outcome, deadline=900.0),
+    ]
+    works = recorded.recover(found, MODEL, {"a": 8.0})
+    window = recorded.split(works, 1, 2)[0]
+    assert [work.record.pod_uid for work in window.running] == ["long"]
+    jobs = recorded.jobs(window, MODEL)
+    assert [(job.name, job.known.arrival, job.due) for job in jobs] == [("new", 0.0, 800.0), ("other", 60.0, None)]
+    carried = recorded.carried(window, MODEL, [machine()])
+    world = recorded.world_of([machine()], MODEL, works)
+    course = Replay(world, jobs, RtsChooser(MODEL), carried=carried).run()
+    assert course.start[0] > 50.0
 
 
 def test_a_slice_is_another_machine() -> None:

@@ -1,4 +1,4 @@
-"""What was promised about a pod: its type, arrival, deadline and expected run time, read from its annotations.
+"""What was promised about a pod: arrival, deadline and expected run time, read from its annotations.
 
 The operator writes the frozen values on the pods of Tasks; any other pod may carry the few annotations of the contract.
 A value that cannot be read counts as absent, and the pod's owner is told.
@@ -10,14 +10,11 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from cloudai_kube import duration, timestamp
-from cloudai_kube.demand import Amounts
 from cloudai_kube.errors import FormatError
 from cloudai_kube.objects import Meta, Pod
-from cloudai_rts import contract, nodeclass, prediction
-from cloudai_rts.contract import CPU, MEMORY, STORAGE
-from cloudai_rts.parameters import Document
-from cloudai_rts.task import Task, clip_type, deadline_of, infer_type
-from cloudai_rts.tau import MAX_TAU_SECONDS, TauStore
+from cloudai_rts import contract
+from cloudai_rts.history import MAX_SECONDS
+from cloudai_rts.task import clip_type, deadline_of, infer_type
 
 REMEMBERED: Final = 100_000
 """Controllers whose first pod's creation is kept, the ones seen last."""
@@ -48,9 +45,17 @@ class Arrivals:
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """The pod as a task of the model, and the annotations that could not be read."""
+    """What was said; None where nothing was. `problems` are the annotations that could not be read.
 
-    task: Task
+    Times in seconds since the epoch; `expected` is the user's own estimate, `reference_runtime` (both seconds) and
+    `log_sd` what the operator expected at acceptance.
+    """
+
+    arrival: float
+    deadline: float | None
+    expected: float | None
+    reference_runtime: float | None
+    log_sd: float | None
     problems: tuple[str, ...] = ()
 
 
@@ -59,10 +64,15 @@ def controller_uid(meta: Meta) -> str:
     return next((owner.uid for owner in meta.ownerReferences if owner.controller), "")
 
 
-def read(
-    pod: Pod, amounts: Amounts, arrivals: Arrivals, document: Document, tau: TauStore, sla_multiplier: float
-) -> Promise:
-    """Everything the model knows about this pod's task."""
+def type_of(pod: Pod, cpu: float, memory: float, gpu: float) -> str:
+    """The type that the pod names, else the one that its requests (cores, bytes, devices) look like."""
+    named = pod.metadata.annotations.get(contract.ANNOTATION_TASK_TYPE)
+    named = named or pod.metadata.labels.get(contract.LABEL_TASK_TYPE, "")
+    return clip_type(named) or infer_type(cpu, memory, gpu)
+
+
+def read(pod: Pod, arrivals: Arrivals, sla_multiplier: float) -> Promise:
+    """Everything that the pod's annotations say."""
     problems: list[str] = []
     texts = pod.metadata.annotations
 
@@ -76,33 +86,14 @@ def read(
             problems.append(f"annotation {key}: {error}; it is ignored")
             return None
 
-    gpu_resource = nodeclass.gpu_resource_of(amounts)
-    cpu, memory, gpu = amounts.get(CPU, 0) / 1000.0, float(amounts.get(MEMORY, 0)), float(amounts.get(gpu_resource, 0))
-    task_type = texts.get(contract.ANNOTATION_TASK_TYPE) or pod.metadata.labels.get(contract.LABEL_TASK_TYPE, "")
-    task_type = clip_type(task_type) or infer_type(cpu, memory, gpu)
     arrival = take(contract.ANNOTATION_ARRIVAL, timestamp.parse)
     arrival = arrivals.first(pod.metadata) if arrival is None else arrival
     expected = take(contract.ANNOTATION_EXPECTED_RUNTIME, duration.parse)
     runtime = take(contract.ANNOTATION_REFERENCE_RUNTIME, positive_number)
     log_sd = take(contract.ANNOTATION_RUNTIME_LOG_SD, positive_number)
-    if runtime is None:
-        known = prediction.Estimate(tau.get(task_type), prediction.type_log_sd(task_type, document.Runtime))
-        declared = None if expected is None else prediction.declared_estimate(expected, "", document.Runtime)
-        estimate = prediction.combine(declared, known, 0.0)
-        runtime, log_sd = estimate.seconds, estimate.log_sd
-    task = Task(
-        type=task_type,
-        cpu=cpu,
-        memory=memory,
-        gpu=gpu,
-        storage=float(amounts.get(STORAGE, 0)),
-        gpu_resource=gpu_resource,
-        arrival=arrival,
-        reference_runtime=runtime,
-        log_sd=prediction.clip_log_sd(log_sd or prediction.type_log_sd(task_type, document.Runtime)),
-        deadline=_deadline(arrival, take, None if expected is None else deadline_of(arrival, sla_multiplier, expected)),
-    )
-    return Promise(task, tuple(problems))
+    by_declaration = None if expected is None else deadline_of(arrival, sla_multiplier, expected)
+    deadline = _deadline(arrival, take, by_declaration)
+    return Promise(arrival, deadline, expected, runtime, log_sd, tuple(problems))
 
 
 def _deadline(
@@ -124,6 +115,6 @@ def positive_number(text: str) -> float:
         number = float(text)
     except ValueError as error:
         raise FormatError(f"{text[:40]!r} is no number") from error
-    if not (math.isfinite(number) and 0 < number <= MAX_TAU_SECONDS):
+    if not (math.isfinite(number) and 0 < number <= MAX_SECONDS):
         raise FormatError(f"{text[:40]!r} is not a number above 0")
     return number

@@ -6,8 +6,9 @@ import msgspec
 import pytest
 
 from cloudai_kube import timestamp
-from cloudai_kube.objects import Pod
-from cloudai_operator.foreign import record_of
+from cloudai_kube.foreign import record_of
+from cloudai_kube.objects import Pod, PodStatus
+from cloudai_kube.promise import Arrivals
 
 DECISION = '{"policy":"rts","parametersVersion":3,"nodeClass":"NVIDIA-V100","load":0.25,"available":{"cpu":8}}'
 NOON = timestamp.parse("2026-01-01T12:00:00Z")
@@ -53,7 +54,7 @@ def a_pod(decision: str = DECISION, **notes: str) -> Pod:
 
 def test_a_pod_of_a_job() -> None:
     """All containers together, from the first start to the last end; its own promise, its type as the scheduler's."""
-    record = record_of(a_pod(finish_within="10m"))
+    record = record_of(a_pod(finish_within="10m"), Arrivals(), 2.0)
     assert record is not None
     assert (record.cpu, record.gpu, record.gpu_resource) == (8.1, 2.0, "nvidia.com/gpu")
     assert (record.start - NOON, record.finish - NOON) == (5.0, 65.0)
@@ -67,9 +68,43 @@ def test_a_pod_of_a_job() -> None:
 )
 def test_rubbish_is_no_record(decision: str) -> None:
     """Strangers may write into the annotation; none of it reaches the database."""
-    assert record_of(a_pod(decision)) is None
+    assert record_of(a_pod(decision), Arrivals(), 2.0) is None
 
 
-def test_unreadable_promises() -> None:
-    """A time that cannot be read makes no record that would lie."""
-    assert record_of(a_pod(finish_by="soon")) is None
+def test_promises_are_read_as_the_scheduler_reads_them() -> None:
+    """A declared run time promises k times itself; what cannot be read counts as absent; a retry has no new clock."""
+    record = record_of(a_pod(expected_runtime="1m"), Arrivals(), 2.0)
+    assert record is not None
+    assert (record.declared, record.deadline) == (60.0, NOON + 120)
+    unreadable = record_of(a_pod(finish_by="soon"), Arrivals(), 2.0)
+    assert unreadable is not None
+    assert unreadable.deadline is None
+    arrivals = Arrivals()
+    first = a_pod()
+    arrivals.first(msgspec.structs.replace(first.metadata, creationTimestamp="2026-01-01T11:59:00Z"))
+    retry = record_of(a_pod(finish_within="10m"), arrivals, 2.0)
+    assert retry is not None
+    assert (retry.arrival, retry.deadline) == (NOON - 60, NOON + 540)
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome", "seconds"),
+    [
+        ({"phase": "Failed", "conditions": [{"type": "DisruptionTarget", "status": "True"}]}, "Disrupted", 60.0),
+        ({"phase": "Failed", "reason": "OutOfcpu", "containerStatuses": []}, "Rejected", 0.0),
+        ({"phase": "Failed"}, "Failed", 60.0),
+        ({"phase": "Running"}, None, 0.0),
+    ],
+)
+def test_what_became_of_it(status: dict[str, Any], outcome: str | None, seconds: float) -> None:
+    """An evicted pod did not fail, a refused one has a record without a run time, one that runs has none."""
+    pod = a_pod(finish_within="10m")
+    changes = msgspec.convert(
+        {"containerStatuses": msgspec.to_builtins(pod.status.containerStatuses), **status}, PodStatus
+    )
+    pod = msgspec.structs.replace(pod, status=changes)
+    record = record_of(pod, Arrivals(), 2.0)
+    assert (record.outcome if record else None) == outcome
+    if record is not None:
+        assert record.runtime == seconds
+        assert record.violated is (True if outcome == "Failed" else None)

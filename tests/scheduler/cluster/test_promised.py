@@ -5,15 +5,16 @@ from typing import Any
 import pytest
 
 from cloudai_kube import timestamp
+from cloudai_kube.promise import Arrivals
 from cloudai_rts.parameters import Document
 from cloudai_rts.tau import TauStore
-from cloudai_scheduler.cluster.promise import Arrivals, Promise, read
+from cloudai_scheduler.cluster.promised import Promised, read
 
 Maker = Any
 CREATED = timestamp.parse("2026-01-01T00:00:00Z")
 
 
-def promise(pod: Any, arrivals: Arrivals | None = None) -> Promise:
+def promise(pod: Any, arrivals: Arrivals | None = None) -> Promised:
     """Read a pod that asks for one core."""
     return read(pod, {"cpu": 1000, "memory": 1 << 30, "pods": 1}, arrivals or Arrivals(), Document(), TauStore(), 2.0)
 

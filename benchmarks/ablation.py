@@ -1,0 +1,56 @@
+"""`lateness` with one of its terms left out: what each is worth is the difference to the whole rule."""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import msgspec
+
+from cloudai_rts.arrays import BoolArray
+from cloudai_rts.parameters import Document, RuntimeModel
+from cloudai_rts.replay.chooser import RtsChooser, View
+from cloudai_rts.replay.job import Job
+
+LEAST_SD: Final = 0.05
+FIRST_COME: Final = "first come, first served"
+
+
+def _weights(**changed: float) -> Callable[[Document], Document]:
+    def change(document: Document) -> Document:
+        return msgspec.structs.replace(document, Lateness=msgspec.structs.replace(document.Lateness, **changed))
+
+    return change
+
+
+def _learned(change: Callable[[RuntimeModel], RuntimeModel]) -> Callable[[Document], Document]:
+    return lambda document: msgspec.structs.replace(document, Runtime=change(document.Runtime))
+
+
+ABLATIONS: Final[Mapping[str, Callable[[Document], Document]]] = {
+    "without harm": _weights(Psi=0.0),
+    "without waiting": _weights(Delta=1.0),
+    "without load": _weights(Beta=0.0),
+    "without relative run time": _weights(Eta=0.0),
+    "without sparing GPU nodes": _weights(Zeta=0.0),
+    "without caution for load": _weights(LoadScale=1.0),
+    "without load curve": _learned(lambda runtime: msgspec.structs.replace(runtime, Kappa=0.0, Mu=0.0)),
+    "without class factors": _learned(lambda runtime: msgspec.structs.replace(runtime, U={})),
+    "without node factors": _learned(lambda runtime: msgspec.structs.replace(runtime, V={})),
+    "without spread": _learned(
+        lambda runtime: msgspec.structs.replace(runtime, Sigma=dict.fromkeys(runtime.Sigma, LEAST_SD))
+    ),
+}
+"""Psi H, deferral, beta, eta, zeta, the scale of f, f, u, v and sigma of the model page's equations (1) to (4)."""
+
+
+class FirstComeChooser(RtsChooser):
+    """The rule with the queue in order of arrival."""
+
+    def order(
+        self,
+        view: View,  # noqa: ARG002  the order needs no more
+        job: Job,
+        allowed: BoolArray,  # noqa: ARG002  the order needs no more
+        now: float,  # noqa: ARG002  the order needs no more
+    ) -> tuple[float, ...]:
+        """By priority, then arrival."""
+        return (-job.priority, job.known.arrival)
