@@ -126,13 +126,13 @@ def _simulate(arguments: argparse.Namespace) -> None:
     else:
         scenario = _trace(arguments, given or Document())
     outcomes = _run(scenario, policies, seeds, arguments.workers)
+    found = simulate.rows(outcomes)
     if arguments.plot is not None:
         try:
-            plot.draw(outcomes, arguments.plot)
+            plot.draw(outcomes, found, arguments.plot)
         except OSError as error:
             raise InputError(f"--plot {arguments.plot} cannot be written: {error}") from error
         sys.stderr.write(f"drawn: {arguments.plot}\n")
-    found = simulate.rows(outcomes)
     sys.stdout.write(json.dumps(found) + "\n" if arguments.output == "json" else _table(found))
 
 
@@ -193,7 +193,10 @@ def _by_class(found: Sequence[dict[str, Any]]) -> str:
         *(
             [
                 name,
-                *(f"{row['missed_by_class'][name]:.1f}{_width(row['half_widths_by_class'][name])}" for row in found),
+                *(
+                    f"{row['missed_by_class'][name]:.1f}{_width(row['half_widths_by_class'][name] if at else None)}"
+                    for at, row in enumerate(found)
+                ),
             ]
             for name in names
         ),

@@ -120,7 +120,7 @@ def _options(arguments: argparse.Namespace, told: Reporter = progress.silent) ->
 
 async def _epoch(transport: Transport, arguments: argparse.Namespace) -> None:
     try:
-        with progress.shown(sys.stderr, lines=arguments.output == "text") as shown:
+        with progress.shown(sys.stderr) as shown:
             report = await cluster_epoch.epoch(transport, _options(arguments, shown))
     except OptimizerError as error:
         if not arguments.dry_run:

@@ -4,7 +4,7 @@ import logging
 import multiprocessing
 import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
@@ -83,6 +83,7 @@ class Report:
         if self.outcome is not None:
             found["evidence"] = self.outcome.evidence()
             found["dropped"] = self.outcome.dropped
+            found["generations"] = [asdict(one) for one in self.outcome.generations]
         if self.canary is not None:
             found["canary"] = self.canary.text()
         return found

@@ -7,7 +7,7 @@ the object are not touched.
 
 import contextlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -79,7 +79,10 @@ async def read(transport: Transport, namespace: str) -> Published:
 
 
 async def write(transport: Transport, namespace: str, change: Change, before: Published) -> None:
-    """Change the object, wholly or not at all. Raises `PublishError` if someone else was faster."""
+    """Change the object, wholly or not at all. Raises `PublishError` if someone else was faster.
+
+    A note on how an epoch ended changes nothing of what was read: then it is tried again.
+    """
     metadata: dict[str, Any] = {"name": contract.PARAMETERS_CONFIG_MAP, "namespace": namespace}
     if change.frozen is not None:
         metadata["annotations"] = {contract.ANNOTATION_FROZEN: change.frozen or None}
@@ -102,6 +105,12 @@ async def write(transport: Transport, namespace: str, change: Change, before: Pu
             body["binaryData"] = {key: text for key, text in packed.items() if text is not None}
             await transport.request("POST", _path(namespace), body)
     except ConflictError as error:
+        now = await read(transport, namespace)
+        if (
+            now.resource_version != before.resource_version
+            and replace(now, resource_version=before.resource_version) == before
+        ):
+            return await write(transport, namespace, change, now)
         raise PublishError("someone else published meanwhile; nothing was changed, look at it and try again") from error
 
 

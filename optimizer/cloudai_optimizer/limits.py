@@ -2,8 +2,8 @@
 
 A release moves a value by at most a tenth of its range (tau by a factor of two), a day by at most a quarter. What was
 not known counts from what it was taken for: factors of classes and nodes from 0, everybody's declarations from the cold
-error, tau of a built-in type from its cold value, scores from those of a usual machine. What else was not known (tau
-and spread of a type of one's own, a user, an identity) concerns those who brought it, and is taken as it is.
+error, scores from those of a usual machine. What else was not known (tau and spread of a type that nobody ran, a user,
+an identity) concerns those who brought it, and is taken as it is.
 """
 
 import math
@@ -15,7 +15,6 @@ import msgspec
 from cloudai_rts.hinge import MAX_AFFINITY
 from cloudai_rts.parameters import DeclaredError, Document, IdentityRecord, RuntimeModel, ThetaTerms
 from cloudai_rts.prediction import COLD_DECLARED_SD
-from cloudai_rts.tau import COLD_TAU_SECONDS
 
 DAY_STEPS: Final = 2.5
 """Steps of a release that a day may add up to."""
@@ -33,8 +32,6 @@ STEP_KAPPA: Final = 0.5
 STEP_MU: Final = 2.0
 STEP_SCORE: Final = 1.0
 """Of AffinityMatrix and PenaltyVector."""
-STEP_COLD_TAU: Final = 10.0
-"""From a built-in value, which is a guess: a tenth of the range of ln tau."""
 EVERYBODY: Final = ""
 """The key of the error that all users' declarations have."""
 REMEMBERED: Final = 2_000
@@ -99,7 +96,10 @@ def learned_within(new: Document, origin: Document, steps: float) -> Document:
         },
         Identity={name: _identity_near(one, old.Identity.get(name), steps) for name, one in runtime.Identity.items()},
     )
-    tau = {name: round(_tau_near(name, value, origin.Tau, steps), 3) for name, value in new.Tau.items()}
+    tau = {
+        name: round(_within(value, origin.Tau.get(name), math.pow(STEP_TAU, steps)), 3)
+        for name, value in new.Tau.items()
+    }
     theta = zip(msgspec.structs.astuple(new.Theta), msgspec.structs.astuple(origin.Theta), strict=True)
     return msgspec.structs.replace(
         new,
@@ -139,11 +139,8 @@ def _near(value: float, before: float, step: float) -> float:
     return min(before + step, max(before - step, value))
 
 
-def _tau_near(name: str, value: float, known: Mapping[str, float], steps: float) -> float:
-    before, factor = COLD_TAU_SECONDS.get(name, value), STEP_COLD_TAU
-    if name in known:
-        before, factor = known[name], math.pow(STEP_TAU, steps)
-    return min(before * factor, max(before / factor, value))
+def _within(value: float, before: float | None, factor: float) -> float:
+    return value if before is None else min(before * factor, max(before / factor, value))
 
 
 def _row_near(

@@ -24,15 +24,15 @@ def line(number: int, of: int, best: float, mean: float, worst: float) -> str:
 
 
 @contextmanager
-def shown(stream: TextIO, lines: bool) -> Iterator[Reporter]:
-    """Report to a stream: lines if they are wanted, and on a terminal a bar in any case."""
+def shown(stream: TextIO) -> Iterator[Reporter]:
+    """Report to a stream: a line a generation, and on a terminal a bar beneath them."""
 
     def written(number: int, of: int, best: float, mean: float, worst: float) -> None:
         stream.write(line(number, of, best, mean, worst) + "\n")
         stream.flush()
 
     if not stream.isatty():
-        yield written if lines else silent
+        yield written
         return
     columns = (
         TextColumn("{task.description:>19}"),
@@ -45,8 +45,7 @@ def shown(stream: TextIO, lines: bool) -> Iterator[Reporter]:
         bar = progress.add_task(READING, total=None)
 
         def advanced(number: int, of: int, best: float, mean: float, worst: float) -> None:
-            if lines:
-                progress.console.print(line(number, of, best, mean, worst), highlight=False)
+            progress.console.print(line(number, of, best, mean, worst), highlight=False)
             doing = SEARCHING if number < of else JUDGING
             progress.update(bar, description=doing, completed=number, total=of)
 

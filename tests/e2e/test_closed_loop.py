@@ -99,6 +99,11 @@ def test_the_loop_closes(cluster: Cluster, database: Database[dict[str, Any]]) -
     assert database["RESULTS"].count_documents({"_id": "old"}) == 0
     fitted = optimize(cluster, "fit", *sources)
     assert "run times fitted on 14 tasks" in fitted
+    database["WORKER_REGISTRY"].delete_many({})
+    optimize(cluster, "freeze", "incident")
+    assert json.loads(optimize(cluster, "epoch", "-o", "json", *sources))["result"] == "frozen"
+    assert database["WORKER_REGISTRY"].count_documents({}) == NODES  # what is measured is kept all the same
+    optimize(cluster, "freeze", "--off")
 
 
 class Metrics(HTTPServer):

@@ -347,6 +347,10 @@ class Replay:
             return
         self._overload += elapsed * self._overloaded
         self._busy += elapsed * self._cores
-        if any(until is not None for until in self._waiting.values()):
+        usable = np.zeros(len(self.world.nodes), np.bool_)
+        for index, until in self._waiting.items():
+            if until is not None and until > now - elapsed and self.jobs[index].known.gpu > 0:
+                usable |= self._mask(index) & self.view.fleet.fits(self.jobs[index].amounts)
+        if usable.any():
             free = self.view.fleet.available(contract.DEFAULT_GPU_RESOURCE)
-            self._idle_gpu += elapsed * float(np.maximum(0, free).sum())
+            self._idle_gpu += elapsed * float(np.maximum(0, free)[usable].sum())

@@ -66,7 +66,7 @@ def violated(jobs: Sequence[Job], course: Course) -> FloatArray:
 
 
 def overrun(jobs: Sequence[Job], course: Course) -> FloatArray:
-    """Tardiness of each job, lateness over what it was allowed: 0..1, 1 if it never finished, NaN without a deadline."""
+    """Tardiness of each job, lateness over what it was allowed: 0..1, 1 if it never ended, NaN without a deadline."""
     due = np.array([np.nan if job.due is None else job.due for job in jobs])
     slack = np.maximum(due - np.array([job.known.arrival for job in jobs]), MIN_SLACK_SECONDS)
     found = np.where(np.isnan(course.finish), 1.0, np.clip((course.finish - due) / slack, 0.0, 1.0))
