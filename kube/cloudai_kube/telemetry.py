@@ -20,6 +20,11 @@ MAX_CORES: Final = 4096.0
 MAX_BYTES: Final = float(1 << 50)
 MAX_WATTS: Final = 20_000.0
 MAX_GPUS: Final = 64.0
+MIB: Final = 1_048_576.0
+MAX_BUSY: Final = 1.01
+"""Of one device; shares are rounded."""
+MAX_DEVICE_BYTES: Final = float(1 << 42)
+MAX_DEVICE_WATTS: Final = 3_000.0
 FATAL_XIDS: Final = frozenset({46, 48, 62, 64, 74, 79, 95, 109, 110, 119, 120, 136, 140, 143, 155, 156, 158})
 """XID errors after which NVIDIA's catalogue advises to reset the GPU or restart the machine."""
 
@@ -31,13 +36,23 @@ GPU_BUSY: Final = (
     "or DCGM_FI_PROF_GR_ENGINE_UTIL_RATIO"
 )
 _NODE: Final = "instance, node, nodename, kubernetes_node"
-_DEVICE: Final = "node, host, instance, gpu, UUID, GPU_I_ID"
+_HOST: Final = "node, host, instance"
+_DEVICE: Final = f"{_HOST}, gpu, UUID"
+_SLICE: Final = f"{_DEVICE}, GPU_I_ID"
 _CPU_SECONDS: Final = 'node_cpu_seconds_total{mode!~"idle|iowait|steal"}'
 
 
-def _over_devices(series: str) -> str:
-    """Sum over a node's devices, each counted once: one exporter may be scraped by two jobs."""
-    return f"sum by (node, host, instance) (max by ({_DEVICE}) ({HOST_LABELS.format(series)}))"
+def _over_devices(series: Mapping[str, float], device: str, most: float) -> str:
+    """PromQL: the sum over a node's devices; -1 where one of them is stale or out of 0..most, NaN where one is NaN.
+
+    `series` are the names of one quantity and their factors. Each device is counted once: one exporter may be scraped
+    by two jobs. Without an impossible device the rest of its node would look like all of it.
+    """
+    value = " or ".join(f"{name} * {factor}" for name, factor in series.items())
+    stale = " or ".join(f"({name} and timestamp({name}) < time() - {STALE_SECONDS:g})" for name in series)
+    values, stales = (f"max by ({device}) ({HOST_LABELS.format(one)})" for one in (value, stale))
+    bad = f"count by ({_HOST}) ({values} > {most:g} or {values} < 0 or {stales})"
+    return f"({bad} * 0 - 1) or sum by ({_HOST}) ({values})"
 
 
 QUERIES: Final[Mapping[str, str]] = {
@@ -45,9 +60,23 @@ QUERIES: Final[Mapping[str, str]] = {
     # Where a target is scraped once a minute there are not two samples in a minute.
     "cpu": f"sum by ({_NODE}) (max by ({_NODE}, cpu, mode) (rate({_CPU_SECONDS}[60s]) or rate({_CPU_SECONDS}[150s])))",
     "memory": f"max by ({_NODE}) (node_memory_MemTotal_bytes - node_memory_MemAvailable_bytes)",
-    "gpu": _over_devices(GPU_BUSY),
-    "gpu_memory": _over_devices("DCGM_FI_DEV_FB_USED * 1048576 or DCGM_FI_DEV_FB_USED_BYTES"),
-    "watts": _over_devices("DCGM_FI_DEV_POWER_USAGE or DCGM_FI_DEV_BOARD_POWER_WATTS"),
+    "gpu": _over_devices(
+        {
+            "DCGM_FI_DEV_GPU_UTIL": 0.01,
+            "DCGM_FI_DEV_GPU_UTIL_RATIO": 1.0,
+            "DCGM_FI_PROF_GR_ENGINE_ACTIVE": 1.0,
+            "DCGM_FI_PROF_GR_ENGINE_UTIL_RATIO": 1.0,
+        },
+        _SLICE,
+        MAX_BUSY,
+    ),
+    "gpu_memory": _over_devices(
+        {"DCGM_FI_DEV_FB_USED": MIB, "DCGM_FI_DEV_FB_USED_BYTES": 1.0}, _SLICE, MAX_DEVICE_BYTES
+    ),
+    # Slices of one GPU say the power of the whole.
+    "watts": _over_devices(
+        {"DCGM_FI_DEV_POWER_USAGE": 1.0, "DCGM_FI_DEV_BOARD_POWER_WATTS": 1.0}, _DEVICE, MAX_DEVICE_WATTS
+    ),
     "xid": f"max by (node, host, instance, gpu, UUID) ("
     f"{HOST_LABELS.format('DCGM_FI_DEV_XID_ERRORS or DCGM_FI_DEV_XID_ERROR')})",
 }

@@ -2,19 +2,14 @@
 
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
+from tests.e2e.exposition import scraped
 
-from cloudai_kube.prometheus import Prometheus
 from cloudai_rts import traces
-from cloudai_sandbox.processes import Children
-from cloudai_sandbox.services import start_prometheus
 
 PODS = 6
 
@@ -43,43 +38,12 @@ def metrics(now: float) -> str:
     return "\n".join(lines) + "\n"
 
 
-class Exporter(BaseHTTPRequestHandler):
-    """Answers with the metrics."""
-
-    text = ""
-
-    def do_GET(self) -> None:
-        """Answer."""
-        self.send_response(200)
-        self.send_header("Content-Type", "text/plain; version=0.0.4")
-        self.end_headers()
-        self.wfile.write(self.text.encode())
-
-    def log_message(self, *_: Any) -> None:
-        """Nothing."""
-
-
 @pytest.fixture(scope="module")
 def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A Prometheus that has scraped it."""
-    folder = tmp_path_factory.mktemp("import")
-    Exporter.text = metrics(time.time())
-    with HTTPServer(("127.0.0.1", 0), Exporter) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        target = {"targets": [f"127.0.0.1:{server.server_port}"]}
-        job = {"job_name": "kube-state-metrics", "honor_labels": True, "static_configs": [target]}
-        children = Children(folder)
-        scraping = {"global": {"scrape_interval": "1s", "scrape_timeout": "1s"}, "scrape_configs": [job]}
-        try:
-            _, url = start_prometheus(folder, children, scraping, lambda _text: None)
-            end = time.monotonic() + 30
-            while len(Prometheus(url).ask("kube_pod_completion_time")) < PODS:
-                assert time.monotonic() < end
-                time.sleep(0.2)
-            yield url
-        finally:
-            children.stop()
-            server.shutdown()
+    text = metrics(time.time())
+    with scraped(tmp_path_factory.mktemp("import"), lambda: text, "kube_pod_completion_time", PODS) as url:
+        yield url
 
 
 def test_a_trace_out_of_a_prometheus(prometheus: str, tmp_path: Path) -> None:
