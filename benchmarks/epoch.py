@@ -31,6 +31,8 @@ from cloudai_rts.traces import FleetNode
 
 ROOT: Final = Path(__file__).parents[1]
 SIZES: Final = ((300, 30), (1_000, 100), (3_000, 300), (10_000, 1_000))
+FLEETS: Final = ((1_000, 30), (1_000, 300), (1_000, 1_000))
+"""The same number of tasks on few and on many nodes."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ def main() -> None:
     arguments = parser.parse_args()
     console = Console(stderr=True, log_path=False)
     results = []
-    for tasks, nodes in SIZES:
+    for tasks, nodes in (*SIZES, *FLEETS):
         results.append(measure(tasks, nodes, arguments.workers, console))
         console.log(str(results[-1]))
     if arguments.plot is not None:
@@ -92,18 +94,23 @@ def measure(tasks: int, count: int, workers: int, console: Console) -> Result:
 
 
 def draw(results: Sequence[Result], file: Path) -> None:
-    """Seconds against tasks; a tenth as many nodes as tasks."""
+    """Seconds against tasks (a tenth as many nodes), and against nodes (with the same tasks)."""
     import matplotlib as mpl
 
     mpl.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(figsize=(6.5, 4.5))
-    axes.loglog([one.tasks for one in results], [one.seconds for one in results], marker="o")
-    for one in results:
-        axes.annotate(f"{one.nodes} nodes, {one.peak_mib:.0f} MiB", (one.tasks, one.seconds), fontsize=8)
-    axes.set_xlabel("finished tasks")
-    axes.set_ylabel("seconds of one epoch")
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.5), sharey=True)
+    growing = [one for one in results if (one.tasks, one.nodes) in SIZES]
+    left.loglog([one.tasks for one in growing], [one.seconds for one in growing], marker="o")
+    for one in growing:
+        note = f"{one.nodes} nodes, {one.peak_mib:.0f} MiB"
+        left.annotate(note, (one.tasks, one.seconds), (-6, 6), textcoords="offset points", ha="right", fontsize=8)
+    left.set_xlabel("finished tasks, a tenth as many nodes")
+    left.set_ylabel("seconds of one epoch")
+    same = sorted((one for one in results if one.tasks == FLEETS[0][0]), key=lambda one: one.nodes)
+    right.loglog([one.nodes for one in same], [one.seconds for one in same], marker="o")
+    right.set_xlabel(f"nodes, with {FLEETS[0][0]:,} finished tasks")
     figure.tight_layout()
     file.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(file, dpi=110)

@@ -91,6 +91,11 @@ def classes_of(nodes: Sequence[FleetNode]) -> list[str]:
     ]
 
 
+def _shape(job: Job) -> tuple[tuple[str, int], ...]:
+    """Jobs that fit on the same machines."""
+    return (*job.amounts.items(), (job.gpu_product, 0))
+
+
 @dataclass(slots=True)
 class Replay:
     """One run of jobs (in order of arrival) through a chooser.
@@ -232,7 +237,7 @@ class Replay:
         full: set[tuple[tuple[str, int], ...]] = set()
         for index in ready:
             job = self.jobs[index]
-            shape = (*job.amounts.items(), (job.gpu_product, 0))
+            shape = _shape(job)
             if shape in full:
                 continue
             outcome = self.chooser.decide(self.view, job, self._mask(index), now, self._waiting[index])
@@ -278,7 +283,7 @@ class Replay:
             if index in self._ready:
                 continue
             job = self.jobs[index]
-            shape = (*job.amounts.items(), (job.gpu_product, 0))
+            shape = _shape(job)
             if shape not in known:
                 mask = self._mask(index)
                 known[shape] = any(
@@ -347,10 +352,12 @@ class Replay:
             return
         self._overload += elapsed * self._overloaded
         self._busy += elapsed * self._cores
-        usable = np.zeros(len(self.world.nodes), np.bool_)
-        for index, until in self._waiting.items():
-            if until is not None and until > now - elapsed and self.jobs[index].known.gpu > 0:
-                usable |= self._mask(index) & self.view.fleet.fits(self.jobs[index].amounts)
-        if usable.any():
+        waiting = {
+            _shape(self.jobs[index]): index
+            for index, until in self._waiting.items()
+            if until is not None and until > now - elapsed and self.jobs[index].known.gpu > 0
+        }
+        if waiting:
+            fits = [self._mask(index) & self.view.fleet.fits(self.jobs[index].amounts) for index in waiting.values()]
             free = self.view.fleet.available(contract.DEFAULT_GPU_RESOURCE)
-            self._idle_gpu += elapsed * float(np.maximum(0, free)[usable].sum())
+            self._idle_gpu += elapsed * float(np.maximum(0, free)[np.logical_or.reduce(fits)].sum())
