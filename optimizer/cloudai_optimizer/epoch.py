@@ -95,7 +95,9 @@ def run(
         outcome.reason = "nothing has finished since the last epoch"
         return outcome
     cores = {machine.node.node: machine.node.cpu for machine in machines}
-    learned = learn.from_records(usable, incumbent, cores, use or NodeUse(), reach, now, rules.remembered_runs)
+    learned = learn.from_records(
+        usable, incumbent, cores, use or NodeUse(), reach, now, rules.remembered_runs, rules.energy
+    )
     outcome.quality = learned.quality
     outcome.document = learned.document
     outcome.result, outcome.reason = FITTED, f"run times fitted on {finished} tasks"

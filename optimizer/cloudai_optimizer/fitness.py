@@ -3,7 +3,7 @@
 import pickle
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from typing import Final
 
@@ -19,6 +19,7 @@ from cloudai_rts.machine import Machine
 from cloudai_rts.parameters import HINGE, Document
 from cloudai_rts.replay import recorded
 from cloudai_rts.replay.chooser import RtsChooser
+from cloudai_rts.replay.energy import USUAL, EnergyRates
 from cloudai_rts.replay.engine import Course, Replay, fleet_of
 from cloudai_rts.replay.job import Carried, Job
 from cloudai_rts.replay.recorded import Window
@@ -78,11 +79,13 @@ def scored(document: Document, learned: Learned) -> Document:
     return limits.scores_within(affinity.scored(document, learned.tallies, learned.use), learned.before, 1.0)
 
 
-def stage(machines: Sequence[Machine], windows: Sequence[Window], learned: Learned) -> Stage:
+def stage(
+    machines: Sequence[Machine], windows: Sequence[Window], learned: Learned, energy: EnergyRates = USUAL
+) -> Stage:
     """Prepare windows of recorded work for replay."""
     fitted = learned.document
     works = [work for window in windows for work in (*window.works, *window.waiting, *window.running)]
-    world = recorded.world_of(machines, fitted, works)
+    world = replace(recorded.world_of(machines, fitted, works), energy=energy)
     jobs = [recorded.jobs(window, fitted) for window in windows]
     carried = [recorded.carried(window, fitted, machines) for window in windows]
     unmeetable = [floor(world, one) for one in jobs]

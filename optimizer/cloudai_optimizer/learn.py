@@ -24,6 +24,7 @@ from cloudai_rts import history
 from cloudai_rts.arrays import FloatArray
 from cloudai_rts.history import SUCCEEDED, Record
 from cloudai_rts.parameters import HINGE, Document, HistoryWindow, RuntimeModel
+from cloudai_rts.replay.energy import USUAL, EnergyRates
 
 PASSES: Final = 2
 ROUNDING: Final = 0.002
@@ -51,11 +52,12 @@ def from_records(
     reach: Reach | None = None,
     now: float = math.inf,
     remembered_runs: float = memory.REMEMBERED,
+    energy: EnergyRates = USUAL,
 ) -> Learned:
     """Fit everything. `cores` by node; `use` is what was measured of the nodes; `now` in seconds since the epoch.
 
     What is learned stays within a step of the `incumbent` and within a day's `reach`. What the window lacks counts as
-    `remembered_runs` at most.
+    `remembered_runs` at most; `energy` stands for watts that nobody measured.
     """
     samples = collect(records, cores)
     known = incumbent.Runtime.ReferenceClass
@@ -84,6 +86,7 @@ def from_records(
         Identity=same,
     )
     tallies = affinity.tally(records)
+    use = affinity.with_proxy(use, records, energy)
     fitted = theta.fit(*_regression(records, samples, first))
     # Tau belongs to both rules: the intercept is folded into it only where `hinge` is the one that reads it.
     folds = incumbent.model == HINGE

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from cloudai_optimizer.fit.memory import REMEMBERED
 from cloudai_optimizer.fitness import DEFAULT
 from cloudai_optimizer.genetic import GENERATIONS, SIZE
+from cloudai_rts.replay.energy import USUAL, EnergyRates
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +16,7 @@ class Rules:
     `window_tasks`), of those in between `guard_tasks` judge them. Under the fitness `pareto`, `energy_weight` (0..1)
     picks the point of the front. `only_news`: where nothing has finished since the document in force nothing is done.
     What the window does not show any more counts as `remembered_runs` at most (0: it is forgotten).
+    `energy` is what use takes where nobody measures watts.
     Weights are searched again after a pause and so many newly finished tasks, or chance would win sooner or later.
     """
 
@@ -34,3 +36,4 @@ class Rules:
     max_invalid_share: float = 0.2
     search_pause_seconds: float = 1800.0
     search_new_tasks: int = 200
+    energy: EnergyRates = USUAL

@@ -8,6 +8,7 @@ from msgspec import Meta
 from cloudai_optimizer import publication
 from cloudai_optimizer.rules import Rules
 from cloudai_rts import contract
+from cloudai_rts.replay.energy import EnergyRates
 
 _RULES = Rules()
 
@@ -33,6 +34,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     adaptive_mutation: Annotated[bool, Meta(description="mutate more while nothing gets better")] = False
     islands: Annotated[int, Meta(ge=1, le=10, description="populations that breed apart")] = _RULES.islands
     energy_weight: Annotated[float, Meta(ge=0, le=1, description="0..1, with fitness pareto")] = _RULES.energy_weight
+    energy_cpu: Annotated[float, Meta(ge=0, le=10_000, description="watts a core, where none were measured")] = (
+        _RULES.energy.per_core
+    )
+    energy_memory: Annotated[float, Meta(ge=0, le=10_000, description="watts a GiB, likewise")] = _RULES.energy.per_gib
+    energy_gpu: Annotated[float, Meta(ge=0, le=10_000, description="watts a GPU, likewise")] = _RULES.energy.per_gpu
     share: Annotated[float, Meta(ge=0, le=1, description="of tasks for a canary; 0: none")] = publication.SHARE
     workers: Annotated[int, Meta(ge=1, le=64, description="processes that replay candidates")] = 2
     seed: Annotated[int, Meta(ge=0, le=2**31, description="of the search; the same seed gives the same document")] = 1
@@ -56,4 +62,5 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             adaptive_mutation=self.adaptive_mutation,
             islands=self.islands,
             energy_weight=self.energy_weight,
+            energy=EnergyRates(self.energy_cpu, self.energy_memory, self.energy_gpu),
         )

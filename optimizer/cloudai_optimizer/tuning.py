@@ -51,7 +51,7 @@ def tune(
     longest = min(rules.window_tasks, max(MIN_WINDOW_TASKS, len(works) // SHARE_OF_TASKS))
     tuned = recorded.split(works, rules.windows, longest)[0::2]
     judged = recorded.split(works, rules.windows, rules.guard_tasks)[1::2]
-    tuning, held_out = (fitness.stage(machines, windows, learned) for windows in (tuned, judged))
+    tuning, held_out = (fitness.stage(machines, windows, learned, rules.energy) for windows in (tuned, judged))
     seeds = [genes.encode(before, before), genes.encode(_default_weights(before), before)]
     best, generations = _best(Evaluation(executor, tuning, rules.fitness), rules, seeds, rng, progress)
     candidate = genes.decode(best, before)

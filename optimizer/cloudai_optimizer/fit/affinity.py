@@ -1,13 +1,15 @@
 """EDD 5.3: how well a type does on a node. EDD 5.4: how troublesome a node is. With the rulings of the model page."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import msgspec
+import numpy as np
 
 from cloudai_rts.history import RUNNING, SUCCEEDED, Record
 from cloudai_rts.parameters import AffinityTerms, Document, PenaltyTerms
+from cloudai_rts.replay.energy import EnergyRates
 
 EPSILON: Final = 1e-9
 LIMIT: Final = 5.0
@@ -122,6 +124,24 @@ def scored(document: Document, found: Tallies, use: NodeUse) -> Document:
         AffinityMatrix=affinity(found, document.AffinityW),
         PenaltyVector=penalty(found, document.PenaltyW, use),
     )
+
+
+def with_proxy(use: NodeUse, records: Sequence[Record], rates: EnergyRates) -> NodeUse:
+    """What was measured, and where no watts were EDD's proxy: E_j = a CPU + b memory + c GPU over the window."""
+    ran = [record for record in records if record.runtime > 0]
+    if not ran:
+        return use
+    amounts = np.array([[_used(one.used_cpu, one.cpu), one.memory, _used(one.used_gpu, one.gpu)] for one in ran])
+    joules = rates.watts(*amounts.T) * np.array([record.runtime for record in ran])
+    span = max(record.finish for record in ran) - min(record.start for record in ran)
+    watts: dict[str, float] = {}
+    for record, own in zip(ran, joules.tolist(), strict=True):
+        watts[record.node] = watts.get(record.node, 0.0) + own / span
+    return replace(use, watts={**watts, **use.watts})
+
+
+def _used(measured: float | None, requested: float) -> float:
+    return requested if measured is None else measured
 
 
 def energy_norm(found: Tallies, watts: Mapping[str, float]) -> dict[str, float]:

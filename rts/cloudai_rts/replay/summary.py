@@ -16,9 +16,6 @@ TARDINESS_WEIGHT: Final = 0.10
 RESPONSE_WEIGHT: Final = 0.01
 EDD_WEIGHTS: Final = (0.4, 0.3, 0.2, 0.1)
 """w1..w4 of EDD 5.5: deadlines met, utilisation, energy, overload."""
-WATTS_PER_CORE: Final = 8.0
-WATTS_PER_GPU: Final = 250.0
-"""Energy where no watts were measured: b (memory) is left out, its share is within the noise of the other two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +100,7 @@ def summarise(
     work = np.array([job.work for job in jobs])[kept]
     gpus = np.array([job.known.gpu for job in jobs])[kept]
     cpus = np.array([job.cpu_used for job in jobs])[kept]
+    memory = np.array([job.known.memory for job in jobs])[kept]
     finish, start = course.finish[kept], course.start[kept]
     late = violated(jobs, course)[kept]
     judged = ~np.isnan(late)
@@ -126,7 +124,7 @@ def summarise(
         utilisation=course.busy_core_seconds / (cores * span),
         useful_utilisation=useful / (cores * span),
         gpu_hours_per_job=float((run * gpus).sum()) / 3600.0 / max(1, done),
-        energy_joules=float((run * (cpus * WATTS_PER_CORE + gpus * WATTS_PER_GPU)).sum()),
+        energy_joules=float((run * world.energy.watts(cpus, memory, gpus)).sum()),
         overload_seconds=course.overload_seconds,
         idle_gpu_hours_while_deferred=course.idle_gpu_seconds / 3600.0,
         deferrals=course.deferrals,

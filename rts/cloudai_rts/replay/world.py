@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 
 from cloudai_rts.arrays import FloatArray
+from cloudai_rts.replay.energy import USUAL, EnergyRates
 from cloudai_rts.traces import FleetNode, Speeds
 
 OVERLOAD_SLOPE: Final = 2.0
@@ -39,7 +40,7 @@ class World:
     `own[type][node]` is the number of seconds that one second of reference work takes on an idle node; `phi` by type
     and `mu` slow it down by the node's real load; `cores` and `background` (cores used by others) are by node.
     `classes` and `devices` (GPU resources) say by node what the shapes in `nodes` cannot: instance types, slices, other
-    vendors; `occupied` is what others keep of them for good.
+    vendors; `occupied` is what others keep of them for good. `energy` is what use takes.
     """
 
     nodes: Sequence[FleetNode]
@@ -51,6 +52,7 @@ class World:
     classes: Sequence[str] = ()
     devices: Sequence[Mapping[str, int]] = ()
     occupied: Sequence[Mapping[str, int]] = ()
+    energy: EnergyRates = USUAL
 
     def slow_down(self, task_type: str, load: float) -> float:
         """Factor by which a load (real use over cores) slows this type down."""

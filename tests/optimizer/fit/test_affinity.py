@@ -1,10 +1,12 @@
 """EDD 5.3 and 5.4, worked out by hand."""
 
+import msgspec
 import pytest
 
-from cloudai_optimizer.fit.affinity import NodeUse, affinity, energy_norm, penalty, tally
+from cloudai_optimizer.fit.affinity import NodeUse, affinity, energy_norm, penalty, tally, with_proxy
 from cloudai_rts.history import Record
 from cloudai_rts.parameters import AffinityTerms, PenaltyTerms
+from cloudai_rts.replay.energy import EnergyRates
 
 
 def run(uid: str, node: str, seconds: float, late: bool = False, load: float = 0.5) -> Record:
@@ -42,6 +44,16 @@ def test_penalty_worked_out_by_hand() -> None:
     scores = penalty(found, PenaltyTerms(2.0, 1.0, 0.5), use)
     assert scores["fast"] == pytest.approx(0.5 + 0.5 * 100 / 150, abs=1e-3)
     assert scores["slow"] == pytest.approx(1.0 + 0.5 * 200 / 150, abs=1e-3)
+
+
+def test_the_proxy_worked_out_by_hand() -> None:
+    """2 W a core, 8 W a GiB, 100 W a GPU over 200 s: node a 100 s of 1 core (half used), 1 GiB, 1 GPU."""
+    first = run("1", "a", 100.0)
+    whole = msgspec.structs.replace(first, memory=float(1 << 30), gpu=1.0, used_cpu=0.5)
+    other = msgspec.structs.replace(run("2", "b", 200.0), memory=0.0)
+    found = with_proxy(NodeUse(watts={"m": 70.0}), [whole, other], EnergyRates(2.0, 8.0, 100.0))
+    assert found.watts == pytest.approx({"a": (1.0 + 8.0 + 100.0) / 2, "b": 2.0, "m": 70.0})
+    assert with_proxy(NodeUse(watts={"a": 1.0}), [whole], EnergyRates()).watts == {"a": 1.0}
 
 
 def test_nobody_measured_energy() -> None:
