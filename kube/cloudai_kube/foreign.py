@@ -4,7 +4,7 @@ from cloudai_kube import demand, outcome, promise, records, timestamp
 from cloudai_kube.errors import FormatError
 from cloudai_kube.objects import Pod
 from cloudai_kube.promise import Arrivals
-from cloudai_rts import nodeclass
+from cloudai_rts import contract, nodeclass
 from cloudai_rts.contract import CPU, MEMORY, STORAGE
 from cloudai_rts.history import RUNNING, Record
 
@@ -24,6 +24,10 @@ def record_of(pod: Pod, arrivals: Arrivals, sla_multiplier: float, now: float | 
         amounts = demand.requests_of(pod)
         gpu_resource = nodeclass.gpu_resource_of(amounts)
         start, finish = _span(pod, now if not ended else None)
+        # The promise counts from its controller's first pod; the pod itself came when it was created.
+        arrival = said.arrival
+        if contract.ANNOTATION_ARRIVAL not in meta.annotations:
+            arrival = timestamp.parse_optional(meta.creationTimestamp) or start
     except FormatError:
         return None
     cpu, memory = amounts.get(CPU, 0) / 1000, float(amounts.get(MEMORY, 0))
@@ -36,7 +40,7 @@ def record_of(pod: Pod, arrivals: Arrivals, sla_multiplier: float, now: float | 
         type=promise.type_of(pod, cpu, memory, gpu),
         node=pod.spec.nodeName,
         node_class="",
-        arrival=min(said.arrival, start),
+        arrival=min(start, arrival),
         start=start,
         finish=finish,
         outcome=ended or RUNNING,
@@ -53,14 +57,32 @@ def record_of(pod: Pod, arrivals: Arrivals, sla_multiplier: float, now: float | 
 
 
 def _span(pod: Pod, now: float | None) -> tuple[float, float]:
-    """From the first container's start to the last one's end; for a refused pod, no time. Raises `FormatError`."""
+    """From the first container's start to the last one's end; for a refused pod, no time. Raises `FormatError`.
+
+    With `now` it still runs. Of a pod whose node was lost nobody saw the end: it is when the cluster gave it up.
+    """
     states = [one.state for one in pod.status.containerStatuses]
     ended = [one.terminated for one in states if one.terminated is not None]
     running = [one.running for one in states if one.running is not None]
-    starts = [one.startedAt or "" for one in ended] + [one.startedAt or "" for one in running]
+    starts = _known([*(one.startedAt for one in ended), *(one.startedAt for one in running)])
+    start = min(starts) if starts else timestamp.parse(pod.status.startTime or pod.metadata.creationTimestamp or "")
     if now is not None:
-        return min(timestamp.parse(one) for one in starts or [""]), now
-    if not ended:
-        refused = timestamp.parse(pod.status.startTime or pod.metadata.creationTimestamp or "")
-        return refused, refused
-    return min(timestamp.parse(one) for one in starts), max(timestamp.parse(one.finishedAt or "") for one in ended)
+        return start, now
+    if not ended and not running:
+        return start, start
+    ends = _known([*(one.finishedAt for one in ended)])
+    if running or not ends:
+        ends += _known([_given_up(pod)])
+    if not ends:
+        raise FormatError(f"nobody knows when {pod.metadata.namespace}/{pod.metadata.name} ended")
+    return start, max(start, *ends)
+
+
+def _known(times: list[str | None]) -> list[float]:
+    return [seconds for text in times if (seconds := timestamp.parse_optional(text)) is not None]
+
+
+def _given_up(pod: Pod) -> str | None:
+    """When the cluster said that it disrupts the pod, or somebody deleted it."""
+    said = [one.lastTransitionTime for one in pod.status.conditions if one.type == "DisruptionTarget"]
+    return next(iter(said), None) or pod.metadata.deletionTimestamp

@@ -99,11 +99,11 @@ async def epoch(transport: Transport, options: Options) -> Report:
     begun = time.monotonic()
     now = time.time()
     before = await config_map.read(transport, options.namespace)
-    records = await observations.history(transport, options.sources(), now)
     if before.frozen or before.document.Canary is not None:
-        await _keep_watching(transport, options, records, now)
+        await _keep_watching(transport, options, now)
     if before.frozen and before.document.Canary is None:
         return Report(FROZEN, before.frozen, before.document.version, False, time.monotonic() - begun)
+    records = await observations.history(transport, options.sources(), now)
     if before.document.Canary is not None:
         verdict = publication.judge_canary(before.document, records, _since(before), now)
         if before.frozen and verdict.result != ROLLED_BACK:  # what does harm is taken back all the same
@@ -123,11 +123,15 @@ async def epoch(transport: Transport, options: Options) -> Report:
     return await _publish(transport, options, before, change, outcome.result, outcome.reason, begun, None, outcome)
 
 
-async def _keep_watching(transport: Transport, options: Options, records: list[Record], now: float) -> None:
-    """Where nothing may change what is measured is kept all the same: later nobody could ask for it any more."""
+async def _keep_watching(transport: Transport, options: Options, now: float) -> None:
+    """Where nothing may change what is measured is kept all the same: later nobody could ask for it any more.
+
+    Nothing of it may stand in the way of a canary that does harm.
+    """
     try:
+        records = await observations.history(transport, options.sources(), now)
         await observations.look(transport, options.sources(), records, now)
-    except TelemetryError as error:
+    except (TelemetryError, HistoryError) as error:
         _log.warning("%s", error)
 
 

@@ -119,7 +119,8 @@ def scores_within(new: Document, origin: Document, steps: float) -> Document:
         name: _row_near(row, origin.AffinityMatrix.get(name, {}), steps * STEP_SCORE, affinity)
         for name, row in new.AffinityMatrix.items()
     }
-    vector = _row_near(new.PenaltyVector, origin.PenaltyVector, steps * STEP_SCORE, origin.PenaltyW.G3)
+    usual = origin.PenaltyW.G3 - origin.PenaltyW.G4
+    vector = _row_near(new.PenaltyVector, origin.PenaltyVector, steps * STEP_SCORE, usual)
     return msgspec.structs.replace(new, AffinityMatrix=matrix, PenaltyVector=vector)
 
 

@@ -63,7 +63,8 @@ async def history(transport: Transport, sources: Sources, now: float) -> list[Re
         _log.warning("%d documents of %s cannot be read and are left out", unreadable, contract.TASK_HISTORY)
     if sources.keep:
         store.prune(database, now)
-    return records + running
+    known = {record.pod_uid for record in records}  # what has ended since the Tasks were looked at
+    return records + [record for record in running if record.pod_uid not in known]
 
 
 async def look(transport: Transport, sources: Sources, records: Sequence[Record], now: float) -> Observations:
@@ -118,7 +119,7 @@ def with_use(record: Record, used: Mapping[tuple[str, str], PodUse], now: float)
 def _ended(records: Sequence[Record]) -> dict[worker_minutes.Key, list[bool]]:
     found: dict[worker_minutes.Key, list[bool]] = {}
     for record in records:
-        if record.outcome == RUNNING:
+        if record.outcome == RUNNING or record.runtime <= 0:
             continue
         minute = int(record.finish // MINUTE_SECONDS) * int(MINUTE_SECONDS)
         found.setdefault((record.node, minute), []).append(bool(record.violated))

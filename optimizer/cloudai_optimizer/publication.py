@@ -59,7 +59,7 @@ def release(
 
     `document` holds what was fitted; its weights are those in force. Raises `PublishError` if it fits no ConfigMap.
     """
-    for kept in capacity.SHARES:
+    for kept, only_named in [(capacity.SHARES[0], False), *((share, True) for share in capacity.SHARES)]:
         said = (
             evidence if kept >= 1.0 else {**evidence, "Trimmed": f"{kept:.0%} of users, identities and types are kept"}
         )
@@ -67,7 +67,7 @@ def release(
         size = len(parameters.dump(smaller).encode())
         if size <= capacity.MAX_BYTES:
             tried = None if weights_from is None else capacity.trimmed(weights_from, kept)
-            change = _composed(before, smaller, tried, created_at, share, said, kept < 1.0)
+            change = _composed(before, smaller, tried, created_at, share, said, only_named)
             size = change.size_bytes()
         if size <= capacity.MAX_BYTES:
             return change

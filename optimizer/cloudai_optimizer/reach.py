@@ -82,20 +82,19 @@ def _span(document: Document, at: str) -> Span:
 
 
 def _named(span: Span, documents: Sequence[Document]) -> Span:
-    """The span without what none of the documents names."""
+    """The span without what none of the documents names, and without scores, which take the most room."""
     types = {name for document in documents for name in {*document.Tau, *document.Runtime.U, *document.Runtime.Sigma}}
 
-    def less(document: Document) -> Document:
+    def reduced(document: Document) -> Document:
         runtime = document.Runtime
         u, sigma, tau = (
             {name: value for name, value in row.items() if name in types}
             for row in (runtime.U, runtime.Sigma, document.Tau)
         )
-        return msgspec.structs.replace(
-            document, Tau=tau, Runtime=msgspec.structs.replace(runtime, U=u, Sigma=sigma, Identity={}, Declared={})
-        )
+        less = msgspec.structs.replace(runtime, U=u, Sigma=sigma, Identity={}, Declared={})
+        return msgspec.structs.replace(document, Tau=tau, Runtime=less, AffinityMatrix={}, PenaltyVector={})
 
-    return Span(less(span.low), less(span.high))
+    return Span(reduced(span.low), reduced(span.high))
 
 
 def _each(pick: _Pick, kept: Document, new: Document) -> Document:

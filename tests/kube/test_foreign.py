@@ -84,7 +84,7 @@ def test_promises_are_read_as_the_scheduler_reads_them() -> None:
     arrivals.first(msgspec.structs.replace(first.metadata, creationTimestamp="2026-01-01T11:59:00Z"))
     retry = record_of(a_pod(finish_within="10m"), arrivals, 2.0)
     assert retry is not None
-    assert (retry.arrival, retry.deadline) == (NOON - 60, NOON + 540)
+    assert (retry.arrival, retry.deadline) == (NOON, NOON + 540)
 
 
 @pytest.mark.parametrize(
@@ -93,11 +93,22 @@ def test_promises_are_read_as_the_scheduler_reads_them() -> None:
         ({"phase": "Failed", "conditions": [{"type": "DisruptionTarget", "status": "True"}]}, "Disrupted", 60.0),
         ({"phase": "Failed", "reason": "OutOfcpu", "containerStatuses": []}, "Rejected", 0.0),
         ({"phase": "Failed"}, "Failed", 60.0),
+        (
+            {
+                "phase": "Failed",
+                "conditions": [
+                    {"type": "DisruptionTarget", "status": "True", "lastTransitionTime": "2026-01-01T12:02:05Z"}
+                ],
+                "containerStatuses": [{"name": "main", "state": {"running": {"startedAt": "2026-01-01T12:00:05Z"}}}],
+            },
+            "Disrupted",
+            120.0,
+        ),
         ({"phase": "Running"}, None, 0.0),
     ],
 )
 def test_what_became_of_it(status: dict[str, Any], outcome: str | None, seconds: float) -> None:
-    """An evicted pod did not fail, a refused one has a record without a run time, one that runs has none."""
+    """An evicted pod did not fail, a refused one has no run time, a lost one ran until it was given up."""
     pod = a_pod(finish_within="10m")
     changes = msgspec.convert(
         {"containerStatuses": msgspec.to_builtins(pod.status.containerStatuses), **status}, PodStatus

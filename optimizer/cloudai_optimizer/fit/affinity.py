@@ -15,6 +15,7 @@ EPSILON: Final = 1e-9
 LIMIT: Final = 5.0
 MAX_PENALTY: Final = 10.0
 MAX_SPEED: Final = 10.0
+PROXY_SECONDS: Final = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,16 +128,18 @@ def scored(document: Document, found: Tallies, use: NodeUse) -> Document:
 
 
 def with_proxy(use: NodeUse, records: Sequence[Record], rates: EnergyRates) -> NodeUse:
-    """What was measured, and where no watts were EDD's proxy: E_j = a CPU + b memory + c GPU over the window."""
+    """What was measured, and where no watts were EDD's proxy: E_j = a CPU + b memory + c GPU over the last day."""
     ran = [record for record in records if record.runtime > 0]
     if not ran:
         return use
     amounts = np.array([[_used(one.used_cpu, one.cpu), one.memory, _used(one.used_gpu, one.gpu)] for one in ran])
-    joules = rates.watts(*amounts.T) * np.array([record.runtime for record in ran])
-    span = max(record.finish for record in ran) - min(record.start for record in ran)
+    end = max(record.finish for record in ran)
+    begin = max(end - PROXY_SECONDS, min(record.start for record in ran))
+    seconds = np.array([max(0.0, record.finish - max(record.start, begin)) for record in ran])
+    joules = rates.watts(*amounts.T) * seconds
     watts: dict[str, float] = {}
     for record, own in zip(ran, joules.tolist(), strict=True):
-        watts[record.node] = watts.get(record.node, 0.0) + own / span
+        watts[record.node] = watts.get(record.node, 0.0) + own / (end - begin)
     return replace(use, watts={**watts, **use.watts})
 
 

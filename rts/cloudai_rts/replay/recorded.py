@@ -28,7 +28,8 @@ from cloudai_rts.tau import TauStore
 class Work:
     """A recorded run: its record and the seconds that it takes on an idle reference machine.
 
-    One that did not succeed, or has not ended, took room all the same; nobody judges it, and it came when it began.
+    One that did not succeed, or has not ended, took room all the same; nobody judges it. It came when it began, like
+    one that had to be tried again.
     """
 
     record: Record
@@ -42,7 +43,8 @@ class Work:
     @property
     def arrival(self) -> float:
         """When it came, seconds since the epoch."""
-        return self.record.arrival if self.is_judged else max(self.record.arrival, self.record.start)
+        first = self.is_judged and self.record.attempt == 1
+        return self.record.arrival if first else max(self.record.arrival, self.record.start)
 
 
 def recover(records: Sequence[Record], document: Document, cores: Mapping[str, float]) -> list[Work]:

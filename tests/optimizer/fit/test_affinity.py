@@ -54,6 +54,11 @@ def test_the_proxy_worked_out_by_hand() -> None:
     found = with_proxy(NodeUse(watts={"m": 70.0}), [whole, other], EnergyRates(2.0, 8.0, 100.0))
     assert found.watts == pytest.approx({"a": (1.0 + 8.0 + 100.0) / 2, "b": 2.0, "m": 70.0})
     assert with_proxy(NodeUse(watts={"a": 1.0}), [whole], EnergyRates()).watts == {"a": 1.0}
+    for_a_month = msgspec.structs.replace(other, node="c", start=-30 * 86_400.0)
+    found = with_proxy(
+        NodeUse(), [msgspec.structs.replace(other, start=200.0 - 86_400.0), for_a_month], EnergyRates(2.0)
+    )
+    assert found.watts == pytest.approx({"b": 2.0, "c": 2.0})
 
 
 def test_nobody_measured_energy() -> None:

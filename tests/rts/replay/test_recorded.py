@@ -59,6 +59,15 @@ def test_what_did_not_succeed_took_room_all_the_same(outcome: str) -> None:
     assert course.start[0] > 50.0
 
 
+def test_a_second_attempt_comes_after_the_first() -> None:
+    """Both took room, one after the other, and the late one stays late."""
+    first = record("x", 0.0, finish=1000.0, outcome="Disrupted")
+    second = record("y", 0.0, start=1000.0, finish=2000.0, attempt=2, deadline=1500.0)
+    works = recorded.recover([second, first], MODEL, {"a": 8.0})
+    jobs = recorded.jobs(recorded.Window(0.0, works), MODEL)
+    assert [(job.name, job.known.arrival, job.due) for job in jobs] == [("x", 0.0, None), ("y", 1000.0, 1500.0)]
+
+
 def test_a_slice_is_another_machine() -> None:
     """Work on a slice runs at the slice's speed in the replay."""
     slices = [record("x", 0.0, gpu=1.0, gpu_resource="nvidia.com/mig-1g.5gb"), record("y", 0.0)]
