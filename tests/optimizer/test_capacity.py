@@ -1,12 +1,14 @@
 """A document that would not fit into a ConfigMap loses what is least founded, and says so."""
 
+import numpy as np
 import pytest
 
 from cloudai_optimizer import capacity, publication
 from cloudai_optimizer.config_map import Published
 from cloudai_optimizer.errors import PublishError
+from cloudai_optimizer.reach import Reach, Span
 from cloudai_rts import contract, parameters
-from cloudai_rts.parameters import DeclaredError, Document, IdentityRecord, RuntimeModel
+from cloudai_rts.parameters import HINGE, DeclaredError, Document, IdentityRecord, RuntimeModel
 
 NOW = "2026-01-01T00:00:00.000Z"
 
@@ -53,3 +55,25 @@ def test_what_cannot_be_made_to_fit_is_refused() -> None:
     """Nothing is published, and the message says what to do."""
     with pytest.raises(PublishError, match="read fewer --hours"):
         publication.release(Published(Document(), "", ""), document(0, 60_000), None, NOW, 0.2, {})
+
+
+def test_what_scores_were_gives_way_before_what_they_are() -> None:
+    """Under `hinge`, where 14,000 cells and their limits of two days do not fit, day after day all cells stay."""
+    before = Published(Document(model=HINGE), "", "")
+    rng = np.random.default_rng(1)
+    for day in range(1, 4):
+        cells = rng.uniform(-5, 5, (20, 700)).round(3).tolist()
+        nodes = [f"node-{index:04}.example.internal" for index in range(700)]
+        matrix = {f"type-{kind}": dict(zip(nodes, row, strict=True)) for kind, row in enumerate(cells)}
+        whole = Document(model=HINGE, AffinityMatrix=matrix, PenaltyVector=dict.fromkeys(nodes, 1.0))
+        change = publication.release(before, whole, None, f"2026-01-0{day}T00:00:00.000Z", 0.0, {})
+        assert change.size_bytes() <= capacity.MAX_BYTES
+        texts = {key: text for key, text in change.texts.items() if text}
+        active = parameters.parse(texts[contract.PARAMETERS_KEY])
+        assert active.AffinityMatrix == matrix
+        spans = [
+            Span(parameters.parse(texts[low]), parameters.parse(texts[high]))
+            for low, high in contract.REACH_KEYS
+            if low in texts
+        ]
+        before = Published(active, texts[contract.PARAMETERS_KEY], "1", None, before.document, "", Reach(*spans))
