@@ -11,11 +11,10 @@ from typing import Final
 import numpy as np
 
 from cloudai_rts.arrays import FloatArray
+from cloudai_rts.replay.interval import MIN_BLOCKS, block_means
 
 MIN_GAIN: Final = 0.002
 MIN_ENERGY_SAVED: Final = 0.01
-BLOCK: Final = 20
-MIN_BLOCKS: Final = 5
 _T90: Final = (3.078, 1.886, 1.638, 1.533, 1.476, 1.440, 1.415, 1.397, 1.383, 1.372)
 _Z90: Final = 1.2816
 
@@ -35,10 +34,10 @@ def judge(incumbent: FloatArray, candidate: FloatArray, min_gain: float = MIN_GA
     """Compare violations (1, 0, NaN) task by task, in order of arrival."""
     known = ~np.isnan(incumbent) & ~np.isnan(candidate)
     difference = incumbent[known] - candidate[known]
-    blocks = len(difference) // BLOCK
+    means = block_means(difference)
+    blocks = len(means)
     if blocks < MIN_BLOCKS:
         return Verdict(False, 0.0, 0.0, len(difference), f"only {len(difference)} held-out tasks with a deadline")
-    means = difference[: blocks * BLOCK].reshape(blocks, BLOCK).mean(axis=1)
     gain = float(means.mean())
     error = float(means.std(ddof=1)) / math.sqrt(blocks)
     bound = gain - quantile90(blocks - 1) * error

@@ -105,9 +105,8 @@ def from_records(
         "R2TauAlone": runtime.r_squared(samples, first.log_tau[samples.type]),
         "ResidualSd": float(np.std(found.residual)) if len(samples) else 0.0,
     }
-    document = limits.scores_within(affinity.scored(document, tallies, use), incumbent, 1.0)
-    for origin in [] if reach is None else reach.scored():
-        document = limits.scores_within(document, origin, limits.DAY_STEPS)
+    lately = [] if reach is None else reach.scored()
+    document = limits.scores_near(affinity.scored(document, tallies, use), incumbent, lately)
     return Learned(document, incumbent, tallies, use, quality)
 
 

@@ -7,7 +7,7 @@ an identity) concerns those who brought it, and is taken as it is.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final, TypeVar
 
 import msgspec
@@ -122,6 +122,14 @@ def scores_within(new: Document, origin: Document, steps: float) -> Document:
     usual = origin.PenaltyW.G3 - origin.PenaltyW.G4
     vector = _row_near(new.PenaltyVector, origin.PenaltyVector, steps * STEP_SCORE, usual)
     return msgspec.structs.replace(new, AffinityMatrix=matrix, PenaltyVector=vector)
+
+
+def scores_near(new: Document, before: Document, lately: Iterable[Document]) -> Document:
+    """Scores within a release's step of what was in force, and a day's of what they were `lately`."""
+    near = scores_within(new, before, 1.0)
+    for origin in lately:
+        near = scores_within(near, origin, DAY_STEPS)
+    return near
 
 
 def weights_within_a_day(new: Document, origin: Document) -> Document:

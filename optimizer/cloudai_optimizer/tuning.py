@@ -57,9 +57,8 @@ def tune(
     candidate = genes.decode(best, before)
     for origin in [] if reach is None else reach.origins():
         candidate = limits.weights_within_a_day(candidate, origin)
-    candidate = fitness.scored(candidate, learned)
-    for origin in [] if reach is None else reach.scored():
-        candidate = limits.scores_within(candidate, origin, limits.DAY_STEPS)
+    lately = [] if reach is None else reach.scored()
+    candidate = limits.scores_near(fitness.scored(candidate, learned), learned.before, lately)
     return Tuned(candidate, generations, _judged(executor, held_out, before, candidate, rules))
 
 

@@ -7,12 +7,12 @@ from typing import Final
 import msgspec
 import numpy as np
 
+from cloudai_rts.hinge import MAX_AFFINITY
 from cloudai_rts.history import RUNNING, SUCCEEDED, Record
 from cloudai_rts.parameters import AffinityTerms, Document, PenaltyTerms
 from cloudai_rts.replay.energy import EnergyRates
 
 EPSILON: Final = 1e-9
-LIMIT: Final = 5.0
 MAX_PENALTY: Final = 10.0
 MAX_SPEED: Final = 10.0
 PROXY_SECONDS: Final = 86_400.0
@@ -96,7 +96,7 @@ def affinity(found: Tallies, weights: AffinityTerms) -> dict[str, dict[str, floa
             continue
         speed = min(MAX_SPEED, (whole.runtime_sum / whole.ended) / max(cell.runtime_sum / cell.ended, EPSILON))
         raw = weights.A1 * speed + weights.A2 * cell.sla_ok() - weights.A3 * cell.overload_rate()
-        matrix.setdefault(task_type, {})[node] = round(max(-LIMIT, min(LIMIT, raw)), 3)
+        matrix.setdefault(task_type, {})[node] = round(max(-MAX_AFFINITY, min(MAX_AFFINITY, raw)), 3)
     return matrix
 
 

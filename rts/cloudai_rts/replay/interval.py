@@ -36,10 +36,13 @@ def half_width(values: Sequence[float]) -> float | None:
 def half_width_over_tasks(values: FloatArray) -> float | None:
     """Half of the 95 % interval of the mean over tasks in order of arrival; NaN: a task that does not count.
 
-    Neighbours share their fate, so means of blocks of them are what is independent. None for fewer than five blocks.
+    None for fewer than five blocks.
     """
-    known = values[np.isfinite(values)]
-    blocks = len(known) // BLOCK
-    if blocks < MIN_BLOCKS:
-        return None
-    return half_width(known[: blocks * BLOCK].reshape(blocks, BLOCK).mean(axis=1).tolist())
+    means = block_means(values[np.isfinite(values)])
+    return None if len(means) < MIN_BLOCKS else half_width(means.tolist())
+
+
+def block_means(values: FloatArray) -> FloatArray:
+    """Means of blocks of neighbouring tasks: neighbours share their fate, so blocks are what is independent."""
+    blocks = len(values) // BLOCK
+    return np.asarray(values[: blocks * BLOCK].reshape(blocks, BLOCK).mean(axis=1), np.float64)
