@@ -23,6 +23,7 @@ from scenario import scene
 
 from cloudai_optimizer import fitness, learn, tuning
 from cloudai_optimizer.fit.affinity import NodeUse
+from cloudai_optimizer.genetic import Mutation
 from cloudai_optimizer.rules import Rules
 from cloudai_rts.parameters import Document
 from cloudai_rts.replay import trace
@@ -33,7 +34,7 @@ from cloudai_rts.replay.summary import summarise
 WHOLE: Final = Rules()
 VARIANTS: Final = {
     "plain": WHOLE,
-    "adaptive mutation": replace(WHOLE, adaptive_mutation=True),
+    "adaptive mutation": replace(WHOLE, mutation=Mutation(adaptive=True)),
     "four islands": replace(WHOLE, islands=4),
     "pareto, energy .0": replace(WHOLE, fitness=fitness.PARETO),
     "pareto, energy .5": replace(WHOLE, fitness=fitness.PARETO, energy_weight=0.5),

@@ -1,6 +1,7 @@
 """What pods really used, from cAdvisor and dcgm-exporter: CPU seconds, the most memory, GPUs busy on average."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -39,20 +40,19 @@ class PodUse:
     gpu: float | None = None
 
 
-def read(source: Source, seconds: float) -> dict[tuple[str, str], PodUse]:
+def read(source: Source, seconds: float, dropped: Counter[str]) -> dict[tuple[str, str], PodUse]:
     """What pods of the last `seconds` used, by namespace and name. Raises `PrometheusError`.
 
     CPU comes from the counter, which begins with the container: a rate would need minutes to be true, and short runs
-    have none.
+    have none. Values that cannot be used are left out and counted in `dropped`.
     """
     window = f"{int(seconds)}s"
     found: dict[str, dict[tuple[str, str], float]] = {}
     for name, query in QUERIES.items():
-        found[name] = {
-            (sample.labels.get("namespace", ""), sample.labels.get("pod", "")): sample.value
-            for sample in source.ask(query.replace("RANGE", window))
-            if 0.0 <= sample.value <= _LIMITS[name] and sample.value < math.inf
-        }
+        samples = source.ask(query.replace("RANGE", window))
+        usable = [one for one in samples if 0.0 <= one.value <= _LIMITS[name] and one.value < math.inf]
+        dropped["impossible"] += len(samples) - len(usable)
+        found[name] = {(one.labels.get("namespace", ""), one.labels.get("pod", "")): one.value for one in usable}
     return {
         key: PodUse(used, found["at"][key], found["memory"].get(key), found["gpu"].get(key))
         for key, used in found["seconds"].items()

@@ -5,7 +5,6 @@ has a deadline and a size, and a partial answer is an error: half of the nodes t
 everything to the other half.
 """
 
-import math
 import threading
 import time
 from collections.abc import Callable
@@ -42,7 +41,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """Values over time with their labels; times in seconds since the epoch."""
+    """Values over time with their labels; times in seconds since the epoch. Values may be NaN or infinite."""
 
     labels: dict[str, str]
     points: list[tuple[float, float]]
@@ -89,7 +88,10 @@ class Prometheus:
         return [sample for raw in found if (sample := _sample(raw)) is not None]
 
     def ask_range(self, query: str, begin: float, end: float, step_seconds: float) -> list[Series]:
-        """Series of a query over a stretch of time (seconds since the epoch). Raises `PrometheusError`."""
+        """Series of a query over a stretch of time (seconds since the epoch). Raises `PrometheusError`.
+
+        Values may be NaN or infinite: whoever asks decides and counts.
+        """
         times = datetime.fromtimestamp(begin, UTC), datetime.fromtimestamp(end, UTC)
         found = self._answer(lambda: self._client.custom_query_range(query, *times, step=f"{step_seconds:.0f}s"))
         return [series for raw in found if (series := _series(raw)) is not None]
@@ -147,7 +149,7 @@ def _series(raw: Any) -> Series | None:  # noqa: ANN401  JSON
         points = [(float(at), float(value)) for at, value in raw["values"]]
     except (KeyError, TypeError, ValueError, AttributeError):
         return None
-    return Series(labels, [(at, value) for at, value in points if math.isfinite(value)])
+    return Series(labels, points)
 
 
 def _sample(raw: Any) -> Sample | None:  # noqa: ANN401  JSON

@@ -11,7 +11,7 @@ from cloudai_kube.objects import Pod
 from cloudai_kube.task import Attempt, Task, requests
 from cloudai_rts import contract
 from cloudai_rts.contract import CPU, MEMORY, STORAGE
-from cloudai_rts.history import RUNNING, Available, Record, identity_key
+from cloudai_rts.history import RUNNING, Available, Record, RunnerUp, identity_key
 from cloudai_rts.nodeclass import gpu_resource_of
 
 
@@ -19,6 +19,10 @@ class Decision(msgspec.Struct):
     """The part of the decision annotation that is learned from."""
 
     policy: str = ""
+    fallbackReason: str | None = None
+    model: str = ""
+    risk: float | None = None
+    runnerUp: RunnerUp | None = None
     parametersVersion: Annotated[int, Meta(ge=0, le=2**53)] = 0
     nodeClass: str = ""
     predictedRuntimeSeconds: float | None = None
@@ -37,6 +41,10 @@ def with_decision(record: Record, decision: Decision) -> Record:
         late_probability=decision.lateProbability,
         parameters_version=decision.parametersVersion,
         policy=decision.policy,
+        model=decision.model,
+        fallback_reason=decision.fallbackReason,
+        risk=decision.risk,
+        runner_up=decision.runnerUp,
         available=decision.available,
     )
 

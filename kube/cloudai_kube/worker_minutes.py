@@ -4,6 +4,7 @@ The minute's own load decides whether it counts as overloaded (EDD 2.4: time wit
 its GPUs whether it was slowed down by heat or power.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -54,40 +55,53 @@ class Minute:
         return max(self.cpu / machine.node.cpu, self.memory / memory if memory else 0.0)
 
 
-def read(source: RangeSource, names: NodeNames, begin: float, end: float) -> dict[Key, Minute]:
-    """Minutes by node and beginning (seconds since the epoch). Raises `PrometheusError`."""
+@dataclass(slots=True)
+class Ended:
+    """Runs that ended on a node in a minute: how many, how many of them late, how long they took together."""
+
+    runs: int = 0
+    late: int = 0
+    seconds: float = 0.0
+
+
+def read(source: RangeSource, names: NodeNames, begin: float, end: float, dropped: Counter[str]) -> dict[Key, Minute]:
+    """Minutes by node and beginning (seconds since the epoch). Raises `PrometheusError`.
+
+    Values that cannot be used are left out and counted in `dropped`.
+    """
     found: dict[Key, Minute] = {}
     first, last = (int(moment // MINUTE_SECONDS) * MINUTE_SECONDS for moment in (begin, end))
     for metric in _RANGES:
         series = source.ask_range(QUERIES[metric], first, last, MINUTE_SECONDS)
-        for node, at, value in _points(series, names):
-            if 0.0 <= value <= LIMITS[metric]:
-                minute = found.setdefault((node, at), Minute())
-                known = getattr(minute, metric)
-                setattr(minute, metric, value if known is None else max(known, value))
-    for node, at, value in _points(source.ask_range(_THROTTLE, first, last, MINUTE_SECONDS), names):
-        if 0.0 <= value <= MAX_REASONS and int(value) & SLOWING_REASONS:
+        for node, at, value in _points(series, names, LIMITS[metric], dropped):
+            minute = found.setdefault((node, at), Minute())
+            known = getattr(minute, metric)
+            setattr(minute, metric, value if known is None else max(known, value))
+    reasons = source.ask_range(_THROTTLE, first, last, MINUTE_SECONDS)
+    for node, at, value in _points(reasons, names, MAX_REASONS, dropped):
+        if int(value) & SLOWING_REASONS:
             found.setdefault((node, at), Minute()).throttled_seconds = MINUTE_SECONDS
     return found
 
 
 def documents(
-    minutes: Mapping[Key, Minute], machines: Sequence[Machine], ended: Mapping[Key, Sequence[bool]]
+    minutes: Mapping[Key, Minute], machines: Sequence[Machine], ended: Mapping[Key, Ended]
 ) -> list[dict[str, object]]:
-    """Minutes as WORKER_STATS holds them. `ended`: whether each run that ended in that minute was late."""
+    """Minutes as WORKER_STATS holds them (EDD 2.4), those too in which runs ended and nothing was measured."""
     known = {machine.node.node: machine for machine in machines}
     found: list[dict[str, object]] = []
-    for (node, at), minute in sorted(minutes.items()):
+    for node, at in sorted({*minutes, *ended}):
         if node not in known:
             continue
+        minute = minutes.get((node, at), Minute())
         load = minute.load(known[node])
-        late = ended.get((node, at), ())
+        runs = ended.get((node, at), Ended())
         found.append(
             {
                 "_id": f"{node}/{at}",
                 "node": node,
                 "from": at,
-                "total_s": MINUTE_SECONDS,
+                "total_s": MINUTE_SECONDS if (node, at) in minutes else 0.0,
                 "cpu": minute.cpu,
                 "memory": minute.memory,
                 "gpu": minute.gpu,
@@ -96,17 +110,25 @@ def documents(
                 "load": load,
                 "overload_s": MINUTE_SECONDS if load is not None and load > 1.0 else 0.0,
                 "throttled_s": minute.throttled_seconds,
-                "tasks_run": len(late),
-                "sla_violations": sum(late),
+                "tasks_run": runs.runs,
+                "sla_violations": runs.late,
+                "total_runtime_s": runs.seconds,
             }
         )
     return found
 
 
-def _points(series: Sequence[Series], names: NodeNames) -> list[tuple[str, int, float]]:
-    return [
-        (node, int(at // MINUTE_SECONDS) * int(MINUTE_SECONDS), value)
-        for one in series
-        if (node := names.resolve(one.labels)) is not None
-        for at, value in one.points
-    ]
+def _points(
+    series: Sequence[Series], names: NodeNames, limit: float, dropped: Counter[str]
+) -> list[tuple[str, int, float]]:
+    """Node, beginning of the minute, and value of what can be used."""
+    found = []
+    for one in series:
+        node = names.resolve(one.labels)
+        if node is None:
+            dropped["unmatched"] += len(one.points)
+            continue
+        usable = [(at, value) for at, value in one.points if 0.0 <= value <= limit]
+        dropped["impossible"] += len(one.points) - len(usable)
+        found += [(node, int(at // MINUTE_SECONDS) * int(MINUTE_SECONDS), value) for at, value in usable]
+    return found

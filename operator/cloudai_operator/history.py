@@ -128,12 +128,14 @@ class HistoryWriter:
         await self._put(RESULTS, {record.task_uid: _result(record) for record in batch})
 
     async def _make_indexes(self) -> None:
-        history = self.database[TASK_HISTORY]
-        await history.create_index([("finish", 1)])
-        try:
-            await history.create_index([("finished_at", 1)], expireAfterSeconds=round(RETENTION_SECONDS))
-        except OperationFailure as error:  # not every server with MongoDB's protocol knows TTL indexes
-            _log.info("no TTL index on %s, the optimizer deletes what is old: %s", TASK_HISTORY, error)
+        for name in (TASK_HISTORY, ASSIGNMENTS, TASKS, RESULTS):
+            await self.database[name].create_index([("finish", 1)])
+            try:
+                await self.database[name].create_index(
+                    [("finished_at", 1)], expireAfterSeconds=round(RETENTION_SECONDS)
+                )
+            except OperationFailure as error:  # not every server with MongoDB's protocol knows TTL indexes
+                _log.info("no TTL index on %s, the optimizer deletes what is old: %s", name, error)
 
     async def _put(self, collection: str, documents: Mapping[str, dict[str, Any]]) -> None:
         """Documents by key whose content may change. Nearly all are new: one request inserts those, few are updated."""
@@ -179,20 +181,25 @@ class PodStore:
 
 
 def document(record: Record) -> dict[str, Any]:
-    """A record as TASK_HISTORY holds it."""
-    raw: dict[str, Any] = msgspec.to_builtins(record)
-    succeeded = None if record.violated is None else not record.violated
+    """A record as TASK_HISTORY holds it: every field, whoever queries it need not know what is usual."""
     return {
         "_id": record.pod_uid,
-        **raw,
+        **msgspec.structs.asdict(record),
+        "available": msgspec.structs.asdict(record.available),
+        "runner_up": None if record.runner_up is None else msgspec.structs.asdict(record.runner_up),
         "runtime_s": record.runtime,
-        "sla_success": succeeded,
-        "finished_at": _date(record),
+        "sla_success": _succeeded(record),
+        **_end(record),
     }
 
 
-def _date(record: Record) -> datetime:
-    return datetime.fromtimestamp(record.finish, UTC)
+def _succeeded(record: Record) -> bool | None:
+    return None if record.violated is None else not record.violated
+
+
+def _end(record: Record) -> dict[str, Any]:
+    """What every document is deleted by when it is old, in code and by the database itself."""
+    return {"finish": record.finish, "finished_at": datetime.fromtimestamp(record.finish, UTC)}
 
 
 def _assignment(record: Record) -> dict[str, Any]:
@@ -205,6 +212,7 @@ def _assignment(record: Record) -> dict[str, Any]:
         "predicted_runtime_s": record.predicted,
         "parameters_version": record.parameters_version,
         "start": record.start,
+        **_end(record),
     }
 
 
@@ -219,6 +227,9 @@ def _task(record: Record) -> dict[str, Any]:
         "cpu": record.cpu,
         "memory": record.memory,
         "gpu": record.gpu,
+        "storage": record.storage,
+        "user": record.user,
+        **_end(record),
     }
 
 
@@ -228,6 +239,6 @@ def _result(record: Record) -> dict[str, Any]:
         "pod": record.pod_uid,
         "node": record.node,
         "runtime_s": record.runtime,
-        "finish": record.finish,
-        "sla_success": None if record.violated is None else not record.violated,
+        "sla_success": _succeeded(record),
+        **_end(record),
     }

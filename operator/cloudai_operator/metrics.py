@@ -8,11 +8,15 @@ from typing import Any, Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from cloudai_kube import timestamp
+from cloudai_kube.epoch_note import EpochNote
 from cloudai_kube.errors import FormatError
 
 ROLLED_BACK: Final = "rolled back"
 _RESULTS: Final = frozenset({"fitted", "tuned", "promoted", ROLLED_BACK})
 _EPOCHS: Final = _RESULTS | {"unchanged", "running", "frozen", "failed"}
+_GUARD: Final = ("gain", "lower_bound", "accepted")
+MOST_REASONS: Final = 32
+LONGEST_REASON: Final = 100
 _SECONDS: Final = (0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0)
 
 
@@ -34,11 +38,15 @@ class OperatorMetrics:
     ga_best_fitness: Gauge = field(init=False)
     ga_data_points: Gauge = field(init=False)
     fit_r2: Gauge = field(init=False)
+    fit_r2_type: Gauge = field(init=False)
+    fit_residual: Gauge = field(init=False)
     guard_gain: Gauge = field(init=False)
+    guard_bound: Gauge = field(init=False)
     guard_accepted: Gauge = field(init=False)
     rollbacks: Counter = field(init=False)
     releases: Counter = field(init=False)
     last_epoch: Gauge = field(init=False)
+    epoch_dropped: Gauge = field(init=False)
     _shown: int = -1
     parameters_version: Gauge = field(init=False)
     history_waiting: Gauge = field(init=False)
@@ -69,27 +77,37 @@ class OperatorMetrics:
     def _learning(self) -> None:
         """What the optimizer left in the document: a CronJob's own metrics would be gone with it."""
         registry = self.registry
-        self.ga_epoch_seconds = Gauge("cloudai_ga_epoch_duration_seconds", "Last published epoch", registry=registry)
+        self.ga_epoch_seconds = Gauge("cloudai_ga_epoch_duration_seconds", "Last epoch", registry=registry)
         self.ga_best_fitness = Gauge("cloudai_ga_best_fitness_score", "Best fitness of its search", registry=registry)
         self.ga_data_points = Gauge("cloudai_ga_training_data_points", "Finished tasks it used", registry=registry)
         self.fit_r2 = Gauge("cloudai_fit_r2", "Explained variance of ln run time", registry=registry)
+        self.fit_r2_type = Gauge("cloudai_fit_r2_type_alone", "The same, by the type alone", registry=registry)
+        self.fit_residual = Gauge("cloudai_fit_residual_sd", "Spread of ln run time that is left", registry=registry)
         self.guard_gain = Gauge("cloudai_guard_gain", "Held-out gain of its candidate", registry=registry)
+        self.guard_bound = Gauge("cloudai_guard_gain_lower_bound", "Its one-sided 90 % bound", registry=registry)
         self.guard_accepted = Gauge("cloudai_guard_accepted", "1: its candidate was accepted", registry=registry)
         self.rollbacks = Counter("cloudai_parameter_rollbacks", "Releases that were rolled back", registry=registry)
         self.releases = Counter("cloudai_parameter_releases", "Releases by result", ["result"], registry=registry)
         self.last_epoch = Gauge(
             "cloudai_ga_last_epoch_timestamp_seconds", "End of the last epoch", ["result"], registry=registry
         )
+        self.epoch_dropped = Gauge(
+            "cloudai_ga_dropped", "What the last epoch could not use", ["what"], registry=registry
+        )
         self.parameters_version = Gauge("cloudai_parameters_version", "Version of the parameters", registry=registry)
 
-    def show_epoch(self, at: str, result: str) -> None:
-        """Expose when an epoch of the optimizer ended last, by how it did."""
+    def show_epoch(self, note: EpochNote) -> None:
+        """Expose when an epoch of the optimizer ended last, by how it did, how long it took, what it could not use."""
         try:
-            seconds = timestamp.parse(at)
+            seconds = timestamp.parse(note.at)
         except FormatError:
             return
-        outcome = "failed" if result.startswith("failed") else result
+        outcome = "failed" if note.result.startswith("failed") else note.result
         self.last_epoch.labels(outcome if outcome in _EPOCHS else "other").set(seconds)
+        self.ga_epoch_seconds.set(note.seconds)
+        self.epoch_dropped.clear()
+        for what, count in sorted(note.dropped.items())[:MOST_REASONS]:
+            self.epoch_dropped.labels(what[:LONGEST_REASON]).set(count)
 
     def show_learning(self, version: int, evidence: Mapping[str, Any]) -> None:
         """Expose a document's evidence; anything but numbers is left out."""
@@ -103,17 +121,19 @@ class OperatorMetrics:
         self.parameters_version.set(version)
         guard = evidence.get("Guard")
         judged = guard if isinstance(guard, dict) else {}
-        values = {**evidence, "Gain": judged.get("gain"), "Accepted": judged.get("accepted")}
+        values = {**evidence, **{key: judged.get(key) for key in _GUARD}}
         for gauge, key in (
-            (self.ga_epoch_seconds, "EpochSeconds"),
             (self.ga_best_fitness, "BestFitness"),
             (self.ga_data_points, "Tasks"),
             (self.fit_r2, "R2"),
-            (self.guard_gain, "Gain"),
-            (self.guard_accepted, "Accepted"),
+            (self.fit_r2_type, "R2TauAlone"),
+            (self.fit_residual, "ResidualSd"),
+            (self.guard_gain, "gain"),
+            (self.guard_bound, "lower_bound"),
+            (self.guard_accepted, "accepted"),
         ):
             value = values.get(key)
             if isinstance(value, int | float):
                 gauge.set(float(value))
-            elif key in {"Gain", "Accepted"}:  # a release without a candidate says nothing about one
+            elif key in _GUARD:  # a release without a candidate says nothing about one
                 gauge.set(math.nan)

@@ -23,7 +23,7 @@ class ParameterFeed:
     """Store of the reflector on `cloudai-parameters`."""
 
     use: Callable[[Document], None]
-    see_epoch: Callable[[str, str], None] = lambda _at, _result: None
+    see_epoch: Callable[[EpochNote], None] = lambda _note: None
     current: Document = field(default_factory=parameters.defaults)
     _has_said: bool = False
 
@@ -57,7 +57,7 @@ class ParameterFeed:
         except msgspec.DecodeError:
             return
         if found is not None:
-            self.see_epoch(found.at, found.result)
+            self.see_epoch(found)
 
     def _take(self, document: Document) -> None:
         if document != self.current or not self._has_said:

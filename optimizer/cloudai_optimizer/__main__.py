@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from cloudai_kube import connection, settings, timestamp
+from cloudai_kube.epoch_note import EpochNote
 from cloudai_kube.errors import ConfigurationError, KubeError
 from cloudai_kube.transport import Transport
 from cloudai_optimizer import announcement, cluster_epoch, config_map, document, progress, publication
@@ -45,6 +46,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         if hasattr(arguments, "config"):
             aliases = {"MONGODB_URI": "mongodb_uri", "PROMETHEUS_URL": "prometheus_url"}
             arguments.settings = settings.merged(Settings, "cloudai-optimizer", arguments, os.environ, aliases)
+            arguments.rules = arguments.settings.rules()
         asyncio.run(_connected(arguments))
     except OptimizerError as error:
         _end(error, error.exit_code)
@@ -105,7 +107,7 @@ def _options(arguments: argparse.Namespace, told: Reporter = progress.silent) ->
     found: Settings = arguments.settings
     return Options(
         namespace=arguments.namespace,
-        rules=found.rules(),
+        rules=arguments.rules,
         workers=found.workers,
         seed=found.seed,
         window_seconds=found.hours * 3600.0,
@@ -119,26 +121,37 @@ def _options(arguments: argparse.Namespace, told: Reporter = progress.silent) ->
 
 
 async def _epoch(transport: Transport, arguments: argparse.Namespace) -> None:
+    begun = time.monotonic()
     try:
         with progress.shown(sys.stderr) as shown:
             report = await cluster_epoch.epoch(transport, _options(arguments, shown))
     except OptimizerError as error:
         if not arguments.dry_run:
             await announcement.announce(transport, arguments.namespace, announcement.EPOCH_FAILED, str(error))
-            await _note(transport, arguments, f"failed: {type(error).__name__}", str(error))
+            await _note(
+                transport, arguments, f"failed: {type(error).__name__}", str(error), time.monotonic() - begun, {}
+            )
         raise
     if not arguments.dry_run:
-        await _note(transport, arguments, report.result, report.reason)
+        await _note(transport, arguments, report.result, report.reason, report.seconds, report.dropped())
     if arguments.output == "json":
         sys.stdout.write(json.dumps(report.as_json()) + "\n")
     else:
         sys.stdout.write(report.text() + "\n")
 
 
-async def _note(transport: Transport, arguments: argparse.Namespace, result: str, reason: str) -> None:
+async def _note(
+    transport: Transport,
+    arguments: argparse.Namespace,
+    result: str,
+    reason: str,
+    seconds: float,
+    dropped: dict[str, int],
+) -> None:
     """Leave word of how the epoch ended; what it did is done, whether or not that succeeds."""
+    note = EpochNote(timestamp.millis(time.time()), result, reason, round(seconds, 3), dropped)
     try:
-        await config_map.note_epoch(transport, arguments.namespace, timestamp.millis(time.time()), result, reason)
+        await config_map.note_epoch(transport, arguments.namespace, note)
     except KubeError as error:
         sys.stderr.write(f"cloudai-optimizer: {error}\n")
 

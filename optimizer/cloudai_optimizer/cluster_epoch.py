@@ -71,6 +71,13 @@ class Report:
     outcome: Outcome | None = None
     canary: CanaryVerdict | None = None
 
+    def dropped(self) -> dict[str, int]:
+        """What could not be used, by what it was and what was wrong with it."""
+        if self.outcome is None:
+            return {}
+        records = {f"record: {reason}": count for reason, count in self.outcome.dropped.items()}
+        return records | {f"measurement: {reason}": count for reason, count in self.outcome.unmeasured.items() if count}
+
     def as_json(self) -> dict[str, Any]:
         """For machines."""
         found: dict[str, Any] = {
@@ -82,7 +89,7 @@ class Report:
         }
         if self.outcome is not None:
             found["evidence"] = self.outcome.evidence()
-            found["dropped"] = self.outcome.dropped
+            found["dropped"] = self.dropped()
             found["generations"] = [asdict(one) for one in self.outcome.generations]
         if self.canary is not None:
             found["canary"] = self.canary.text()
@@ -159,7 +166,7 @@ async def _decide(
 
     context = multiprocessing.get_context("forkserver")
     with ProcessPoolExecutor(options.workers, mp_context=context) as executor:
-        return algorithm.run(
+        outcome = algorithm.run(
             seen.records,
             seen.machines,
             before.document,
@@ -171,6 +178,8 @@ async def _decide(
             before.reach,
             report,
         )
+    outcome.unmeasured = dict(seen.dropped)
+    return outcome
 
 
 def _change(before: Published, outcome: Outcome, options: Options, created_at: str) -> Change:

@@ -114,13 +114,13 @@ async def write(transport: Transport, namespace: str, change: Change, before: Pu
         raise PublishError("someone else published meanwhile; nothing was changed, look at it and try again") from error
 
 
-async def note_epoch(transport: Transport, namespace: str, at: str, result: str, reason: str) -> None:
+async def note_epoch(transport: Transport, namespace: str, note: EpochNote) -> None:
     """Say on the object how an epoch ended, also one that failed: a job's own metrics are gone with it.
 
     Where there is no object yet nothing is said.
     """
-    note = msgspec.json.encode(EpochNote(at, result, reason[:500])).decode()
-    body = {"metadata": {"annotations": {contract.ANNOTATION_LAST_EPOCH: note}}}
+    short = msgspec.structs.replace(note, reason=note.reason[:500])
+    body = {"metadata": {"annotations": {contract.ANNOTATION_LAST_EPOCH: msgspec.json.encode(short).decode()}}}
     path = _path(namespace, contract.PARAMETERS_CONFIG_MAP)
     with contextlib.suppress(NotFoundError):
         await transport.request("PATCH", path, body, content_type=MERGE_PATCH)

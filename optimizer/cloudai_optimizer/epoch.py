@@ -34,13 +34,17 @@ REFUSED: Final = "refused"
 
 @dataclass(slots=True)
 class Outcome:
-    """What an epoch decided. `document` is what to publish (version and date are the publisher's), None: nothing."""
+    """What an epoch decided. `document` is what to publish (version and date are the publisher's), None: nothing.
+
+    `dropped` and `unmeasured` count records and measurements that could not be used, by what was wrong with them.
+    """
 
     result: str
     reason: str
     document: Document | None = None
     finished: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
+    unmeasured: dict[str, int] = field(default_factory=dict)
     quality: dict[str, float] = field(default_factory=dict)
     generations: list[Generation] = field(default_factory=list)
     verdict: Verdict | None = None

@@ -23,7 +23,8 @@ from cloudai_rts.replay.energy import USUAL, EnergyRates
 from cloudai_rts.replay.engine import Course, Replay, fleet_of
 from cloudai_rts.replay.job import Carried, Job
 from cloudai_rts.replay.recorded import Window
-from cloudai_rts.replay.summary import Summary, floor, summarise, violated
+from cloudai_rts.replay.summary import USUAL as EDD_USUAL
+from cloudai_rts.replay.summary import EddWeights, Summary, floor, summarise, violated
 from cloudai_rts.replay.world import World
 
 EDD: Final = "edd"
@@ -85,7 +86,9 @@ def stage(
     """Prepare windows of recorded work for replay."""
     fitted = learned.document
     works = [work for window in windows for work in (*window.works, *window.waiting, *window.running)]
-    world = replace(recorded.world_of(machines, fitted, works), energy=energy)
+    measured = learned.use.gpu_watts
+    gpu_watts = [measured.get(machine.node.node, energy.per_gpu) for machine in machines]
+    world = replace(recorded.world_of(machines, fitted, works), energy=energy, gpu_watts=gpu_watts)
     jobs = [recorded.jobs(window, fitted) for window in windows]
     carried = [recorded.carried(window, fitted, machines) for window in windows]
     unmeetable = [floor(world, one) for one in jobs]
@@ -138,6 +141,7 @@ class Evaluation:
     executor: Executor
     on: Stage
     kind: str
+    weights: EddWeights = EDD_USUAL
     _packed: bytes = field(init=False)
     _known: dict[bytes, tuple[float, float]] = field(default_factory=dict)
     _members: dict[bytes, FloatArray] = field(default_factory=dict)
@@ -168,7 +172,8 @@ class Evaluation:
         """Each member in each window. Windows are tasks of their own, so that no processor waits for another."""
         cases = [(member, window) for member in members.values() for window in windows]
         chunk = max(1, len(cases) // CHUNKS)
-        found = self.executor.map(partial(_evaluate, self._packed, self.kind), cases, chunksize=chunk)
+        weights = self.weights if self.kind == EDD else None
+        found = self.executor.map(partial(_evaluate, self._packed, weights), cases, chunksize=chunk)
         return {key: [next(found) for _ in windows] for key in members}
 
     def archive(self) -> tuple[FloatArray, FloatArray]:
@@ -187,12 +192,12 @@ def _unpacked(packed: bytes) -> tuple[Stage, list[Summary]]:
     return found
 
 
-def _evaluate(packed: bytes, kind: str, case: tuple[FloatArray, int]) -> tuple[float, float]:
-    """Fitness and relative energy of one member in one window."""
+def _evaluate(packed: bytes, weights: EddWeights | None, case: tuple[FloatArray, int]) -> tuple[float, float]:
+    """Fitness (EDD's under these weights, else the default) and relative energy of one member in one window."""
     on, reference = _unpacked(packed)
     member, window = case
     one, base = on.summary(on.candidate(member), window), reference[window]
-    quality = one.edd_fitness(base) if kind == EDD else one.fitness()
+    quality = one.fitness() if weights is None else one.edd_fitness(base, weights)
     return quality, one.energy_joules / base.energy_joules if base.energy_joules else 1.0
 
 

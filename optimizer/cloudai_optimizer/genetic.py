@@ -16,11 +16,29 @@ SIZE: Final = 20
 GENERATIONS: Final = 10
 TOURNAMENT: Final = 3
 CROSSOVER: Final = 0.7
-MUTATION_RATE: Final = 0.1
-MUTATION_SD: Final = 0.15
 ELITE: Final = 2
 NEIGHBOUR_SD: Final = 0.1
 MIGRATION_GENERATIONS: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Mutation:
+    """Share of the genes that mutate, how far (sd in gene space), and whether more do while nothing gets better (M4).
+
+    M4's sd is .1; the model's is .15.
+    """
+
+    rate: float = 0.1
+    sd: float = 0.15
+    adaptive: bool = False
+
+    def rate_after(self, history: Sequence["Generation"]) -> float:
+        """The rate, three times as high while the last generations have not got better."""
+        stalled = len(history) >= 3 and history[-1].best <= history[-3].best + 1e-12
+        return self.rate * (3.0 if self.adaptive and stalled else 1.0)
+
+
+USUAL: Final = Mutation()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +84,7 @@ class GeneticSearch:
     rng: np.random.Generator
     seeds: Sequence[FloatArray]
     size: int = SIZE
-    mutation_rate: float = MUTATION_RATE
-    mutation_sd: float = MUTATION_SD
-    adaptive: bool = False
+    mutation: Mutation = USUAL
     best: FloatArray = field(init=False)
     best_fitness: float = -np.inf
     history: list[Generation] = field(default_factory=list)
@@ -121,15 +137,8 @@ class GeneticSearch:
         return np.asarray(winner, np.float64)
 
     def _mutate(self, genes: FloatArray) -> FloatArray:
-        hit = self.rng.random(len(genes)) < self.mutation_rate * self._pressure()
-        return _reflected(np.where(hit, genes + self.rng.normal(0.0, self.mutation_sd, len(genes)), genes))
-
-    def _pressure(self) -> float:
-        """M4's adaptive mutation: more of it while nothing gets better."""
-        if not self.adaptive or len(self.history) < 3:
-            return 1.0
-        stalled = self.history[-1].best <= self.history[-3].best + 1e-12
-        return 3.0 if stalled else 1.0
+        hit = self.rng.random(len(genes)) < self.mutation.rate_after(self.history)
+        return _reflected(np.where(hit, genes + self.rng.normal(0.0, self.mutation.sd, len(genes)), genes))
 
 
 def _reflected(genes: FloatArray) -> FloatArray:
@@ -169,7 +178,9 @@ class Islands:
         return found
 
 
-def islands(rng: np.random.Generator, seeds: Sequence[FloatArray], size: int, count: int, adaptive: bool) -> Islands:
+def islands(
+    rng: np.random.Generator, seeds: Sequence[FloatArray], size: int, count: int, mutation: Mutation = USUAL
+) -> Islands:
     """Share a population out; each island begins with all seeds."""
     sizes = [size // count + (index < size % count) for index in range(count)]
-    return Islands([GeneticSearch(rng, seeds, one, adaptive=adaptive) for one in sizes])
+    return Islands([GeneticSearch(rng, seeds, one, mutation) for one in sizes])

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -14,7 +15,7 @@ from cloudai_kube.pod_use import PodUse
 from cloudai_kube.prometheus import Prometheus, PrometheusError
 from cloudai_kube.telemetry import MAX_CORES, NodeNames
 from cloudai_kube.transport import Transport
-from cloudai_kube.worker_minutes import MINUTE_SECONDS, Minute
+from cloudai_kube.worker_minutes import MINUTE_SECONDS, Ended, Minute
 from cloudai_optimizer import store
 from cloudai_optimizer.errors import TelemetryError
 from cloudai_optimizer.fit.affinity import NodeUse
@@ -43,11 +44,12 @@ class Sources:
 
 @dataclass(frozen=True, slots=True)
 class Observations:
-    """What was found."""
+    """What was found, and how many measurements could not be used, by what was wrong with them."""
 
     records: list[Record]
     machines: list[Machine]
     use: NodeUse
+    dropped: Counter[str]
 
 
 async def history(transport: Transport, sources: Sources, now: float) -> list[Record]:
@@ -72,35 +74,36 @@ async def look(transport: Transport, sources: Sources, records: Sequence[Record]
     nodes = await inventory.nodes(transport)
     machines = inventory.machines(nodes, await inventory.occupied(transport), sources.gpu_product_label)
     minutes: dict[worker_minutes.Key, Minute] = {}
-    measured = list(records)
+    measured, dropped = list(records), Counter[str]()
     if sources.prometheus_url:
         try:
-            minutes, used = await asyncio.to_thread(_ask, Prometheus(sources.prometheus_url), nodes, now)
+            minutes, used = await asyncio.to_thread(_ask, Prometheus(sources.prometheus_url), nodes, now, dropped)
         except PrometheusError as error:
             raise TelemetryError(f"{error}; the parameters stay as they are") from error
         measured = [with_use(record, used, now) for record in records]
     if not sources.mongodb_uri:
-        return Observations(measured, machines, _use(minutes, machines))
+        return Observations(measured, machines, _use(minutes, machines), dropped)
     database = store.connect(sources.mongodb_uri)
     if sources.keep:
         store.write_machines(database, machines, now)
-        store.write_minutes(database, worker_minutes.documents(minutes, machines, _ended(records)))
+        store.write_minutes(database, worker_minutes.documents(minutes, machines, _ended(records, now)))
         store.write_use(database, [new for new, old in zip(measured, records, strict=True) if new is not old])
-    return Observations(measured, machines, store.node_use(database, now - sources.window_seconds))
+    return Observations(measured, machines, store.node_use(database, now - sources.window_seconds), dropped)
 
 
 def _ask(
-    source: Prometheus, nodes: Sequence[Node], now: float
+    source: Prometheus, nodes: Sequence[Node], now: float, dropped: Counter[str]
 ) -> tuple[dict[worker_minutes.Key, Minute], dict[tuple[str, str], PodUse]]:
     found = telemetry.read(source, NodeNames.of(nodes), now)
+    dropped.update(found.dropped)
     share = found.usable_share(len(nodes))
     if share < MIN_USABLE_SHARE:
         raise TelemetryError(
             f"the load of only {share:.0%} of the nodes is known (dropped: {dict(found.dropped)}), "
             f"{MIN_USABLE_SHARE:.0%} are needed; check node-exporter. The parameters stay as they are"
         )
-    minutes = worker_minutes.read(source, found.names, now - MEASURED_SECONDS, now - MINUTE_SECONDS)
-    return minutes, pod_use.read(source, MEASURED_SECONDS)
+    minutes = worker_minutes.read(source, found.names, now - MEASURED_SECONDS, now - MINUTE_SECONDS, dropped)
+    return minutes, pod_use.read(source, MEASURED_SECONDS, dropped)
 
 
 def with_use(record: Record, used: Mapping[tuple[str, str], PodUse], now: float) -> Record:
@@ -116,13 +119,18 @@ def with_use(record: Record, used: Mapping[tuple[str, str], PodUse], now: float)
     return msgspec.structs.replace(record, used_cpu=cores, used_memory=found.memory, used_gpu=found.gpu)
 
 
-def _ended(records: Sequence[Record]) -> dict[worker_minutes.Key, list[bool]]:
-    found: dict[worker_minutes.Key, list[bool]] = {}
+def _ended(records: Sequence[Record], now: float) -> dict[worker_minutes.Key, Ended]:
+    """What ended in the minutes that are measured."""
+    found: dict[worker_minutes.Key, Ended] = {}
     for record in records:
-        if record.outcome == RUNNING or record.runtime <= 0:
-            continue
         minute = int(record.finish // MINUTE_SECONDS) * int(MINUTE_SECONDS)
-        found.setdefault((record.node, minute), []).append(bool(record.violated))
+        lately = now - MEASURED_SECONDS <= minute <= now - 2 * MINUTE_SECONDS
+        if record.outcome == RUNNING or record.runtime <= 0 or not lately:
+            continue
+        there = found.setdefault((record.node, minute), Ended())
+        there.runs += 1
+        there.late += bool(record.violated)
+        there.seconds += record.runtime
     return found
 
 

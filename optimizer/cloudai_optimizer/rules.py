@@ -4,8 +4,11 @@ from dataclasses import dataclass
 
 from cloudai_optimizer.fit.memory import REMEMBERED
 from cloudai_optimizer.fitness import DEFAULT
-from cloudai_optimizer.genetic import GENERATIONS, SIZE
+from cloudai_optimizer.genetic import GENERATIONS, SIZE, Mutation
+from cloudai_optimizer.genetic import USUAL as USUAL_MUTATION
 from cloudai_rts.replay.energy import USUAL, EnergyRates
+from cloudai_rts.replay.summary import USUAL as EDD_USUAL
+from cloudai_rts.replay.summary import EddWeights
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,8 @@ class Rules:
     generations: int = GENERATIONS
     population: int = SIZE
     fitness: str = DEFAULT
-    adaptive_mutation: bool = False
+    edd_weights: EddWeights = EDD_USUAL
+    mutation: Mutation = USUAL_MUTATION
     islands: int = 1
     energy_weight: float = 0.0
     max_invalid_share: float = 0.2

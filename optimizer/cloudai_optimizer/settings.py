@@ -6,9 +6,12 @@ import msgspec
 from msgspec import Meta
 
 from cloudai_optimizer import publication
+from cloudai_optimizer.errors import InputError
+from cloudai_optimizer.genetic import Mutation
 from cloudai_optimizer.rules import Rules
 from cloudai_rts import contract
 from cloudai_rts.replay.energy import EnergyRates
+from cloudai_rts.replay.summary import EddWeights
 
 _RULES = Rules()
 
@@ -29,8 +32,25 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     search_new_tasks: Annotated[int, Meta(ge=0, le=1_000_000, description="between two searches, at least")] = (
         _RULES.search_new_tasks
     )
+    windows: Annotated[int, Meta(ge=2, le=20, description="parts of the history; every other one judges")] = (
+        _RULES.windows
+    )
+    guard_tasks: Annotated[int, Meta(ge=10, le=1_000_000, description="tasks of one window that judges, at most")] = (
+        _RULES.guard_tasks
+    )
     generations: Annotated[int, Meta(ge=1, le=1000, description="of the search")] = _RULES.generations
+    population: Annotated[int, Meta(ge=4, le=1000, description="candidates of a generation")] = _RULES.population
+    mutation_rate: Annotated[float, Meta(ge=0, le=1, description="share of the genes that mutate")] = (
+        _RULES.mutation.rate
+    )
+    mutation_sd: Annotated[float, Meta(ge=0, le=1, description="how far they do; a gene is in 0..1")] = (
+        _RULES.mutation.sd
+    )
     fitness: Annotated[Literal["default", "edd", "pareto"], Meta(description="default, edd or pareto")] = "default"
+    edd_sla: Annotated[float, Meta(ge=0, le=1, description="w1, with fitness edd")] = _RULES.edd_weights.sla
+    edd_utilisation: Annotated[float, Meta(ge=0, le=1, description="w2, likewise")] = _RULES.edd_weights.utilisation
+    edd_energy: Annotated[float, Meta(ge=0, le=1, description="w3, likewise")] = _RULES.edd_weights.energy
+    edd_overload: Annotated[float, Meta(ge=0, le=1, description="w4, likewise")] = _RULES.edd_weights.overload
     adaptive_mutation: Annotated[bool, Meta(description="mutate more while nothing gets better")] = False
     islands: Annotated[int, Meta(ge=1, le=10, description="populations that breed apart")] = _RULES.islands
     energy_weight: Annotated[float, Meta(ge=0, le=1, description="0..1, with fitness pareto")] = _RULES.energy_weight
@@ -50,7 +70,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     hours: Annotated[float, Meta(gt=0, le=24 * 90, description="how far back history is read")] = 24.0
 
     def rules(self) -> Rules:
-        """The part that the algorithm reads."""
+        """The part that the algorithm reads. Raises `InputError` for weights whose order EDD 6 does not allow."""
+        weights = EddWeights(self.edd_sla, self.edd_utilisation, self.edd_energy, self.edd_overload)
+        if not weights.sla > weights.utilisation > max(weights.energy, weights.overload):
+            raise InputError(
+                f"settings edd_...: {weights}; the order is sla > utilisation > energy and overload (EDD 6)"
+            )
         return Rules(
             min_tasks=self.min_tasks,
             search_tasks=self.search_tasks,
@@ -59,7 +84,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             search_new_tasks=self.search_new_tasks,
             generations=self.generations,
             fitness=self.fitness,
-            adaptive_mutation=self.adaptive_mutation,
+            edd_weights=weights,
+            windows=self.windows,
+            guard_tasks=self.guard_tasks,
+            population=self.population,
+            mutation=Mutation(self.mutation_rate, self.mutation_sd, self.adaptive_mutation),
             islands=self.islands,
             energy_weight=self.energy_weight,
             energy=EnergyRates(self.energy_cpu, self.energy_memory, self.energy_gpu),

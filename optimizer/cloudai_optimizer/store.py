@@ -25,7 +25,10 @@ from cloudai_rts.machine import Machine
 LONGEST_WINDOW: Final = 50_000
 SEEN_SECONDS: Final = 3_600.0
 """How old `seen` may be of a node that has not changed: thousands of writes an epoch say nothing."""
-LONGEST_TASK_SECONDS: Final = 86_400.0 * 31
+AGES: Final = {RESULTS: "finish", ASSIGNMENTS: "finish", TASKS: "finish", WORKER_STATS: "from", WORKER_REGISTRY: "seen"}
+"""What says how old a document is, by collection."""
+MIN_GPU_MINUTES: Final = 10.0
+"""Of busy GPUs, before the power of one of them is believed: idle ones take power too."""
 _DUPLICATE_KEY: Final = 11000
 _log = logging.getLogger(__name__)
 
@@ -58,6 +61,7 @@ def read(database: Database[dict[str, Any]], since: float) -> tuple[list[Record]
 def write_machines(database: Database[dict[str, Any]], machines: Sequence[Machine], now: float) -> None:
     """Bring WORKER_REGISTRY up to date. Raises `HistoryError`."""
     try:
+        _expires(database[WORKER_REGISTRY], "seen_at")
         known = {row["_id"]: row for row in database[WORKER_REGISTRY].find({})}
         for machine in machines:
             node = machine.node
@@ -68,9 +72,10 @@ def write_machines(database: Database[dict[str, Any]], machines: Sequence[Machin
                 "gpu": node.gpu,
                 "gpu_product": node.gpu_product,
                 "seen": now,
+                "seen_at": datetime.fromtimestamp(now, UTC),
             }
             before = known.get(node.node, {})
-            same = {**before, **registered, "seen": before.get("seen")} == before
+            same = {**before, **registered, **{key: before.get(key) for key in ("seen", "seen_at")}} == before
             if same and now - (before.get("seen") or 0.0) < SEEN_SECONDS:
                 continue
             database[WORKER_REGISTRY].update_one({"_id": node.node}, {"$set": registered}, upsert=True)
@@ -84,7 +89,8 @@ def write_minutes(database: Database[dict[str, Any]], minutes: Sequence[Mapping[
         return
     stats = database[WORKER_STATS]
     try:
-        _index(stats)
+        stats.create_index([("from", 1)])
+        _expires(stats, "at")
         stats.insert_many([{**row, "at": datetime.fromtimestamp(row["from"], UTC)} for row in minutes], ordered=False)
     except BulkWriteError as error:
         if any(problem.get("code") != _DUPLICATE_KEY for problem in error.details.get("writeErrors", [])):
@@ -108,7 +114,7 @@ def write_use(database: Database[dict[str, Any]], records: Sequence[Record]) -> 
 
 def node_use(database: Database[dict[str, Any]], since: float) -> NodeUse:
     """What WORKER_STATS says of each node since a moment (epoch seconds). Raises `HistoryError`."""
-    wanted = {"node": 1, "total_s": 1, "overload_s": 1, "watts": 1}
+    wanted = {"node": 1, "total_s": 1, "overload_s": 1, "watts": 1, "gpu": 1}
     try:
         return use_of(database[WORKER_STATS].find({"from": {"$gte": since}}, wanted))
     except PyMongoError as error:
@@ -122,28 +128,35 @@ def use_of(minutes: Iterable[Mapping[str, Any]]) -> NodeUse:
     overload: defaultdict[str, float] = defaultdict(float)
     watts: defaultdict[str, float] = defaultdict(float)
     powered: Counter[str] = Counter()
+    busy: defaultdict[str, float] = defaultdict(float)
+    busy_watts: defaultdict[str, float] = defaultdict(float)
     for row in minutes:
         node = str(row.get("node", ""))
+        if not row.get("total_s"):  # runs ended in it, and nothing was measured
+            continue
         count[node] += 1
         total[node] += row.get("total_s") or 0.0
         overload[node] += row.get("overload_s") or 0.0
         if row.get("watts") is not None:
             watts[node] += row["watts"]
             powered[node] += 1
+            if row.get("gpu"):
+                busy[node] += row["gpu"]
+                busy_watts[node] += row["watts"]
     most = max(count.values(), default=1)
     return NodeUse(
         watts={node: watts[node] / powered[node] for node in powered},
+        gpu_watts={node: busy_watts[node] / busy[node] for node in busy if busy[node] >= MIN_GPU_MINUTES},
         overload={node: overload[node] / total[node] for node in total if total[node] > 0},
         available={node: count[node] / most for node in count},
     )
 
 
-def _index(stats: Collection[dict[str, Any]]) -> None:
-    stats.create_index([("from", 1)])
+def _expires(collection: Collection[dict[str, Any]], date: str) -> None:
     try:
-        stats.create_index([("at", 1)], expireAfterSeconds=round(contract.RETENTION_SECONDS))
+        collection.create_index([(date, 1)], expireAfterSeconds=round(contract.RETENTION_SECONDS))
     except OperationFailure as error:  # not every server with MongoDB's protocol knows TTL indexes
-        _log.info("no TTL index on %s, old minutes are deleted by the epochs: %s", WORKER_STATS, error)
+        _log.info("no TTL index on %s, what is old is deleted by the epochs: %s", collection.name, error)
 
 
 def prune(database: Database[dict[str, Any]], now: float) -> int:
@@ -151,10 +164,8 @@ def prune(database: Database[dict[str, Any]], now: float) -> int:
     limit = now - contract.RETENTION_SECONDS
     try:
         deleted = database[TASK_HISTORY].delete_many({"finish": {"$lt": limit}}).deleted_count
-        database[RESULTS].delete_many({"finish": {"$lt": limit}})
-        database[ASSIGNMENTS].delete_many({"start": {"$lt": limit}})
-        database[TASKS].delete_many({"arrival": {"$lt": limit - LONGEST_TASK_SECONDS}})
-        database[WORKER_STATS].delete_many({"from": {"$lt": limit}})
+        for name, key in AGES.items():
+            database[name].delete_many({key: {"$lt": limit}})
     except PyMongoError as error:
         raise HistoryError(f"MongoDB does not answer: {error}") from error
     return int(deleted)

@@ -53,7 +53,8 @@ def tune(
     judged = recorded.split(works, rules.windows, rules.guard_tasks)[1::2]
     tuning, held_out = (fitness.stage(machines, windows, learned, rules.energy) for windows in (tuned, judged))
     seeds = [genes.encode(before, before), genes.encode(_default_weights(before), before)]
-    best, generations = _best(Evaluation(executor, tuning, rules.fitness), rules, seeds, rng, progress)
+    evaluation = Evaluation(executor, tuning, rules.fitness, rules.edd_weights)
+    best, generations = _best(evaluation, rules, seeds, rng, progress)
     candidate = genes.decode(best, before)
     for origin in [] if reach is None else reach.origins():
         candidate = limits.weights_within_a_day(candidate, origin)
@@ -70,9 +71,9 @@ def _best(
     progress: Callable[[Generation], None],
 ) -> tuple[FloatArray, list[Generation]]:
     """The genes that the search ends with, and how it went."""
-    search: Search = GeneticSearch(rng, seeds, rules.population, adaptive=rules.adaptive_mutation)
+    search: Search = GeneticSearch(rng, seeds, rules.population, rules.mutation)
     if rules.islands > 1:
-        search = genetic.islands(rng, seeds, rules.population, rules.islands, rules.adaptive_mutation)
+        search = genetic.islands(rng, seeds, rules.population, rules.islands, rules.mutation)
     for _ in range(rules.generations):
         found = evaluation.of(search.ask())
         selected = pareto.selection(found) if rules.fitness == fitness.PARETO else found[:, 0]

@@ -31,13 +31,20 @@ class Available(msgspec.Struct, frozen=True, omit_defaults=True):
     storageBytes: float = 0.0
 
 
+class RunnerUp(msgspec.Struct, frozen=True):
+    """The node that would have been taken next, and its risk."""
+
+    node: str
+    risk: float | None = None
+
+
 class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     """A finished pod. Times in seconds since the epoch, requests in cores, bytes and devices.
 
     `reference_runtime` and `log_sd` are what was expected at acceptance; `declared` the user's own estimate (seconds).
-    `load` is the node's before the task, `predicted` the run time predicted for this node (seconds). `rank` is its
-    place among the pods of its Task, of which there is one. Really used were `used_cpu` cores and `used_gpu` devices on
-    average, `used_memory` bytes at most.
+    `load` is the node's before the task, `predicted` the run time predicted for this node (seconds); `policy` to
+    `runner_up` are the decision's. `rank` is its place among the pods of its Task, of which there is one. Really used
+    were `used_cpu` cores and `used_gpu` devices on average, `used_memory` bytes at most.
     """
 
     pod_uid: str
@@ -69,6 +76,10 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     late_probability: float | None = None
     parameters_version: int = 0
     policy: str = ""
+    model: str = ""
+    fallback_reason: str | None = None
+    risk: float | None = None
+    runner_up: RunnerUp | None = None
     available: Available = Available()
     rank: int = 0
     used_cpu: float | None = None

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -10,6 +11,10 @@ import pytest
 from pymongo import MongoClient
 from tests.e2e.conftest import Cluster, check_history
 
+from cloudai_optimizer import store
+from cloudai_optimizer.store import AGES
+from cloudai_rts import contract
+from cloudai_rts.contract import TASK_HISTORY
 from cloudai_sandbox.sandbox import Sandbox
 from cloudai_sandbox.services import MONGODB, start_mongodb
 
@@ -68,6 +73,8 @@ def test_what_is_remembered_of_a_run(cluster: Cluster) -> None:
     assert (one["cpu"], one["memory"], one["node_class"]) == (1.0, float(1 << 30), "32c-256g")
     assert one["available"]["cpu"] > 0
     assert 0 < one["runtime_s"] <= 5
+    assert (one["model"], one["fallback_reason"], one["runner_up"]["node"] != one["node"]) == ("lateness", None, True)
+    assert isinstance(one["risk"], float)
     cluster.wait(lambda: all(cluster.status(name)["attempts"][0].get("recorded") for name in names("seen", 5)))
 
 
@@ -78,16 +85,64 @@ def test_a_database_that_is_away(cluster: Cluster) -> None:
     port = int(cluster.sandbox.urls[MONGODB].rstrip("/").rpartition(":")[2])
     child.kill()
     cluster.sandbox.children.running.remove(child)
+    cluster.apply(cluster.pod("away-pod", {"sandbox.cloudai.dev/runtime-seconds": "1.2"}))
     run(cluster, "away", 12)
     os.kill(cluster.sandbox.process(OPERATOR).process.pid, signal.SIGKILL)
     time.sleep(0.3)
     cluster.wait(cluster.sandbox.revive, 5)
-    cluster.apply(cluster.task("away-ttl", ttlSecondsAfterFinished=0, sla={"finishWithin": "1h"}, command=["x"]))
+    runtime = {"sandbox.cloudai.dev/runtime-seconds": "1.2"}
+    cluster.apply(cluster.task("away-ttl", runtime, ttlSecondsAfterFinished=0, sla={"finishWithin": "1h"}))
+    cluster.complete("away-ttl")
+    time.sleep(1.5)
+    assert cluster.status("away-ttl")["attempts"][0].get("recorded") is None
     start_mongodb(cluster.sandbox.folder, cluster.sandbox.children, lambda _text: None, port)
-    cluster.wait(lambda: len(documents(cluster, "away")) >= 12, 60)
-    time.sleep(2)
-    found = [one["_id"] for one in documents(cluster, "away") if one["name"] != "away-ttl"]
-    assert len(found) == len(set(found)) == 12
+    cluster.wait(lambda: len(documents(cluster, "away")) >= 14, 60)
+    found = documents(cluster, "away")
+    assert sorted(one["name"] for one in found) == sorted([*names("away", 12), "away-pod", "away-ttl"])
+    assert len({one["_id"] for one in found}) == 14
+    cluster.wait(lambda: not cluster.plane.kubectl("get", "ctask", "away-ttl", "--ignore-not-found", "--output=name"))
+
+
+@ours_only
+def test_a_slow_database(cluster: Cluster) -> None:
+    """Every answer takes a second or two: Tasks and pods run as ever, and all are remembered, once."""
+    process = cluster.sandbox.process(MONGODB).process
+    stop = threading.Event()
+
+    def slow_down() -> None:
+        while not stop.is_set():
+            os.kill(process.pid, signal.SIGSTOP)
+            stop.wait(1.5)
+            os.kill(process.pid, signal.SIGCONT)
+            stop.wait(0.05)
+
+    thread = threading.Thread(target=slow_down)
+    thread.start()
+    try:
+        cluster.apply(cluster.pod("slow-pod", {"sandbox.cloudai.dev/runtime-seconds": "1.2"}))
+        begun = time.monotonic()
+        run(cluster, "slow", 8)
+        assert time.monotonic() - begun < 30
+    finally:
+        stop.set()
+        thread.join()
+    cluster.wait(lambda: len(documents(cluster, "slow")) >= 9, 60)
+    assert sorted(one["name"] for one in documents(cluster, "slow")) == sorted([*names("slow", 8), "slow-pod"])
+
+
+@ours_only
+def test_what_is_old_is_deleted(cluster: Cluster) -> None:
+    """By code, in every collection, and only that; a server that knows such indexes does it by itself too."""
+    now = time.time()
+    old = now - contract.RETENTION_SECONDS - 60.0
+    with MongoClient[dict[str, Any]](cluster.sandbox.urls[MONGODB], timeoutMS=10_000) as client:
+        database = client["retention"]
+        for name, key in {TASK_HISTORY: "finish", **AGES}.items():
+            database[name].insert_many([{"_id": "old", key: old}, {"_id": "new", key: now}])
+        assert store.prune(database, now) == 1
+        left = {name: [one["_id"] for one in database[name].find({})] for name in (TASK_HISTORY, *AGES)}
+    assert left == {name: ["new"] for name in (TASK_HISTORY, *AGES)}
+    assert len(left) == 6
 
 
 @ours_only

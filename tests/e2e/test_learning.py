@@ -11,6 +11,7 @@ import pytest
 from tests.e2e.conftest import Cluster
 
 from cloudai_kube import connection, timestamp
+from cloudai_kube.epoch_note import EpochNote
 from cloudai_kube.transport import Transport
 from cloudai_optimizer import config_map, publication
 from cloudai_optimizer.config_map import Change
@@ -121,7 +122,7 @@ def test_two_optimizers_at_once(optimizer: Optimizer) -> None:
             await config_map.write(transport, NAMESPACE, first, await config_map.read(transport, NAMESPACE))
             before = await config_map.read(transport, NAMESPACE)
             changes = [publication.release(before, Document(), None, NOW, 0.0, {"By": who}) for who in ("one", "other")]
-            await config_map.note_epoch(transport, NAMESPACE, NOW, "unchanged", "by hand")
+            await config_map.note_epoch(transport, NAMESPACE, EpochNote(NOW, "unchanged", "by hand"))
             await config_map.write(transport, NAMESPACE, changes[0], before)
             with pytest.raises(PublishError, match="someone else published"):
                 await config_map.write(transport, NAMESPACE, changes[1], before)

@@ -1,6 +1,7 @@
 """A real Prometheus that scrapes simulated exporters: load reaches the scheduler, GPU errors close nodes."""
 
 import time
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -63,10 +64,10 @@ def test_what_runs_is_measured(cluster: Cluster) -> None:
 
     def minutes() -> bool:
         now = time.time()
-        found = worker_minutes.read(source, names, now - 120, now)
+        found = worker_minutes.read(source, names, now - 120, now, Counter())
         own = [minute for (node, _), minute in found.items() if node == "node-1"]
         started = timestamp.parse(cluster.status("burning")["attempts"][0]["startTime"])
-        (use,) = [one for (_, pod), one in pod_use.read(source, 600).items() if pod.startswith("burning-")]
+        (use,) = [one for (_, pod), one in pod_use.read(source, 600, Counter()).items() if pod.startswith("burning-")]
         return (
             any(minute.cpu and abs(minute.cpu - 8.0) < 1.0 for minute in own)
             and any(minute.throttled_seconds for minute in own)

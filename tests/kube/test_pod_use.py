@@ -1,5 +1,7 @@
 """What pods really used: by namespace and name, and nothing that cannot be."""
 
+from collections import Counter
+
 from cloudai_kube import pod_use
 from cloudai_kube.pod_use import QUERIES, PodUse
 from cloudai_kube.prometheus import Sample
@@ -30,7 +32,10 @@ def test_use_of_pods() -> None:
         memory=[of("p", 4096.0), of("q", -1.0)],
         gpu=[of("p", 1.5), of("q", 4_294_967_295.0), of("idle", 0.0)],
     )
-    assert pod_use.read(source, 900.0) == {
+    dropped = Counter[str]()
+    found = pod_use.read(source, 900.0, dropped)
+    assert dropped == {"impossible": 3}
+    assert found == {
         ("ml", "p"): PodUse(2.5, 100.0, 4096.0, 1.5),
         ("ml", "q"): PodUse(9.0, 200.0),
     }

@@ -1,9 +1,11 @@
 """Minutes of nodes: what they show, and what is left out."""
 
+from collections import Counter
+
 from cloudai_kube import worker_minutes
 from cloudai_kube.prometheus import Series
 from cloudai_kube.telemetry import QUERIES, NodeNames
-from cloudai_kube.worker_minutes import Minute
+from cloudai_kube.worker_minutes import Ended, Minute
 from cloudai_rts.machine import Machine
 from cloudai_rts.traces import FleetNode
 
@@ -30,16 +32,18 @@ def series(node: str, *points: tuple[float, float]) -> Series:
 
 
 def test_one_figure_a_minute_and_node() -> None:
-    """Impossible values and unknown nodes are left out; reasons that do not slow a GPU down do not count."""
+    """Impossible values and unknown nodes are left out and counted; not all reasons slow a GPU down."""
     source = Canned(
         {
             QUERIES["cpu"]: [series("a", (60, 4.0), (120, 9.0), (180, -1.0)), series("stranger", (60, 1.0))],
             QUERIES["memory"]: [series("a", (60, 500.0), (120, 100.0))],
-            QUERIES["watts"]: [series("a", (60, 300.0)), series("b", (60, 1e9))],
+            QUERIES["watts"]: [series("a", (60, 300.0), (120, float("nan"))), series("b", (60, 1e9))],
             "throttle": [series("a", (60, 64.0), (120, 1.0)), series("b", (120, 4.0))],
         }
     )
-    found = worker_minutes.read(source, NAMES, 65.0, 185.0)
+    dropped = Counter[str]()
+    found = worker_minutes.read(source, NAMES, 65.0, 185.0, dropped)
+    assert dropped == {"impossible": 3, "unmatched": 1}
     assert set(source.asked) == {(60.0, 180.0, 60.0)}
     assert found == {
         ("a", 60): Minute(cpu=4.0, memory=500.0, watts=300.0, throttled_seconds=60.0),
@@ -48,15 +52,21 @@ def test_one_figure_a_minute_and_node() -> None:
 
 
 def test_what_the_database_gets() -> None:
-    """Overloaded is a minute with load above 1; without memory the load is unknown and counts as none."""
+    """Overloaded is a minute with load above 1; without memory the load is unknown and counts as none.
+
+    A minute that nobody measured is there for the runs that ended in it.
+    """
     minutes = {
         ("a", 60): Minute(cpu=4.0, memory=500.0),
         ("a", 120): Minute(cpu=9.0, memory=100.0),
         ("a", 180): Minute(cpu=9.0),
         ("gone", 60): Minute(cpu=1.0, memory=1.0),
     }
-    found = worker_minutes.documents(minutes, [MACHINE], {("a", 120): [True, False]})
-    assert [row["_id"] for row in found] == ["a/60", "a/120", "a/180"]
-    assert [row["load"] for row in found] == [0.5, 1.125, None]
-    assert [row["overload_s"] for row in found] == [0.0, 60.0, 0.0]
-    assert [(row["tasks_run"], row["sla_violations"]) for row in found] == [(0, 0), (2, 1), (0, 0)]
+    ended = {("a", 120): Ended(2, 1, 90.0), ("a", 240): Ended(1, 0, 30.0), ("gone", 240): Ended(1, 0, 30.0)}
+    found = worker_minutes.documents(minutes, [MACHINE], ended)
+    assert [row["_id"] for row in found] == ["a/60", "a/120", "a/180", "a/240"]
+    assert [row["load"] for row in found] == [0.5, 1.125, None, None]
+    assert [row["total_s"] for row in found] == [60.0, 60.0, 60.0, 0.0]
+    assert [row["overload_s"] for row in found] == [0.0, 60.0, 0.0, 0.0]
+    assert [(row["tasks_run"], row["sla_violations"]) for row in found] == [(0, 0), (2, 1), (0, 0), (1, 0)]
+    assert [row["total_runtime_s"] for row in found] == [0.0, 90.0, 0.0, 30.0]

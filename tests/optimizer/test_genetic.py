@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cloudai_optimizer.genetic import GENERATIONS, GeneticSearch, islands
+from cloudai_optimizer.genetic import GENERATIONS, GeneticSearch, Mutation, islands
 
 TOP = np.array([0.8, 0.2, 0.5, 0.9, 0.1, 0.6])
 
@@ -14,7 +14,7 @@ def hill(population: np.ndarray) -> np.ndarray:
 
 def climb(seed: int, adaptive: bool = False, generations: int = GENERATIONS) -> GeneticSearch:
     """A search of ten generations from the middle."""
-    search = GeneticSearch(np.random.default_rng(seed), [np.full(6, 0.5)], adaptive=adaptive)
+    search = GeneticSearch(np.random.default_rng(seed), [np.full(6, 0.5)], mutation=Mutation(adaptive=adaptive))
     for _ in range(generations):
         search.tell(hill(search.ask()))
     return search
@@ -52,7 +52,7 @@ def test_a_fitness_that_is_no_number_never_wins() -> None:
 
 def test_islands_share_what_they_find() -> None:
     """Four islands of five: together as many members as one population, and the best of all is known."""
-    found = islands(np.random.default_rng(1), [np.full(6, 0.5)], 20, 4, adaptive=False)
+    found = islands(np.random.default_rng(1), [np.full(6, 0.5)], 20, 4)
     assert len(found.ask()) == 20
     for _ in range(GENERATIONS):
         found.tell(hill(found.ask()))

@@ -22,10 +22,11 @@ PROXY_SECONDS: Final = 86_400.0
 class NodeUse:
     """What was measured of each node, by name; what is not there was not measured.
 
-    `watts` are means; `overload` and `available` are shares of the time.
+    `watts` are means, `gpu_watts` those of a busy GPU; `overload` and `available` are shares of the time.
     """
 
     watts: Mapping[str, float] = field(default_factory=dict)
+    gpu_watts: Mapping[str, float] = field(default_factory=dict)
     overload: Mapping[str, float] = field(default_factory=dict)
     available: Mapping[str, float] = field(default_factory=dict)
 

@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from cloudai_rts.arrays import FloatArray
+from cloudai_rts.arrays import FloatArray, IntArray
 from cloudai_rts.replay.engine import Course, fleet_of
 from cloudai_rts.replay.job import Job
 from cloudai_rts.replay.world import World
@@ -14,8 +14,19 @@ from cloudai_rts.replay.world import World
 MIN_SLACK_SECONDS: Final = 1.0
 TARDINESS_WEIGHT: Final = 0.10
 RESPONSE_WEIGHT: Final = 0.01
-EDD_WEIGHTS: Final = (0.4, 0.3, 0.2, 0.1)
-"""w1..w4 of EDD 5.5: deadlines met, utilisation, energy, overload."""
+
+
+@dataclass(frozen=True, slots=True)
+class EddWeights:
+    """w1..w4 of EDD 5.5."""
+
+    sla: float = 0.4
+    utilisation: float = 0.3
+    energy: float = 0.2
+    overload: float = 0.1
+
+
+USUAL: Final = EddWeights()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +57,13 @@ class Summary:
         """Higher is better: -(violations + .10 mean clipped tardiness + .01 mean ln(response / slack))."""
         return -(self.violations + TARDINESS_WEIGHT * self.tardiness + RESPONSE_WEIGHT * self.log_response)
 
-    def edd_fitness(self, reference: "Summary") -> float:
+    def edd_fitness(self, reference: "Summary", weights: EddWeights = USUAL) -> float:
         """w1 SLA + w2 Utilisation - w3 EnergyNorm - w4 OverloadNorm; the norms against the incumbent's own replay."""
         energy = self.energy_joules / reference.energy_joules if reference.energy_joules else 0.0
         floor = 0.01 * max(reference.makespan_seconds, 1.0) * reference.nodes
         overload = self.overload_seconds / max(reference.overload_seconds, floor)
-        w1, w2, w3, w4 = EDD_WEIGHTS
-        return w1 * (1.0 - self.violations) + w2 * self.useful_utilisation - w3 * energy - w4 * overload
+        gained = weights.sla * (1.0 - self.violations) + weights.utilisation * self.useful_utilisation
+        return gained - weights.energy * energy - weights.overload * overload
 
 
 def violated(jobs: Sequence[Job], course: Course) -> FloatArray:
@@ -124,11 +135,19 @@ def summarise(
         utilisation=course.busy_core_seconds / (cores * span),
         useful_utilisation=useful / (cores * span),
         gpu_hours_per_job=float((run * gpus).sum()) / 3600.0 / max(1, done),
-        energy_joules=float((run * world.energy.watts(cpus, memory, gpus)).sum()),
+        energy_joules=float((run * _watts(world, course.node[kept], cpus, memory, gpus)).sum()),
         overload_seconds=course.overload_seconds,
         idle_gpu_hours_while_deferred=course.idle_gpu_seconds / 3600.0,
         deferrals=course.deferrals,
     )
+
+
+def _watts(world: World, node: IntArray, cpus: FloatArray, memory: FloatArray, gpus: FloatArray) -> FloatArray:
+    """Power of each job where it ran: that of its GPUs as it was measured there, else as usual."""
+    if not len(world.gpu_watts):
+        return world.energy.watts(cpus, memory, gpus)
+    own = np.asarray(world.gpu_watts, np.float64)[node]
+    return world.energy.watts(cpus, memory, np.zeros(len(gpus))) + np.asarray(gpus * own, np.float64)
 
 
 def _mean(values: FloatArray) -> float:

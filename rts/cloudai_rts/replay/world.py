@@ -40,7 +40,8 @@ class World:
     `own[type][node]` is the number of seconds that one second of reference work takes on an idle node; `phi` by type
     and `mu` slow it down by the node's real load; `cores` and `background` (cores used by others) are by node.
     `classes` and `devices` (GPU resources) say by node what the shapes in `nodes` cannot: instance types, slices, other
-    vendors; `occupied` is what others keep of them for good. `energy` is what use takes.
+    vendors; `occupied` is what others keep of them for good. `energy` is what use takes; `gpu_watts` what a busy GPU
+    of each node does, if anybody measured that.
     """
 
     nodes: Sequence[FleetNode]
@@ -53,6 +54,7 @@ class World:
     devices: Sequence[Mapping[str, int]] = ()
     occupied: Sequence[Mapping[str, int]] = ()
     energy: EnergyRates = USUAL
+    gpu_watts: Sequence[float] = ()
 
     def slow_down(self, task_type: str, load: float) -> float:
         """Factor by which a load (real use over cores) slows this type down."""
