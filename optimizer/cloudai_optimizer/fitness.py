@@ -39,13 +39,13 @@ KEPT: Final = 4
 class Stage:
     """What candidates are tried on: machines, and windows of recorded work. Truth is the `fitted` document.
 
-    `carried` runs already when a window begins, `unmeetable` says which deadlines of it nobody could have met.
-    Candidates differ from it in their weights only, so the tasks look the same to all of them. `learned` has what the
-    weights of affinity and penalty are applied to, under `hinge`.
+    `carried` runs already when a window begins (it is on its fleet), `unmeetable` says which deadlines of it nobody
+    could have met. Candidates differ from it in their weights only, so the tasks look the same to all of them.
+    `learned` has what the weights of affinity and penalty are applied to, under `hinge`.
     """
 
     world: World
-    fleet: Fleet
+    fleets: Sequence[Fleet]
     windows: Sequence[Sequence[Job]]
     carried: Sequence[Sequence[Carried]]
     unmeetable: Sequence[FloatArray]
@@ -68,7 +68,7 @@ class Stage:
     def course(self, document: Document, window: int) -> Course:
         """Replay one window under a document."""
         jobs, carried = self.windows[window], self.carried[window]
-        return Replay(self.world, jobs, RtsChooser(document), self.fleet, carried).run()
+        return Replay(self.world, jobs, RtsChooser(document), self.fleets[window], carried).run()
 
     def scored(self, document: Document) -> Document:
         """AffinityMatrix and PenaltyVector under the document's own weights (EDD 5.3, 5.4), which `hinge` reads."""
@@ -92,7 +92,8 @@ def stage(
     jobs = [recorded.jobs(window, fitted) for window in windows]
     carried = [recorded.carried(window, fitted, machines) for window in windows]
     unmeetable = [floor(world, one) for one in jobs]
-    return Stage(world, fleet_of(world), jobs, carried, unmeetable, learned)
+    fleets = [fleet_of(world, one) for one in carried]
+    return Stage(world, fleets, jobs, carried, unmeetable, learned)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,6 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from cloudai_optimizer.limits import WEIGHT_RANGES
 from cloudai_rts.arrays import FloatArray
 from cloudai_rts.parameters import HINGE, AffinityTerms, Document, PenaltyTerms
 
@@ -26,7 +25,7 @@ DIGITS: Final = 4
 class Gene:
     """One weight on a logarithmic scale from `low` to `high`; `step` is the largest factor of one release.
 
-    Nor does a release move it by more than a tenth of its range.
+    Nor does a release move it by more than a tenth of that scale.
     """
 
     group: str
@@ -48,13 +47,8 @@ class Gene:
     def _reach(self, incumbent: float) -> tuple[float, float]:
         """Bounds that are within one step of what is in force."""
         middle = min(self.high, max(self.low, incumbent))
-        least, most = max(self.low, middle / self.step), min(self.high, middle * self.step)
-        tenth = STEP_SHARE * self._range()
-        return max(least, middle - tenth), min(most, middle + tenth)
-
-    def _range(self) -> float:
-        fields: tuple[str, ...] = getattr(Document(), self.group).__struct_fields__
-        return WEIGHT_RANGES[self.group][fields.index(self.name)]
+        step = min(self.step, math.pow(self.high / self.low, STEP_SHARE))
+        return max(self.low, middle / step), min(self.high, middle * step)
 
 
 LATENESS_GENES: Final = (

@@ -1,9 +1,10 @@
 """How far one release, and one day, may move what is in force: a poisoned history must not turn a cluster over.
 
-A release moves a value by at most a tenth of its range (tau by a factor of two), a day by at most a quarter. What was
-not known counts from what it was taken for: factors of classes and nodes from 0, everybody's declarations from the cold
-error, scores from those of a usual machine. What else was not known (tau and spread of a type that nobody ran, a user,
-an identity) concerns those who brought it, and is taken as it is.
+A release moves a value by at most a tenth of its range (tau by a factor of two; of weights, which are searched on a
+logarithmic scale, by a tenth of that), a day by at most a quarter. What was not known counts from what it was taken
+for: factors of classes and nodes from 0, everybody's declarations from the cold error, scores from those of a usual
+machine. What else was not known (tau and spread of a type that nobody ran, a user, an identity) concerns those who
+brought it, and is taken as it is.
 """
 
 import math
@@ -36,7 +37,7 @@ EVERYBODY: Final = ""
 """The key of the error that all users' declarations have."""
 REMEMBERED: Final = 2_000
 """Identities, and users, in one document: each takes 80 bytes of the 900 KiB that a ConfigMap may have."""
-WEIGHT_RANGES: Final[Mapping[str, tuple[float, ...]]] = {
+_WEIGHT_RANGES: Final[Mapping[str, tuple[float, ...]]] = {
     "Lateness": (200.0, 5.0, 10.0, 10.0, 10.0, 0.98, 5.0, 5.0),
     "Risk": (1000.0, 100.0),
     "AffinityW": (10.0, 10.0, 10.0),
@@ -135,7 +136,7 @@ def scores_near(new: Document, before: Document, lately: Iterable[Document]) -> 
 def weights_within_a_day(new: Document, origin: Document) -> Document:
     """Weights no further than a quarter of their range from those a day ago. Keeps the order of ordered ones."""
     changed: dict[str, object] = {}
-    for group, ranges in WEIGHT_RANGES.items():
+    for group, ranges in _WEIGHT_RANGES.items():
         values, before = msgspec.structs.astuple(getattr(new, group)), msgspec.structs.astuple(getattr(origin, group))
         near = [
             _near(value, old, _WEIGHT_SHARE * size) for value, old, size in zip(values, before, ranges, strict=True)

@@ -46,12 +46,22 @@ class GpuRequest:
     memory: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Shapes:
+    """Requests for different numbers of GPUs, `[shapes, 1]`; `expected` is share times GPUs of each, `[shapes]`."""
+
+    gpus: IntArray
+    cpu: IntArray
+    memory: IntArray
+    expected: FloatArray
+
+
 @dataclass(slots=True)
 class RequestMix:
     """What the recent tasks with one GPU resource asked for."""
 
     _recent: deque[GpuRequest] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
-    _shapes: list[tuple[float, GpuRequest]] = field(default_factory=list)
+    _shapes: _Shapes | None = None
     _noted: int = 0
 
     def note(self, request: GpuRequest) -> None:
@@ -63,35 +73,40 @@ class RequestMix:
 
     def stranded(self, room: Room) -> FloatArray:
         """Expected GPUs of each node that the next task cannot use."""
-        if not self._shapes:
+        if self._shapes is None:
             return np.zeros(len(room.gpus))
-        return np.maximum(0, room.gpus) - self._usable(room)
+        return np.maximum(0, room.gpus) - _usable(self._shapes, room)
 
     def added(self, room: Room, request: GpuRequest) -> FloatArray:
         """GPUs that placing a request on each node makes useless for those that come after it."""
-        if not self._shapes:
+        if self._shapes is None:
             return np.zeros(len(room.gpus))
-        usable = self._usable(room.before_and_after(request))
+        usable = _usable(self._shapes, room.before_and_after(request))
         nodes = len(room.gpus)
         return np.maximum(0.0, usable[:nodes] - usable[nodes:] - request.gpus)
 
-    def _usable(self, room: Room) -> FloatArray:
-        """Expected GPUs of each node that tasks of one shape could use together."""
-        found: FloatArray = np.zeros(len(room.gpus), np.float64)
-        for share, shape in self._shapes:
-            tasks = np.minimum(room.gpus // shape.gpus, room.cpu // shape.cpu)
-            np.minimum(tasks, room.memory // shape.memory, out=tasks)
-            found += share * shape.gpus * np.maximum(tasks, 0)
-        return found
-
-    def _summary(self) -> list[tuple[float, GpuRequest]]:
+    def _summary(self) -> _Shapes:
         """One shape for each number of GPUs, with its share; the most frequent ones."""
         groups: dict[int, list[GpuRequest]] = {}
         for one in self._recent:
             groups.setdefault(one.gpus, []).append(one)
         common = sorted(groups.values(), key=len, reverse=True)[:MOST_SHAPES]
         total = sum(map(len, common))
-        return [(len(group) / total, _upper(group)) for group in common]
+        shapes = [_upper(group) for group in common]
+        gpus, cpu, memory = (
+            np.array(amounts, np.int64)[:, None]
+            for amounts in zip(*((one.gpus, one.cpu, one.memory) for one in shapes), strict=True)
+        )
+        share = np.array([len(group) / total for group in common])
+        return _Shapes(gpus, cpu, memory, share * gpus[:, 0])
+
+
+def _usable(shapes: _Shapes, room: Room) -> FloatArray:
+    """Expected GPUs of each node that tasks of one shape could use together."""
+    tasks = room.gpus // shapes.gpus
+    np.minimum(tasks, room.cpu // shapes.cpu, out=tasks)
+    np.minimum(tasks, room.memory // shapes.memory, out=tasks)
+    return np.asarray(shapes.expected @ np.maximum(tasks, 0), np.float64)
 
 
 def _upper(group: list[GpuRequest]) -> GpuRequest:

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from cloudai_rts import lateness
-from cloudai_rts.arrays import FloatArray
+from cloudai_rts.arrays import FloatArray, IntArray
 from cloudai_rts.fleet import Fleet
 from cloudai_rts.parameters import Document
 
@@ -33,12 +33,13 @@ class RunningTask:
 class HarmTable:
     """The running tasks with a deadline by slot, and h_j of every slot.
 
-    Tasks are rows of one matrix (slot, predicted, started, deadline, sd), so that all of them are looked at together.
+    Tasks are columns of one matrix (slot, predicted, started, deadline, sd), so that all of them are looked at
+    together; slot -1: free.
     """
 
     _rows: dict[int, dict[str, int]] = field(default_factory=dict)
     _free: list[int] = field(default_factory=list)
-    _table: FloatArray = field(default_factory=lambda: np.zeros((_COLUMNS, _FIRST_ROWS), np.float64))
+    _table: FloatArray = field(default_factory=lambda: np.full((_COLUMNS, _FIRST_ROWS), -1.0))
     _dirty: set[int] = field(default_factory=set)
     _values: FloatArray = field(default_factory=lambda: np.zeros(0, np.float64))
     _refreshed: float = -1e18
@@ -60,14 +61,18 @@ class HarmTable:
         """A task is gone from a node; unknown ones are ignored."""
         rows = self._rows.get(slot)
         if rows is not None and uid in rows:
-            self._free.append(rows.pop(uid))
+            row = rows.pop(uid)
+            self._table[0, row] = -1.0
+            self._free.append(row)
             self._dirty.add(slot)
             if not rows:
                 del self._rows[slot]
 
     def clear(self, slot: int) -> None:
         """A node is gone."""
-        self._free.extend(self._rows.pop(slot, {}).values())
+        rows = list(self._rows.pop(slot, {}).values())
+        self._table[0, rows] = -1.0
+        self._free.extend(rows)
         self._dirty.add(slot)
 
     def values(self, fleet: Fleet, document: Document, now: float) -> FloatArray:
@@ -76,19 +81,17 @@ class HarmTable:
         if len(self._values) < width:
             self._values = np.pad(self._values, (0, width - len(self._values)))
         if now - self._refreshed > REFRESH_SECONDS:
-            self._dirty.update(self._rows)
             self._refreshed = now
-        if self._dirty:
-            self._refresh(fleet, document, now)
+            self._refresh(fleet, document, now, np.arange(width), np.flatnonzero(self._table[0] >= 0))
+        elif self._dirty:
+            slots = np.array(sorted(self._dirty), np.int64)
+            rows = [row for slot in self._dirty for row in self._rows.get(slot, {}).values()]
+            self._refresh(fleet, document, now, slots, np.array(rows, np.int64))
         return self._values[:width]
 
-    def _refresh(self, fleet: Fleet, document: Document, now: float) -> None:
-        slots = np.array(sorted(self._dirty), np.int64)
-        rows = [row for slot in self._dirty for row in self._rows.get(slot, {}).values()]
+    def _refresh(self, fleet: Fleet, document: Document, now: float, slots: IntArray, rows: IntArray) -> None:
+        """Look at these nodes (ascending) and the tasks on them again."""
         self._dirty.clear()
-        if not rows:
-            self._values[slots] = 0.0
-            return
         slot, predicted, started, deadline, log_sd = self._table[:, rows]
         node = np.searchsorted(slots, slot)
         running = lateness.RunningTasks(node, predicted, np.maximum(0.0, now - started), deadline - now, log_sd)
@@ -97,5 +100,5 @@ class HarmTable:
 
     def _grow(self) -> None:
         count = self._table.shape[1]
-        self._table = np.pad(self._table, ((0, 0), (0, count)))
+        self._table = np.pad(self._table, ((0, 0), (0, count)), constant_values=-1.0)
         self._free = list(range(count, 2 * count))

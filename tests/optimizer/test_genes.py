@@ -23,10 +23,13 @@ def test_every_chromosome_is_a_valid_document(drawn: list[float], model: str) ->
 
 @given(Genes)
 def test_one_release_is_one_step(drawn: list[float]) -> None:
-    """At most twice or half of what is in force."""
-    found = genes.decode(np.array(drawn[: genes.length(LATENESS)]), Document())
-    assert 10.0 <= found.Lateness.Alpha <= 40.0
-    assert 0.25 <= found.Lateness.Beta <= 1.0
+    """A tenth of the logarithmic scale, which is less than twice or half of what is in force."""
+    before = Document().Lateness
+    found = genes.decode(np.array(drawn[: genes.length(LATENESS)]), Document()).Lateness
+    for gene in genes.LATENESS_GENES:
+        moved = abs(np.log(getattr(found, gene.name) / getattr(before, gene.name)))
+        assert moved <= 0.1 * np.log(gene.high / gene.low) + 1e-3
+        assert moved <= np.log(2.0) + 1e-3
 
 
 def test_what_is_in_force_survives_the_round_trip() -> None:

@@ -6,6 +6,7 @@ Deterministic: same input, same bytes.
 
 import heapq
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import InitVar, dataclass, field
 from typing import Final
@@ -23,7 +24,7 @@ from cloudai_rts.nodeclass import is_gpu_resource, node_class
 from cloudai_rts.placement import Deferred, Placed
 from cloudai_rts.replay.chooser import Chooser, View
 from cloudai_rts.replay.job import Carried, Job
-from cloudai_rts.replay.world import World
+from cloudai_rts.replay.world import DEFAULT_PHI, World
 from cloudai_rts.traces import FleetNode
 
 SAMPLE_SECONDS: Final = 15.0
@@ -59,9 +60,17 @@ class _Machine:
     at: float = 0.0
     ticket: int = 0
 
+    def take_done(self) -> list[int]:
+        """Take those away that have nothing left, or least."""
+        least = min(self.remaining.values())
+        done = [index for index, left in self.remaining.items() if left <= max(1e-9, least)]
+        for index in done:
+            del self.remaining[index]
+        return done
 
-def fleet_of(world: World) -> Fleet:
-    """The machines of a world as the policy sees them, without jobs; slot = position."""
+
+def fleet_of(world: World, carried: Sequence[Carried] = ()) -> Fleet:
+    """The machines of a world as the policy sees them, with what is there already; slot = position."""
     nodes, devices = world.nodes, world.devices
     classes = world.classes or classes_of(nodes)
     fleet = Fleet()
@@ -80,6 +89,8 @@ def fleet_of(world: World) -> Fleet:
         slot = fleet.put(NodeSpec(node.node, allocatable, classes[index], has_gpu))
         if world.occupied:
             fleet.request(slot, world.occupied[index])
+    for one in carried:
+        fleet.request(one.node, one.job.amounts)
     return fleet
 
 
@@ -100,7 +111,7 @@ def _shape(job: Job) -> tuple[tuple[str, int], ...]:
 class Replay:
     """One run of jobs (in order of arrival) through a chooser.
 
-    `fleet` is the world's idle one, if it is at hand; `carried` runs already when the first job comes.
+    `carried` runs already when the first job comes; `fleet` is the world's with those on it, if it is at hand.
     """
 
     world: World
@@ -112,8 +123,9 @@ class Replay:
     _machines: list[_Machine] = field(init=False)
     _used: FloatArray = field(init=False)
     _tasks: list[Job] = field(init=False)
-    _own: dict[str, list[float]] = field(init=False)
+    _truth: list[tuple[list[float], float]] = field(init=False)
     _open: int = field(init=False)
+    _coming: int = field(init=False)
     _events: list[tuple[float, int, int, int, int]] = field(default_factory=list)
     _tickets: Iterator[int] = field(default_factory=itertools.count)
     _waiting: dict[int, float | None] = field(default_factory=dict)
@@ -135,21 +147,23 @@ class Replay:
     _overloaded: float = 0.0
 
     def __post_init__(self, fleet: Fleet | None) -> None:
-        idle = fleet_of(self.world) if fleet is None else fleet.copy()
-        self.view = View(idle, HarmTable(), LoadHistory())
+        begun = fleet_of(self.world, self.carried) if fleet is None else fleet.copy()
+        self.view = View(begun, HarmTable(), LoadHistory())
         self._machines = [_Machine() for _ in self.world.nodes]
-        self._own = {name: factors.tolist() for name, factors in self.world.own.items()}  # looked up one by one
+        own = {name: factors.tolist() for name, factors in self.world.own.items()}  # looked up one by one
+        kinds = [job.true_type or job.known.type for job in (*self.jobs, *(one.job for one in self.carried))]
+        self._truth = [(own[kind], self.world.phi.get(kind, DEFAULT_PHI)) for kind in kinds]
         self._used = self.world.background.astype(np.float64).copy()
         self._cores = float(self._used.sum())
         self._overloaded = float(np.maximum(0.0, self._used / self.world.cores - 1.0).sum())
         count = len(self.jobs)
-        self._tasks, self._open = list(self.jobs), count
+        self._tasks, self._open, self._coming = list(self.jobs), count, count
         self._start, self._finish = np.full(count, np.nan), np.full(count, np.nan)
         self._predicted, self._late = np.full(count, np.nan), np.full(count, np.nan)
         self._load = np.full(count, np.nan)
         self._node = np.full(count, -1, np.int64)
 
-    def run(self, horizon: float = float("inf")) -> Course:
+    def run(self, horizon: float = math.inf) -> Course:
         """Replay until every job has ended, or until the horizon."""
         for index, job in enumerate(self.jobs):
             self._push(job.known.arrival, _ARRIVAL, index)
@@ -163,6 +177,9 @@ class Replay:
             self._sample(now)
             self._wake(freed)
             self._dispatch(now)
+            if not self._coming and not self._waiting and horizon == math.inf:
+                now = self._run_out(now)
+                break
         return Course(
             self._start,
             self._finish,
@@ -181,7 +198,6 @@ class Replay:
         """Put those on the machines that run there already."""
         for one in self.carried:
             known = one.job.known
-            self.view.fleet.request(one.node, one.job.amounts)
             self._use(one.node, one.job.cpu_used)
             machine = self._machines[one.node]
             machine.at = now
@@ -199,6 +215,7 @@ class Replay:
         while self._events and self._events[0][0] <= now:
             _, _, kind, index, ticket = heapq.heappop(self._events)
             if kind == _ARRIVAL:
+                self._coming -= 1
                 self._waiting[index] = None
                 self._ready.add(index)
             elif kind == _RECHECK:
@@ -211,11 +228,7 @@ class Replay:
 
     def _end_those_that_are_done(self, slot: int, now: float) -> None:
         self._advance(slot, now)
-        machine = self._machines[slot]
-        least = min(machine.remaining.values())
-        done = [index for index, left in machine.remaining.items() if left <= max(1e-9, least)]
-        for index in done:
-            del machine.remaining[index]
+        for index in self._machines[slot].take_done():
             task = self._tasks[index]
             self._use(slot, -task.cpu_used)
             if index < len(self.jobs):
@@ -224,6 +237,42 @@ class Replay:
             self.view.fleet.request(slot, task.amounts, -1)
             self.view.harm.remove(slot, task.name)
         self._plan_end(slot)
+
+    def _run_out(self, now: float) -> float:
+        """All are placed: nothing is decided any more, each node goes on by itself. Returns when the last job ended.
+
+        In a short window on a large fleet most ends come then.
+        """
+        count = len(self.jobs)
+        ours = [slot for slot, one in enumerate(self._machines) if any(index < count for index in one.remaining)]
+        for slot in range(len(self._machines)):
+            self._advance(slot, now)
+            self._machines[slot].at = now
+        for slot in ours:
+            self._go_on(slot, math.inf)
+        end = max((self._machines[slot].at for slot in ours), default=now)
+        for slot in range(len(self._machines)):
+            self._go_on(slot, end)
+        return end
+
+    def _go_on(self, slot: int, until: float) -> None:
+        """Run a node until a moment, or (infinite) until none of the jobs is left there."""
+        machine, count = self._machines[slot], len(self.jobs)
+        while machine.at < until and (until < math.inf or any(index < count for index in machine.remaining)):
+            used, load = float(self._used[slot]), self._load_of(slot)
+            factors = self._factors(slot)
+            needed = [left * factors[index] for index, left in machine.remaining.items()]
+            seconds = max(0.0, min(needed, default=math.inf))
+            elapsed = min(seconds, until - machine.at)
+            self._busy += elapsed * used
+            self._overload += elapsed * max(0.0, load - 1.0)
+            for index, factor in factors.items():
+                machine.remaining[index] -= elapsed / factor
+            machine.at += elapsed
+            for index in machine.take_done() if elapsed == seconds else ():
+                self._used[slot] -= self._tasks[index].cpu_used
+                if index < count:
+                    self._finish[index] = machine.at
 
     def _dispatch(self, now: float) -> None:
         """Decide on all that are ready, in the chooser's order; no task blocks those behind it."""
@@ -299,23 +348,28 @@ class Replay:
         machine.at = now
         if elapsed <= 0 or not machine.remaining:
             return
-        load = self._load_of(slot)
-        for index in machine.remaining:
-            machine.remaining[index] -= elapsed / self._factor(slot, index, load)
+        for index, factor in self._factors(slot).items():
+            machine.remaining[index] -= elapsed / factor
 
     def _load_of(self, slot: int) -> float:
         return float(self._used[slot]) / float(self.world.cores[slot])
 
-    def _factor(self, slot: int, index: int, load: float) -> float:
-        task_type = self._tasks[index].true_type or self._tasks[index].known.type
-        return self._own[task_type][slot] * self.world.slow_down(task_type, load)
+    def _factors(self, slot: int) -> dict[int, float]:
+        """Seconds that each task on a node needs for one second of its work, as things are there."""
+        load = self._load_of(slot)
+        square, beyond = load * load, self.world.mu * max(0.0, load - 1.0)
+        found = {}
+        for index in self._machines[slot].remaining:
+            own, phi = self._truth[index]
+            found[index] = own[slot] * (1.0 + phi * square + beyond)
+        return found
 
     def _plan_end(self, slot: int) -> None:
         machine = self._machines[slot]
         machine.ticket = next(self._tickets)
         if machine.remaining:
-            load = self._load_of(slot)
-            seconds = min(left * self._factor(slot, index, load) for index, left in machine.remaining.items())
+            factors = self._factors(slot)
+            seconds = min(left * factors[index] for index, left in machine.remaining.items())
             self._push(machine.at + max(0.0, seconds), _END, slot, machine.ticket)
 
     def _push(self, at: float, kind: int, index: int, ticket: int = 0) -> None:

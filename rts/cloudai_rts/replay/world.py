@@ -37,8 +37,9 @@ REFERENCE_PHI: Final[Mapping[str, float]] = {
 class World:
     """Machines and their true speeds.
 
-    `own[type][node]` is the number of seconds that one second of reference work takes on an idle node; `phi` by type
-    and `mu` slow it down by the node's real load; `cores` and `background` (cores used by others) are by node.
+    `own[type][node]` is the number of seconds that one second of reference work takes on an idle node; a load L (real
+    use over cores) makes that 1 + phi L^2 + mu max(0, L - 1) times as many, `phi` by type; `cores` and `background`
+    (cores used by others) are by node.
     `classes` and `devices` (GPU resources) say by node what the shapes in `nodes` cannot: instance types, slices, other
     vendors; `occupied` is what others keep of them for good. `energy` is what use takes; `gpu_watts` what a busy GPU
     of each node does, if anybody measured that.
@@ -55,10 +56,6 @@ class World:
     occupied: Sequence[Mapping[str, int]] = ()
     energy: EnergyRates = USUAL
     gpu_watts: Sequence[float] = ()
-
-    def slow_down(self, task_type: str, load: float) -> float:
-        """Factor by which a load (real use over cores) slows this type down."""
-        return 1.0 + self.phi.get(task_type, DEFAULT_PHI) * load * load + self.mu * max(0.0, load - 1.0)
 
 
 def from_speeds(nodes: Sequence[FleetNode], speeds: Speeds, types: Sequence[str]) -> World:

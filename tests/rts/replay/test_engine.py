@@ -1,7 +1,8 @@
 """The replay's clockwork, against runs worked out by hand."""
 
+import math
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,8 @@ from tests.rts.replay.conftest import job, world
 from cloudai_rts.parameters import Document
 from cloudai_rts.placement import ROUND_ROBIN
 from cloudai_rts.replay.chooser import EDF_BEST_NODE, LEAST_ALLOCATED, MOST_ALLOCATED, Chooser, RtsChooser, ScoreChooser
-from cloudai_rts.replay.engine import Replay
+from cloudai_rts.replay.engine import Course, Replay
+from cloudai_rts.replay.job import Carried
 
 
 def test_alone_on_an_idle_machine() -> None:
@@ -85,3 +87,21 @@ def test_every_policy_finishes_everything_and_breaks_no_law(
         for slot in range(3):
             assert sum(one.known.cpu for one, here in zip(jobs, running & (node == slot), strict=True) if here) <= 4.0
     assert all(np.array_equal(one, other) for one, other in zip((start, finish, node), run(), strict=True))
+
+
+@pytest.mark.parametrize("name", ["lateness", "least"])
+@given(drawn=st.lists(Draw, min_size=1, max_size=25), ran=st.lists(st.tuples(st.integers(0, 2), st.floats(1, 900))))
+@settings(max_examples=25, deadline=None)
+def test_running_out_is_what_would_have_happened(
+    name: str, drawn: list[tuple[float, float, int, float | None]], ran: list[tuple[int, float]]
+) -> None:
+    """Once all are placed nodes go on one by one; event by event, as up to a horizon, the outcome is the same."""
+    jobs = [
+        job(f"j{i}", arrival, work, float(cpu), None if k is None else arrival + k * work)
+        for i, (arrival, work, cpu, k) in enumerate(sorted(drawn, key=lambda one: one[0]))
+    ]
+    carried = [Carried(job(f"c{i}"), slot, -1.0, left, 2 * left) for i, (slot, left) in enumerate(ran)]
+    there = world(own=[1.0, 0.5, 3.0])
+    short, long = (Replay(there, jobs, CHOOSERS[name](), carried=carried).run(horizon) for horizon in (math.inf, 1e12))
+    for figure in (field.name for field in fields(Course)):
+        assert getattr(short, figure) == pytest.approx(getattr(long, figure), rel=1e-6, abs=1e-6, nan_ok=True)
