@@ -113,6 +113,7 @@ class Metrics(HTTPServer):
     status = 200
     warnings: tuple[str, ...] = ()
     pause_seconds = 0.0
+    mebibytes_of_blanks = 0
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -131,6 +132,8 @@ class Handler(BaseHTTPRequestHandler):
             self.send_response(self.server.status)
             self.end_headers()
             self.wfile.write(json.dumps(body).encode())
+            for _ in range(self.server.mebibytes_of_blanks):
+                self.wfile.write(b" " * (1 << 20))
         except OSError:
             return
 
@@ -187,6 +190,7 @@ BAD: dict[str, Callable[[str, Rows, random.Random], Rows]] = {
     "partly there": lambda _query, rows, rng: some(rows, rng),
     "NaN": _cpu_is("NaN"),
     "infinite": _cpu_is("+Inf"),
+    "infinite and negative": _cpu_is("-Inf"),
     "overflow": _cpu_is(4294967295),
     "negative": _cpu_is(-1),
     "BLANK": _cpu_is("BLANK"),
@@ -252,6 +256,9 @@ def test_a_prometheus_that_fails(cluster: Cluster, metrics: Metrics, monkeypatch
     monkeypatch.setattr(prometheus, "TIMEOUT_SECONDS", 0.2)
     with pytest.raises(TelemetryError, match="does not answer"):
         one_epoch(cluster, url)
+    monkeypatch.undo()
+    metrics.pause_seconds, metrics.mebibytes_of_blanks = 0.0, 1024
+    assert "the answer is longer than 32 MiB" in optimize(cluster, "epoch", "--prometheus-url", url, code=4)
     assert in_force(cluster) == before
     events = cluster.get("events", f"--namespace={NAMESPACE}")["items"]
     assert any(event["reason"] == "EpochFailed" for event in events)
