@@ -107,7 +107,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=8)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--loads", default=".60,.75,.90,1.05")
-    parser.add_argument("--shapes", default="reference", help=f"of {'; '.join(settings())}; or all")
+    parser.add_argument("--shapes", default="reference", help=f"of {'; '.join(settings())}; or all".replace("%", "%%"))
     parser.add_argument("--policies", default="all", help=f"of {', '.join(POLICIES)}; lateness is always there")
     parser.add_argument("--width", type=float, default=math.inf, help="more seeds until half-widths are at most this")
     parser.add_argument("--workers", type=int, default=2)

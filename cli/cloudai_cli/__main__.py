@@ -17,6 +17,7 @@ from rich.progress import track
 
 from cloudai_cli import apply, cluster, imported, plot, simulate
 from cloudai_cli import arguments as bounds
+from cloudai_cli.cluster import Whereabouts
 from cloudai_cli.errors import CliError, InputError
 from cloudai_cli.scenario import Scenario, TraceScenario
 from cloudai_cli.simulate import FIGURES, POLICIES, Outcome
@@ -65,7 +66,10 @@ def _parser() -> argparse.ArgumentParser:
     what_if.set_defaults(run=_simulate)
     what_if.add_argument("--tasks", type=Path, help="task trace, CSV")
     what_if.add_argument("--fleet", type=Path, help="machines, CSV")
-    what_if.add_argument("--from-cluster", action="store_true", help="the Tasks that have finished in a cluster")
+    what_if.add_argument("--from-cluster", action="store_true", help="what has finished in a cluster")
+    database = os.environ.get("MONGODB_URI", "")
+    what_if.add_argument("--mongodb-uri", default=database, help="its history; else of the Tasks that still exist")
+    what_if.add_argument("--hours", type=bounds.number(0, 24 * 90, above=True), default=24.0, help="of that history")
     what_if.add_argument("--kubeconfig", default="", help="of that cluster; empty: $KUBECONFIG")
     what_if.add_argument("--namespace", default=contract.NAMESPACE, help="of its parameters")
     label = contract.LABEL_GPU_PRODUCT
@@ -74,7 +78,9 @@ def _parser() -> argparse.ArgumentParser:
     what_if.add_argument("--knows-speeds", action="store_true", help="the policies know the table of speeds")
     what_if.add_argument("--policy", default=",".join(POLICIES), help=f"of {', '.join(POLICIES)}")
     what_if.add_argument("--parameters", type=Path, help="parameter document, JSON; default: built in")
-    what_if.add_argument("--seeds", type=bounds.whole(1, 1000), default=3, help="draws of what tasks really use")
+    what_if.add_argument(
+        "--seeds", type=bounds.whole(1, 1000), help="draws of what tasks really use, 3; of what is recorded nothing is"
+    )
     what_if.add_argument("--workers", type=bounds.whole(1, 64), default=2)
     what_if.add_argument("--plot", type=Path, metavar="PNG", help="draw response times by policy")
     what_if.add_argument("-o", "--output", choices=["text", "json"], default="text")
@@ -116,13 +122,13 @@ def _simulate(arguments: argparse.Namespace) -> None:
     if unknown or not policies:
         raise InputError(f"--policy {arguments.policy!r}: known policies are {', '.join(POLICIES)}")
     given = parameters.parse(_read(arguments.parameters)) if arguments.parameters else None
-    seeds = arguments.seeds
+    seeds = arguments.seeds or 3
     scenario: Scenario
     if arguments.from_cluster:
-        scenario = asyncio.run(
-            cluster.read(arguments.kubeconfig, arguments.namespace, given, arguments.gpu_product_label)
-        )
-        seeds = 1  # what was recorded is replayed as it was: there is nothing to draw
+        if arguments.seeds:
+            raise InputError("--seeds: what is recorded is replayed as it was, nothing is drawn; leave it out")
+        seeds = 1
+        scenario = asyncio.run(cluster.read(_whereabouts(arguments), given))
     else:
         scenario = _trace(arguments, given or Document())
     outcomes = _run(scenario, policies, seeds, arguments.workers)
@@ -134,6 +140,16 @@ def _simulate(arguments: argparse.Namespace) -> None:
             raise InputError(f"--plot {arguments.plot} cannot be written: {error}") from error
         sys.stderr.write(f"drawn: {arguments.plot}\n")
     sys.stdout.write(json.dumps(found) + "\n" if arguments.output == "json" else _table(found))
+
+
+def _whereabouts(arguments: argparse.Namespace) -> Whereabouts:
+    return Whereabouts(
+        arguments.kubeconfig,
+        arguments.namespace,
+        arguments.gpu_product_label,
+        arguments.mongodb_uri,
+        arguments.hours,
+    )
 
 
 def _trace(arguments: argparse.Namespace, document: Document) -> TraceScenario:
@@ -239,7 +255,9 @@ def _import(arguments: argparse.Namespace) -> None:
     if not arguments.prometheus_url:
         raise InputError("which Prometheus? give --prometheus-url or $PROMETHEUS_URL")
     source, now = Prometheus(arguments.prometheus_url), time.time()
-    runs, dropped = imported.read_runs(source, days, now)
+    quiet = not sys.stderr.isatty()
+    with Console(stderr=True, quiet=quiet).status(f"asking {source.url} day by day ..."):
+        runs, dropped = imported.read_runs(source, days, now)
     found = imported.to_trace(runs, arguments.multiplier, dropped)
     if not found.tasks:
         raise InputError(
@@ -249,7 +267,10 @@ def _import(arguments: argparse.Namespace) -> None:
     nodes = imported.read_fleet(source, now)
     sys.stdout.write(traces.write_tasks(found.tasks))
     if arguments.fleet_file is not None:
-        arguments.fleet_file.write_text(traces.write_fleet(nodes), encoding="utf-8")
+        try:
+            arguments.fleet_file.write_text(traces.write_fleet(nodes), encoding="utf-8")
+        except OSError as error:
+            raise InputError(f"--fleet-file {arguments.fleet_file} cannot be written: {error}") from error
     sys.stderr.write(
         f"last {arguments.from_prometheus}: {len(found.tasks)} tasks, {found.late_share:.1%} took longer than "
         f"{arguments.multiplier:g} x what their like usually take"

@@ -1,10 +1,11 @@
-"""What a cluster that runs us has to replay: its machines, the Tasks that have finished, the parameters in force."""
+"""What a cluster that runs us has to replay: its machines, what has finished there, the parameters in force."""
 
 import time
+from dataclasses import dataclass
 
 from cloudai_cli.errors import InputError
 from cloudai_cli.scenario import RecordedScenario
-from cloudai_kube import connection, inventory
+from cloudai_kube import connection, inventory, task_history
 from cloudai_kube.errors import NotFoundError
 from cloudai_kube.objects import ConfigMap
 from cloudai_kube.transport import Transport
@@ -13,21 +14,39 @@ from cloudai_rts.parameters import Document
 from cloudai_rts.replay import recorded
 
 
-async def read(kubeconfig: str, namespace: str, document: Document | None, gpu_product_label: str) -> RecordedScenario:
-    """Read the cluster that a kubeconfig names. `document` stands for the parameters in force, if given.
+@dataclass(frozen=True, slots=True)
+class Whereabouts:
+    """Where the cluster is and its history: `namespace` is that of its parameters.
 
-    Raises `InputError` where nothing has finished yet, `KubeError` if the cluster is away.
+    Without `mongodb_uri` only Tasks that still exist are known; with it what finished in the last `hours`.
+    """
+
+    kubeconfig: str
+    namespace: str
+    gpu_product_label: str
+    mongodb_uri: str = ""
+    hours: float = 24.0
+
+
+async def read(there: Whereabouts, document: Document | None) -> RecordedScenario:
+    """Read a cluster and its history. `document` stands for the parameters in force, if given.
+
+    Raises `InputError` where nothing has finished yet, `KubeError` if cluster or database is away.
     """
     now = time.time()
-    async with Transport(connection.load(kubeconfig), "kubectl-cloudai", 4) as transport:
-        known = await _parameters(transport, namespace) if document is None else document
+    async with Transport(connection.load(there.kubeconfig), "kubectl-cloudai", 4) as transport:
+        known = await _parameters(transport, there.namespace) if document is None else document
         nodes = await inventory.nodes(transport)
-        machines = inventory.machines(nodes, await inventory.occupied(transport), gpu_product_label)
-        records = await inventory.attempts(transport, now)
+        machines = inventory.machines(nodes, await inventory.occupied(transport), there.gpu_product_label)
+        records = [] if there.mongodb_uri else await inventory.attempts(transport, now)
+    if there.mongodb_uri:
+        database = task_history.connect(there.mongodb_uri, "kubectl-cloudai")
+        records, _ = task_history.read(database, now - 3600.0 * there.hours)
     records = [record for record in records if history.problem(record, now) is None]
     works = recorded.recover(records, known, {machine.node.node: machine.node.cpu for machine in machines})
     if not any(work.is_judged for work in works) or not machines:
-        raise InputError("no Task that still exists has finished yet; run some, or give --tasks and --fleet")
+        where = f"in the last {there.hours:g} h" if there.mongodb_uri else "of the Tasks that still exist"
+        raise InputError(f"nothing has finished {where}; run some Tasks, or give --tasks and --fleet")
     return RecordedScenario(machines, works, known)
 
 

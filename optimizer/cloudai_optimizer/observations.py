@@ -9,15 +9,16 @@ from typing import Final
 
 import msgspec
 
-from cloudai_kube import inventory, pod_use, telemetry, worker_minutes
+from cloudai_kube import inventory, pod_use, task_history, telemetry, worker_minutes
 from cloudai_kube.objects import Node
 from cloudai_kube.pod_use import PodUse
 from cloudai_kube.prometheus import Prometheus, PrometheusError
+from cloudai_kube.task_history import DatabaseError
 from cloudai_kube.telemetry import MAX_CORES, NodeNames
 from cloudai_kube.transport import Transport
 from cloudai_kube.worker_minutes import MINUTE_SECONDS, Ended, Minute
 from cloudai_optimizer import store
-from cloudai_optimizer.errors import TelemetryError
+from cloudai_optimizer.errors import HistoryError, TelemetryError
 from cloudai_optimizer.fit.affinity import NodeUse
 from cloudai_rts import contract
 from cloudai_rts.history import RUNNING, Record
@@ -59,8 +60,11 @@ async def history(transport: Transport, sources: Sources, now: float) -> list[Re
     if not sources.mongodb_uri:
         return [record for record in there if record.finish >= since]
     running = [record for record in there if record.outcome == RUNNING]
-    database = store.connect(sources.mongodb_uri)
-    records, unreadable = store.read(database, since)
+    database = task_history.connect(sources.mongodb_uri, contract.OPTIMIZER_NAME)
+    try:
+        records, unreadable = task_history.read(database, since)
+    except DatabaseError as error:
+        raise HistoryError(str(error)) from error
     if unreadable:
         _log.warning("%d documents of %s cannot be read and are left out", unreadable, contract.TASK_HISTORY)
     if sources.keep:
@@ -83,7 +87,7 @@ async def look(transport: Transport, sources: Sources, records: Sequence[Record]
         measured = [with_use(record, used, now) for record in records]
     if not sources.mongodb_uri:
         return Observations(measured, machines, _use(minutes, machines), dropped)
-    database = store.connect(sources.mongodb_uri)
+    database = task_history.connect(sources.mongodb_uri, contract.OPTIMIZER_NAME)
     if sources.keep:
         store.write_machines(database, machines, now)
         store.write_minutes(database, worker_minutes.documents(minutes, machines, _ended(records, now)))

@@ -1,7 +1,6 @@
-"""History from MongoDB: what finished in a window, and the statistics of nodes that the optimizer writes back.
+"""What the optimizer keeps in MongoDB: machines, minutes of nodes, what pods used; and what is old goes away.
 
-Only calls that every server with MongoDB's protocol knows: find, sort, insert_many, update_one with upsert,
-delete_many.
+Only calls that every server with MongoDB's protocol knows: find, insert_many, update_one with upsert, delete_many.
 """
 
 import logging
@@ -10,19 +9,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from pymongo import MongoClient
 from pymongo.collection import Collection
 from pymongo.database import Database
-from pymongo.errors import BulkWriteError, ConfigurationError, InvalidURI, OperationFailure, PyMongoError
+from pymongo.errors import BulkWriteError, OperationFailure, PyMongoError
 
-from cloudai_optimizer.errors import HistoryError, InputError
+from cloudai_optimizer.errors import HistoryError
 from cloudai_optimizer.fit.affinity import NodeUse
-from cloudai_rts import contract, history
+from cloudai_rts import contract
 from cloudai_rts.contract import ASSIGNMENTS, RESULTS, TASK_HISTORY, TASKS, WORKER_REGISTRY, WORKER_STATS
 from cloudai_rts.history import Record
 from cloudai_rts.machine import Machine
 
-LONGEST_WINDOW: Final = 50_000
 SEEN_SECONDS: Final = 3_600.0
 """How old `seen` may be of a node that has not changed: thousands of writes an epoch say nothing."""
 AGES: Final = {RESULTS: "finish", ASSIGNMENTS: "finish", TASKS: "finish", WORKER_STATS: "from", WORKER_REGISTRY: "seen"}
@@ -31,31 +28,6 @@ MIN_GPU_MINUTES: Final = 10.0
 """Of busy GPUs, before the power of one of them is believed: idle ones take power too."""
 _DUPLICATE_KEY: Final = 11000
 _log = logging.getLogger(__name__)
-
-
-def connect(uri: str) -> Database[dict[str, Any]]:
-    """The database; gives up after seconds, not after the driver's half minute. Raises `InputError` for a bad URI."""
-    try:
-        client: MongoClient[dict[str, Any]] = MongoClient(
-            uri, appname="cloudai-optimizer", serverSelectionTimeoutMS=3_000, connectTimeoutMS=3_000, timeoutMS=20_000
-        )
-    except (ConfigurationError, InvalidURI, ValueError) as error:
-        raise InputError(f"--mongodb-uri: {error}; write mongodb://HOST:PORT/") from error
-    return client[contract.MONGODB_DATABASE]
-
-
-def read(database: Database[dict[str, Any]], since: float) -> tuple[list[Record], int]:
-    """Records that finished since (epoch seconds), the newest 50,000, and how many could not be read.
-
-    Raises `HistoryError`.
-    """
-    try:
-        cursor = database[TASK_HISTORY].find({"finish": {"$gte": since}}).sort("finish", -1).limit(LONGEST_WINDOW)
-        found = [history.decode(raw) for raw in cursor]
-    except PyMongoError as error:
-        raise HistoryError(f"MongoDB does not answer: {error}") from error
-    records = [record for record in found if record is not None]
-    return records, len(found) - len(records)
 
 
 def write_machines(database: Database[dict[str, Any]], machines: Sequence[Machine], now: float) -> None:

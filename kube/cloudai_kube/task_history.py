@@ -1,0 +1,50 @@
+"""TASK_HISTORY in MongoDB, for those who look back: what finished in a window.
+
+Only calls that every server with MongoDB's protocol knows: find, sort, limit.
+"""
+
+from typing import Any, Final
+
+from pymongo import MongoClient
+from pymongo.database import Database
+from pymongo.errors import ConfigurationError as MongoConfigurationError
+from pymongo.errors import InvalidURI, PyMongoError
+
+from cloudai_kube.errors import ConfigurationError, KubeError
+from cloudai_rts import contract, history
+from cloudai_rts.contract import TASK_HISTORY
+from cloudai_rts.history import Record
+
+LONGEST_WINDOW: Final = 50_000
+
+
+class DatabaseError(KubeError):
+    """The database does not answer; the message says why."""
+
+
+def connect(uri: str, application: str) -> Database[dict[str, Any]]:
+    """The database; gives up after seconds, not after the driver's half minute.
+
+    Raises `ConfigurationError` for a bad URI.
+    """
+    try:
+        client: MongoClient[dict[str, Any]] = MongoClient(
+            uri, appname=application, serverSelectionTimeoutMS=3_000, connectTimeoutMS=3_000, timeoutMS=20_000
+        )
+    except (MongoConfigurationError, InvalidURI, ValueError) as error:
+        raise ConfigurationError(f"--mongodb-uri: {error}; write mongodb://HOST:PORT/") from error
+    return client[contract.MONGODB_DATABASE]
+
+
+def read(database: Database[dict[str, Any]], since: float) -> tuple[list[Record], int]:
+    """Records that finished since (epoch seconds), the newest 50,000, and how many could not be read.
+
+    Raises `DatabaseError`.
+    """
+    try:
+        cursor = database[TASK_HISTORY].find({"finish": {"$gte": since}}).sort("finish", -1).limit(LONGEST_WINDOW)
+        found = [history.decode(raw) for raw in cursor]
+    except PyMongoError as error:
+        raise DatabaseError(f"MongoDB does not answer: {error}") from error
+    records = [record for record in found if record is not None]
+    return records, len(found) - len(records)
