@@ -1,11 +1,12 @@
 """What there is in the cluster, read once: machines, what strangers occupy on them, and attempts that have ended."""
 
+import math
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
 
-from cloudai_kube import demand, foreign, quantity, records
+from cloudai_kube import demand, foreign, quantity, records, timestamp
 from cloudai_kube.errors import FormatError
 from cloudai_kube.objects import Node, ObjectList, Pod
 from cloudai_kube.promise import Arrivals
@@ -116,6 +117,7 @@ def _machine(node: Node, taken: demand.Amounts, gpu_product_label: str) -> Machi
     meta, allocatable = node.metadata, node.status.allocatable
     try:
         amounts = {name: quantity.resource(name, str(value)) for name, value in allocatable.items()}
+        since = timestamp.parse_optional(meta.creationTimestamp)
     except FormatError:
         return None
     cpu, memory = amounts.get(CPU, 0), amounts.get(MEMORY, 0)
@@ -131,4 +133,5 @@ def _machine(node: Node, taken: demand.Amounts, gpu_product_label: str) -> Machi
         storage_bytes=amounts.get(STORAGE, 0),
         pods=amounts.get(PODS, DEFAULT_PODS),
     )
-    return Machine(shape, nodeclass.node_class(meta.labels, cpu, memory, gpu_product_label), gpus, taken)
+    node_class = nodeclass.node_class(meta.labels, cpu, memory, gpu_product_label)
+    return Machine(shape, node_class, gpus, taken, -math.inf if since is None else since)

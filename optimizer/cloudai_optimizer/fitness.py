@@ -91,9 +91,17 @@ def stage(
     world = replace(recorded.world_of(machines, fitted, works), energy=energy, gpu_watts=gpu_watts)
     jobs = [recorded.jobs(window, fitted) for window in windows]
     carried = [recorded.carried(window, fitted, machines) for window in windows]
-    unmeetable = [floor(world, one) for one in jobs]
-    fleets = [fleet_of(world, one) for one in carried]
+    fleets = [
+        fleet_of(world, ran, _absent(machines, window, ran)) for window, ran in zip(windows, carried, strict=True)
+    ]
+    unmeetable = [floor(world, one, fleet) for one, fleet in zip(jobs, fleets, strict=True)]
     return Stage(world, fleets, jobs, carried, unmeetable, learned)
+
+
+def _absent(machines: Sequence[Machine], window: Window, carried: Sequence[Carried]) -> list[int]:
+    """Machines that were not there when a window began. Where something ran there was one, whatever is said of it."""
+    used = {one.node for one in carried}
+    return [at for at, one in enumerate(machines) if at not in used and not one.was_there(window.begin)]
 
 
 @dataclass(frozen=True, slots=True)

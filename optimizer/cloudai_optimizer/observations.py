@@ -45,7 +45,10 @@ class Sources:
 
 @dataclass(frozen=True, slots=True)
 class Observations:
-    """What was found, and how many measurements could not be used, by what was wrong with them."""
+    """What was found, and how many measurements could not be used, by what was wrong with them.
+
+    `machines` are also those that are gone, if a database remembers them.
+    """
 
     records: list[Record]
     machines: list[Machine]
@@ -92,7 +95,9 @@ async def look(transport: Transport, sources: Sources, records: Sequence[Record]
         store.write_machines(database, machines, now)
         store.write_minutes(database, worker_minutes.documents(minutes, machines, _ended(records, now)))
         store.write_use(database, [new for new, old in zip(measured, records, strict=True) if new is not old])
-    return Observations(measured, machines, store.node_use(database, now - sources.window_seconds), dropped)
+    since = now - sources.window_seconds
+    machines += store.gone_machines(database, machines, since)
+    return Observations(measured, machines, store.node_use(database, since), dropped)
 
 
 def _ask(

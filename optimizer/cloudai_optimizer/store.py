@@ -19,6 +19,7 @@ from cloudai_rts import contract
 from cloudai_rts.contract import ASSIGNMENTS, RESULTS, TASK_HISTORY, TASKS, WORKER_REGISTRY, WORKER_STATS
 from cloudai_rts.history import Record
 from cloudai_rts.machine import Machine
+from cloudai_rts.traces import FleetNode
 
 SEEN_SECONDS: Final = 3_600.0
 """How old `seen` may be of a node that has not changed: thousands of writes an epoch say nothing."""
@@ -43,6 +44,10 @@ def write_machines(database: Database[dict[str, Any]], machines: Sequence[Machin
                 "memory": node.memory_bytes,
                 "gpu": node.gpu,
                 "gpu_product": node.gpu_product,
+                "storage": node.storage_bytes,
+                "pods": node.pods,
+                "devices": [{"resource": name, "count": count} for name, count in sorted(machine.devices.items())],
+                "since": machine.since,
                 "seen": now,
                 "seen_at": datetime.fromtimestamp(now, UTC),
             }
@@ -53,6 +58,38 @@ def write_machines(database: Database[dict[str, Any]], machines: Sequence[Machin
             database[WORKER_REGISTRY].update_one({"_id": node.node}, {"$set": registered}, upsert=True)
     except PyMongoError as error:
         raise HistoryError(f"MongoDB does not answer: {error}") from error
+
+
+def gone_machines(database: Database[dict[str, Any]], there: Iterable[Machine], since: float) -> list[Machine]:
+    """Machines of WORKER_REGISTRY that were seen since (seconds since the epoch) and are there no more.
+
+    Raises `HistoryError`.
+    """
+    present = {machine.node.node for machine in there}
+    try:
+        rows = list(database[WORKER_REGISTRY].find({"seen": {"$gte": since}}))
+    except PyMongoError as error:
+        raise HistoryError(f"MongoDB does not answer: {error}") from error
+    return [machine for row in rows if row["_id"] not in present and (machine := _machine(row)) is not None]
+
+
+def _machine(row: Mapping[str, Any]) -> Machine | None:
+    """A machine as it was registered; None if that cannot be read."""
+    try:
+        node = FleetNode(
+            str(row["_id"]),
+            float(row["cpu"]),
+            int(row["memory"]),
+            int(row["gpu"]),
+            str(row["gpu_product"]),
+            int(row["storage"]),
+            int(row["pods"]),
+        )
+        devices = {str(device["resource"]): int(device["count"]) for device in row["devices"]}
+        found = Machine(node, str(row["node_class"]), devices, {}, float(row["since"]), float(row["seen"]))
+    except (KeyError, TypeError, ValueError):
+        return None
+    return found if node.cpu > 0 else None
 
 
 def write_minutes(database: Database[dict[str, Any]], minutes: Sequence[Mapping[str, Any]]) -> None:

@@ -1,7 +1,8 @@
 """Candidates are judged by what would have happened under them."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from tests.optimizer.test_epoch import history, machines
 from cloudai_optimizer import fitness, genes, learn
 from cloudai_optimizer.fit.affinity import NodeUse
 from cloudai_optimizer.fitness import DEFAULT, EDD, Evaluation, Stage
+from cloudai_rts.machine import Machine
 from cloudai_rts.parameters import HINGE, LATENESS, Document
 from cloudai_rts.replay import recorded
 
@@ -80,3 +82,26 @@ def test_those_given_up_never_win() -> None:
     with ThreadPoolExecutor(1) as executor:
         [judged] = fitness.judge(executor, on, [document])
     assert found[best, 0] == pytest.approx(np.mean([one.fitness() for one in judged.summaries]))
+
+
+def test_machines_that_were_not_there() -> None:
+    """Nothing is placed on one that came later or had gone; one on which something ran was there all the same."""
+    found = history(160)
+    known = machines()
+    cores = {one.node.node: one.node.cpu for one in known}
+    learned = learn.from_records(found, Document(), cores, NodeUse())
+    [window] = recorded.split(recorded.recover(found, learned.document, cores), 1, 60)
+    idle = recorded.Window(window.begin, window.works)
+    late = [replace(known[0], since=window.begin + 1.0), *known[1:-1], replace(known[-1], until=window.begin - 1.0)]
+
+    def used(there: Sequence[Machine], began: recorded.Window) -> set[int]:
+        on = fitness.stage(there, [began], learned)
+        course = on.course(on.fitted, 0)
+        assert np.isfinite(course.finish).all()
+        return set(course.node.tolist())
+
+    outside = {0, len(known) - 1}
+    assert used(known, idle) >= outside
+    assert used(late, idle).isdisjoint(outside)
+    assert {known[at].node.node for at in outside} <= {one.record.node for one in window.running}
+    assert used(late, window) == used(known, window)

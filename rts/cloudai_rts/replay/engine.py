@@ -7,7 +7,7 @@ Deterministic: same input, same bytes.
 import heapq
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import InitVar, dataclass, field
 from typing import Final
 
@@ -69,8 +69,11 @@ class _Machine:
         return done
 
 
-def fleet_of(world: World, carried: Sequence[Carried] = ()) -> Fleet:
-    """The machines of a world as the policy sees them, with what is there already; slot = position."""
+def fleet_of(world: World, carried: Sequence[Carried] = (), absent: Collection[int] = ()) -> Fleet:
+    """The machines of a world as the policy sees them, with what is there already; slot = position.
+
+    Those that are `absent` nobody can use.
+    """
     nodes, devices = world.nodes, world.devices
     classes = world.classes or classes_of(nodes)
     fleet = Fleet()
@@ -91,6 +94,8 @@ def fleet_of(world: World, carried: Sequence[Carried] = ()) -> Fleet:
             fleet.request(slot, world.occupied[index])
     for one in carried:
         fleet.request(one.node, one.job.amounts)
+    for index in absent:
+        fleet.remove(nodes[index].node)
     return fleet
 
 
@@ -378,8 +383,8 @@ class Replay:
     def _mask(self, index: int) -> BoolArray:
         product = self.jobs[index].gpu_product
         if product not in self._allowed:
-            nodes = self.world.nodes
-            self._allowed[product] = np.array([not product or node.gpu_product == product for node in nodes])
+            suits = [not product or node.gpu_product == product for node in self.world.nodes]
+            self._allowed[product] = np.array(suits) & self.view.fleet.present
         return self._allowed[product]
 
     def _sample(self, now: float) -> None:

@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 
 from cloudai_rts.arrays import FloatArray, IntArray
+from cloudai_rts.fleet import Fleet
 from cloudai_rts.replay.engine import Course, fleet_of
 from cloudai_rts.replay.job import Job
 from cloudai_rts.replay.world import World
@@ -81,10 +82,13 @@ def overrun(jobs: Sequence[Job], course: Course) -> FloatArray:
     return np.where(np.isnan(due), np.nan, found)
 
 
-def floor(world: World, jobs: Sequence[Job]) -> FloatArray:
-    """1 for each job that even the fastest suitable machine, idle, could not have finished in time."""
+def floor(world: World, jobs: Sequence[Job], machines: Fleet | None = None) -> FloatArray:
+    """1 for each job that even the fastest suitable machine, idle, could not have finished in time.
+
+    `machines` are those that were there, where that is not all of the world's.
+    """
     found = np.full(len(jobs), np.nan)
-    fleet = fleet_of(world)
+    fleet = fleet_of(world) if machines is None else machines
     products = np.array([node.gpu_product for node in world.nodes])
     fastest: dict[tuple[object, ...], float] = {}
     for index, job in enumerate(jobs):
