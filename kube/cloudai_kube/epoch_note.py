@@ -6,11 +6,11 @@ import msgspec
 class EpochNote(msgspec.Struct, frozen=True):
     """`at` is RFC 3339; `result` one word or `failed: <error>`; `reason` for people.
 
-    `dropped` counts what could not be used, by what it was and what was wrong with it.
+    `dropped` counts what could not be used, by what it was and what was wrong with it; None: nothing was looked at.
     """
 
     at: str
     result: str
     reason: str = ""
-    seconds: float = 0.0
-    dropped: dict[str, int] = {}
+    seconds: float | None = None
+    dropped: dict[str, int] | None = None

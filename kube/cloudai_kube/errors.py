@@ -2,6 +2,7 @@
 
 KubeError
 ├── ConfigurationError      the process cannot start like this: tell the person, exit 2
+├── DatabaseError           history cannot be read: try again, or do without
 ├── FormatError             a quantity, duration or time in an object cannot be read: count it as absent and say so
 ├── OutcomeUnknownError     a write may or may not have happened: read again before repeating it
 │   └── SilentError         a watch said nothing for too long: watch again from where it was
@@ -20,6 +21,10 @@ class KubeError(Exception):
 
 class ConfigurationError(KubeError):
     """Settings or credentials are unusable; the message names field, value and remedy."""
+
+
+class DatabaseError(KubeError):
+    """The database does not answer; the message says why."""
 
 
 class FormatError(KubeError, ValueError):

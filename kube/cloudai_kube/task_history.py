@@ -10,16 +10,12 @@ from pymongo.database import Database
 from pymongo.errors import ConfigurationError as MongoConfigurationError
 from pymongo.errors import InvalidURI, PyMongoError
 
-from cloudai_kube.errors import ConfigurationError, KubeError
+from cloudai_kube.errors import ConfigurationError, DatabaseError
 from cloudai_rts import contract, history
 from cloudai_rts.contract import TASK_HISTORY
 from cloudai_rts.history import Record
 
 LONGEST_WINDOW: Final = 50_000
-
-
-class DatabaseError(KubeError):
-    """The database does not answer; the message says why."""
 
 
 def connect(uri: str, application: str) -> Database[dict[str, Any]]:

@@ -104,7 +104,10 @@ class OperatorMetrics:
             return
         outcome = "failed" if note.result.startswith("failed") else note.result
         self.last_epoch.labels(outcome if outcome in _EPOCHS else "other").set(seconds)
-        self.ga_epoch_seconds.set(note.seconds)
+        if note.seconds is not None:
+            self.ga_epoch_seconds.set(note.seconds)
+        if note.dropped is None:
+            return
         self.epoch_dropped.clear()
         for what, count in sorted(note.dropped.items())[:MOST_REASONS]:
             self.epoch_dropped.labels(what[:LONGEST_REASON]).set(count)

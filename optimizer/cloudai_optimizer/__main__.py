@@ -129,7 +129,12 @@ async def _epoch(transport: Transport, arguments: argparse.Namespace) -> None:
         if not arguments.dry_run:
             await announcement.announce(transport, arguments.namespace, announcement.EPOCH_FAILED, str(error))
             await _note(
-                transport, arguments, f"failed: {type(error).__name__}", str(error), time.monotonic() - begun, {}
+                transport,
+                arguments,
+                f"failed: {type(error).__name__}",
+                str(error),
+                time.monotonic() - begun,
+                error.dropped,
             )
         raise
     if not arguments.dry_run:
@@ -146,7 +151,7 @@ async def _note(
     result: str,
     reason: str,
     seconds: float,
-    dropped: dict[str, int],
+    dropped: dict[str, int] | None,
 ) -> None:
     """Leave word of how the epoch ended; what it did is done, whether or not that succeeds."""
     note = EpochNote(timestamp.millis(time.time()), result, reason, round(seconds, 3), dropped)

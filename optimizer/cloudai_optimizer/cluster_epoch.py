@@ -16,7 +16,7 @@ from cloudai_optimizer import announcement, config_map, learn, observations, pro
 from cloudai_optimizer import epoch as algorithm
 from cloudai_optimizer.config_map import Change, Published
 from cloudai_optimizer.epoch import FITTED, REFUSED, TUNED, Outcome
-from cloudai_optimizer.errors import HistoryError, PublishError, TelemetryError
+from cloudai_optimizer.errors import MEASUREMENT, RECORD, HistoryError, PublishError, TelemetryError, counted
 from cloudai_optimizer.genetic import Generation
 from cloudai_optimizer.observations import Sources
 from cloudai_optimizer.progress import Reporter
@@ -71,12 +71,9 @@ class Report:
     outcome: Outcome | None = None
     canary: CanaryVerdict | None = None
 
-    def dropped(self) -> dict[str, int]:
-        """What could not be used, by what it was and what was wrong with it."""
-        if self.outcome is None:
-            return {}
-        records = {f"record: {reason}": count for reason, count in self.outcome.dropped.items()}
-        return records | {f"measurement: {reason}": count for reason, count in self.outcome.unmeasured.items() if count}
+    def dropped(self) -> dict[str, int] | None:
+        """What could not be used, by what it was and what was wrong with it; None where nothing was looked at."""
+        return None if self.outcome is None else _dropped(self.outcome)
 
     def as_json(self) -> dict[str, Any]:
         """For machines."""
@@ -101,6 +98,10 @@ class Report:
         return f"{self.result}: {self.reason} ({verb} version {self.version}, {self.seconds:.1f} s)"
 
 
+def _dropped(outcome: Outcome) -> dict[str, int]:
+    return counted(RECORD, outcome.dropped) | counted(MEASUREMENT, outcome.unmeasured)
+
+
 async def epoch(transport: Transport, options: Options) -> Report:
     """One epoch. Raises `PublishError` if someone else published meanwhile, `KubeError` if the cluster is away."""
     begun = time.monotonic()
@@ -122,7 +123,7 @@ async def epoch(transport: Transport, options: Options) -> Report:
         return await _publish(transport, options, before, change, verdict.result, verdict.text(), begun, verdict)
     outcome = await _decide(transport, options, before, records, now)
     if outcome.result == REFUSED:
-        raise HistoryError(f"{outcome.reason}; the parameters stay as they are")
+        raise HistoryError(f"{outcome.reason}; the parameters stay as they are", _dropped(outcome))
     if outcome.document is None:
         return Report(outcome.result, outcome.reason, before.document.version, False, time.monotonic() - begun, outcome)
     outcome.seconds = time.monotonic() - begun

@@ -7,11 +7,26 @@ OptimizerError
 └── PublishError    the ConfigMap was not changed, and why: exit 1
 """
 
+from collections.abc import Mapping
+from typing import Final
+
+RECORD: Final = "record"
+MEASUREMENT: Final = "measurement"
+
+
+def counted(kind: str, reasons: Mapping[str, int]) -> dict[str, int]:
+    """What could not be used, by what it was and what was wrong with it."""
+    return {f"{kind}: {reason}": count for reason, count in reasons.items() if count}
+
 
 class OptimizerError(Exception):
-    """Root of all errors of this package."""
+    """Root of all errors of this package. `dropped` counts what could not be used, where that was looked at."""
 
     exit_code = 1
+
+    def __init__(self, message: str, dropped: dict[str, int] | None = None) -> None:
+        super().__init__(message)
+        self.dropped = dropped
 
 
 class InputError(OptimizerError):

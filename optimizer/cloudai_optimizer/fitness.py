@@ -62,8 +62,12 @@ class Stage:
 
     def summary(self, document: Document, window: int) -> Summary:
         """Figures of one window under a document."""
-        jobs = self.windows[window]
-        return summarise(self.world, jobs, self.course(document, window), unmeetable=self.unmeetable[window])
+        return self.summarised(self.course(document, window), window)
+
+    def summarised(self, course: Course, window: int) -> Summary:
+        """Figures of a replay of a window, on the machines that were there."""
+        jobs, unmeetable = self.windows[window], self.unmeetable[window]
+        return summarise(self.world, jobs, course, unmeetable=unmeetable, machines=self.fleets[window])
 
     def course(self, document: Document, window: int) -> Course:
         """Replay one window under a document."""
@@ -91,17 +95,15 @@ def stage(
     world = replace(recorded.world_of(machines, fitted, works), energy=energy, gpu_watts=gpu_watts)
     jobs = [recorded.jobs(window, fitted) for window in windows]
     carried = [recorded.carried(window, fitted, machines) for window in windows]
-    fleets = [
-        fleet_of(world, ran, _absent(machines, window, ran)) for window, ran in zip(windows, carried, strict=True)
-    ]
+    fleets = [fleet_of(world, ran, _absent(machines, window)) for window, ran in zip(windows, carried, strict=True)]
     unmeetable = [floor(world, one, fleet) for one, fleet in zip(jobs, fleets, strict=True)]
     return Stage(world, fleets, jobs, carried, unmeetable, learned)
 
 
-def _absent(machines: Sequence[Machine], window: Window, carried: Sequence[Carried]) -> list[int]:
-    """Machines that were not there when a window began. Where something ran there was one, whatever is said of it."""
-    used = {one.node for one in carried}
-    return [at for at, one in enumerate(machines) if at not in used and not one.was_there(window.begin)]
+def _absent(machines: Sequence[Machine], window: Window) -> list[int]:
+    """Machines that were not there when a window began. Where a task of it ran there was one, whatever is said."""
+    used = {work.record.node for work in (*window.works, *window.waiting, *window.running)}
+    return [at for at, one in enumerate(machines) if one.node.node not in used and not one.was_there(window.begin)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +137,7 @@ def _course(packed: bytes, case: tuple[Document, int]) -> tuple[FloatArray, Summ
     document, window = case
     jobs = on.windows[window]
     course = on.course(document, window)
-    return violated(jobs, course), summarise(on.world, jobs, course, unmeetable=on.unmeetable[window])
+    return violated(jobs, course), on.summarised(course, window)
 
 
 @dataclass(slots=True)

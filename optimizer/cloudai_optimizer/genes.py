@@ -23,16 +23,15 @@ DIGITS: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class Gene:
-    """One weight on a logarithmic scale from `low` to `high`; `step` is the largest factor of one release.
+    """One weight on a logarithmic scale from `low` to `high`, of which a release moves it by a tenth at most.
 
-    Nor does a release move it by more than a tenth of that scale.
+    That is a factor of 1.4 to 2.5, by weight.
     """
 
     group: str
     name: str
     low: float
     high: float
-    step: float = 2.0
 
     def value(self, gene: float, incumbent: float) -> float:
         """What a gene means."""
@@ -47,7 +46,7 @@ class Gene:
     def _reach(self, incumbent: float) -> tuple[float, float]:
         """Bounds that are within one step of what is in force."""
         middle = min(self.high, max(self.low, incumbent))
-        step = min(self.step, math.pow(self.high / self.low, STEP_SHARE))
+        step = math.pow(self.high / self.low, STEP_SHARE)
         return max(self.low, middle / step), min(self.high, middle * step)
 
 
@@ -60,7 +59,7 @@ LATENESS_GENES: Final = (
     Gene("Lateness", "Delta", 0.02, 1.0),
     Gene("Lateness", "LoadScale", 0.2, 5.0),
 )
-HINGE_GENES: Final = (Gene("Risk", "Alpha", 0.1, 1000.0, 3.0), Gene("Risk", "Beta", 0.05, 100.0, 3.0))
+HINGE_GENES: Final = (Gene("Risk", "Alpha", 0.1, 1000.0), Gene("Risk", "Beta", 0.05, 100.0))
 INCREMENTS: Final = 6
 """Under `hinge`: three for the affinity's weights, three for the penalty's, each in 0..1 of `MAX_INCREMENT`."""
 MAX_INCREMENT: Final = 3.0

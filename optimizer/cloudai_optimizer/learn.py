@@ -145,7 +145,7 @@ def _limited(
     cells: Memory,
     samples: Samples,
 ) -> Document:
-    """Within a release's step and a day's; machines that are gone are forgotten."""
+    """Within a release's step and a day's; machines that nobody remembers are forgotten."""
     known = _present(incumbent, cores)
     near = limits.learned_within(limits.kept(document, known), known, 1.0)
     for origin in [] if reach is None else reach.origins():

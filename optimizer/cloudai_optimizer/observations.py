@@ -5,20 +5,21 @@ import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import msgspec
+from pymongo.database import Database
 
 from cloudai_kube import inventory, pod_use, task_history, telemetry, worker_minutes
+from cloudai_kube.errors import ConfigurationError, DatabaseError
 from cloudai_kube.objects import Node
 from cloudai_kube.pod_use import PodUse
 from cloudai_kube.prometheus import Prometheus, PrometheusError
-from cloudai_kube.task_history import DatabaseError
 from cloudai_kube.telemetry import MAX_CORES, NodeNames
 from cloudai_kube.transport import Transport
 from cloudai_kube.worker_minutes import MINUTE_SECONDS, Ended, Minute
 from cloudai_optimizer import store
-from cloudai_optimizer.errors import HistoryError, TelemetryError
+from cloudai_optimizer.errors import MEASUREMENT, HistoryError, InputError, TelemetryError, counted
 from cloudai_optimizer.fit.affinity import NodeUse
 from cloudai_rts import contract
 from cloudai_rts.history import RUNNING, Record
@@ -63,7 +64,7 @@ async def history(transport: Transport, sources: Sources, now: float) -> list[Re
     if not sources.mongodb_uri:
         return [record for record in there if record.finish >= since]
     running = [record for record in there if record.outcome == RUNNING]
-    database = task_history.connect(sources.mongodb_uri, contract.OPTIMIZER_NAME)
+    database = _database(sources.mongodb_uri)
     try:
         records, unreadable = task_history.read(database, since)
     except DatabaseError as error:
@@ -74,6 +75,13 @@ async def history(transport: Transport, sources: Sources, now: float) -> list[Re
         store.prune(database, now)
     known = {record.pod_uid for record in records}  # what has ended since the Tasks were looked at
     return records + [record for record in running if record.pod_uid not in known]
+
+
+def _database(uri: str) -> Database[dict[str, Any]]:
+    try:
+        return task_history.connect(uri, contract.OPTIMIZER_NAME)
+    except ConfigurationError as error:
+        raise InputError(str(error)) from error
 
 
 async def look(transport: Transport, sources: Sources, records: Sequence[Record], now: float) -> Observations:
@@ -90,7 +98,7 @@ async def look(transport: Transport, sources: Sources, records: Sequence[Record]
         measured = [with_use(record, used, now) for record in records]
     if not sources.mongodb_uri:
         return Observations(measured, machines, _use(minutes, machines), dropped)
-    database = task_history.connect(sources.mongodb_uri, contract.OPTIMIZER_NAME)
+    database = _database(sources.mongodb_uri)
     if sources.keep:
         store.write_machines(database, machines, now)
         store.write_minutes(database, worker_minutes.documents(minutes, machines, _ended(records, now)))
@@ -109,7 +117,8 @@ def _ask(
     if share < MIN_USABLE_SHARE:
         raise TelemetryError(
             f"the load of only {share:.0%} of the nodes is known (dropped: {dict(found.dropped)}), "
-            f"{MIN_USABLE_SHARE:.0%} are needed; check node-exporter. The parameters stay as they are"
+            f"{MIN_USABLE_SHARE:.0%} are needed; check node-exporter. The parameters stay as they are",
+            counted(MEASUREMENT, dropped),
         )
     minutes = worker_minutes.read(source, found.names, now - MEASURED_SECONDS, now - MINUTE_SECONDS, dropped)
     return minutes, pod_use.read(source, MEASURED_SECONDS, dropped)
@@ -133,7 +142,7 @@ def _ended(records: Sequence[Record], now: float) -> dict[worker_minutes.Key, En
     found: dict[worker_minutes.Key, Ended] = {}
     for record in records:
         minute = int(record.finish // MINUTE_SECONDS) * int(MINUTE_SECONDS)
-        lately = now - MEASURED_SECONDS <= minute <= now - 2 * MINUTE_SECONDS
+        lately = now - MEASURED_SECONDS - MINUTE_SECONDS < minute <= now - MINUTE_SECONDS
         if record.outcome == RUNNING or record.runtime <= 0 or not lately:
             continue
         there = found.setdefault((record.node, minute), Ended())

@@ -7,13 +7,15 @@ from msgspec import Meta
 
 from cloudai_optimizer import publication
 from cloudai_optimizer.errors import InputError
-from cloudai_optimizer.genetic import Mutation
+from cloudai_optimizer.genetic import ELITE, Mutation
 from cloudai_optimizer.rules import Rules
 from cloudai_rts import contract
 from cloudai_rts.replay.energy import EnergyRates
 from cloudai_rts.replay.summary import EddWeights
 
 _RULES = Rules()
+SMALLEST_ISLAND = 2 * ELITE
+"""Fewer would not breed: the best two survive."""
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -70,11 +72,16 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     hours: Annotated[float, Meta(gt=0, le=24 * 90, description="how far back history is read")] = 24.0
 
     def rules(self) -> Rules:
-        """The part that the algorithm reads. Raises `InputError` for weights whose order EDD 6 does not allow."""
+        """The part that the algorithm reads. Raises `InputError` for settings that contradict each other."""
         weights = EddWeights(self.edd_sla, self.edd_utilisation, self.edd_energy, self.edd_overload)
         if not weights.sla > weights.utilisation > max(weights.energy, weights.overload):
             raise InputError(
                 f"settings edd_...: {weights}; the order is sla > utilisation > energy and overload (EDD 6)"
+            )
+        if self.population < SMALLEST_ISLAND * self.islands:
+            raise InputError(
+                f"setting population = {self.population}: {self.islands} islands need at least "
+                f"{SMALLEST_ISLAND * self.islands}"
             )
         return Rules(
             min_tasks=self.min_tasks,

@@ -13,6 +13,7 @@ from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.errors import BulkWriteError, OperationFailure, PyMongoError
 
+from cloudai_kube.telemetry import MAX_DEVICE_WATTS
 from cloudai_optimizer.errors import HistoryError
 from cloudai_optimizer.fit.affinity import NodeUse
 from cloudai_rts import contract
@@ -23,10 +24,19 @@ from cloudai_rts.traces import FleetNode
 
 SEEN_SECONDS: Final = 3_600.0
 """How old `seen` may be of a node that has not changed: thousands of writes an epoch say nothing."""
-AGES: Final = {RESULTS: "finish", ASSIGNMENTS: "finish", TASKS: "finish", WORKER_STATS: "from", WORKER_REGISTRY: "seen"}
-"""What says how old a document is, by collection."""
+LONGEST_TASK_SECONDS: Final = 86_400.0 * 31
+AGES: Final = {
+    RESULTS: ("finish", 0.0),
+    ASSIGNMENTS: ("start", 0.0),
+    TASKS: ("arrival", LONGEST_TASK_SECONDS),
+    WORKER_STATS: ("from", 0.0),
+    WORKER_REGISTRY: ("seen", 0.0),
+}
+"""What says how old a document is, by collection, and how many seconds it may be older than the others."""
 MIN_GPU_MINUTES: Final = 10.0
-"""Of busy GPUs, before the power of one of them is believed: idle ones take power too."""
+"""Of busy GPUs, before the power of one of them is believed."""
+BUSY_GPU: Final = 0.8
+"""As much work of a node's GPUs together makes a minute count: in an idle one power over work says nothing."""
 _DUPLICATE_KEY: Final = 11000
 _log = logging.getLogger(__name__)
 
@@ -86,7 +96,9 @@ def _machine(row: Mapping[str, Any]) -> Machine | None:
             int(row["pods"]),
         )
         devices = {str(device["resource"]): int(device["count"]) for device in row["devices"]}
-        found = Machine(node, str(row["node_class"]), devices, {}, float(row["since"]), float(row["seen"]))
+        found = Machine(
+            node, str(row["node_class"]), devices, {}, float(row["since"]), float(row["seen"]) + SEEN_SECONDS
+        )
     except (KeyError, TypeError, ValueError):
         return None
     return found if node.cpu > 0 else None
@@ -149,13 +161,15 @@ def use_of(minutes: Iterable[Mapping[str, Any]]) -> NodeUse:
         if row.get("watts") is not None:
             watts[node] += row["watts"]
             powered[node] += 1
-            if row.get("gpu"):
+            if (row.get("gpu") or 0.0) >= BUSY_GPU:
                 busy[node] += row["gpu"]
                 busy_watts[node] += row["watts"]
     most = max(count.values(), default=1)
     return NodeUse(
         watts={node: watts[node] / powered[node] for node in powered},
-        gpu_watts={node: busy_watts[node] / busy[node] for node in busy if busy[node] >= MIN_GPU_MINUTES},
+        gpu_watts={
+            node: min(MAX_DEVICE_WATTS, busy_watts[node] / busy[node]) for node in busy if busy[node] >= MIN_GPU_MINUTES
+        },
         overload={node: overload[node] / total[node] for node in total if total[node] > 0},
         available={node: count[node] / most for node in count},
     )
@@ -173,8 +187,8 @@ def prune(database: Database[dict[str, Any]], now: float) -> int:
     limit = now - contract.RETENTION_SECONDS
     try:
         deleted = database[TASK_HISTORY].delete_many({"finish": {"$lt": limit}}).deleted_count
-        for name, key in AGES.items():
-            database[name].delete_many({key: {"$lt": limit}})
+        for name, (key, grace_seconds) in AGES.items():
+            database[name].delete_many({key: {"$lt": limit - grace_seconds}})
     except PyMongoError as error:
         raise HistoryError(f"MongoDB does not answer: {error}") from error
     return int(deleted)

@@ -137,8 +137,8 @@ def test_what_is_old_is_deleted(cluster: Cluster) -> None:
     old = now - contract.RETENTION_SECONDS - 60.0
     with MongoClient[dict[str, Any]](cluster.sandbox.urls[MONGODB], timeoutMS=10_000) as client:
         database = client["retention"]
-        for name, key in {TASK_HISTORY: "finish", **AGES}.items():
-            database[name].insert_many([{"_id": "old", key: old}, {"_id": "new", key: now}])
+        for name, (key, grace) in {TASK_HISTORY: ("finish", 0.0), **AGES}.items():
+            database[name].insert_many([{"_id": "old", key: old - grace}, {"_id": "new", key: now}])
         assert store.prune(database, now) == 1
         left = {name: [one["_id"] for one in database[name].find({})] for name in (TASK_HISTORY, *AGES)}
     assert left == {name: ["new"] for name in (TASK_HISTORY, *AGES)}

@@ -57,6 +57,7 @@ def test_every_epoch_is_told_of(result: str, label: str) -> None:
     metrics.show_epoch(EpochNote("2026-01-01T00:00:00Z", "tuned", "", 9.0, {"record: it is there twice": 7}))
     metrics.show_epoch(EpochNote("2026-01-01T00:01:00Z", result, "", 2.5, {"measurement: stale": 3}))
     metrics.show_epoch(EpochNote("yesterday", "tuned", "", 1.0))
+    metrics.show_epoch(EpochNote("2026-01-01T00:01:00Z", result))
     assert registry.get_sample_value("cloudai_ga_last_epoch_timestamp_seconds", {"result": label}) == 1_767_225_660.0
     assert registry.get_sample_value("cloudai_ga_epoch_duration_seconds") == 2.5
     assert registry.get_sample_value("cloudai_ga_dropped", {"what": "measurement: stale"}) == 3.0

@@ -17,6 +17,7 @@ def test_the_defaults_are_those_of_the_algorithm() -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        (["--islands", "6"], "setting population = 20: 6 islands need at least 24"),
         (["--edd-energy", "0.35"], "the order is sla > utilisation > energy and overload"),
         (["--generations", "0"], "setting generations = 0: Expected `int` >= 1"),
         (["--fitness", "best"], "setting fitness = 'best'"),

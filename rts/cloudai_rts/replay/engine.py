@@ -252,7 +252,6 @@ class Replay:
         ours = [slot for slot, one in enumerate(self._machines) if any(index < count for index in one.remaining)]
         for slot in range(len(self._machines)):
             self._advance(slot, now)
-            self._machines[slot].at = now
         for slot in ours:
             self._go_on(slot, math.inf)
         end = max((self._machines[slot].at for slot in ours), default=now)

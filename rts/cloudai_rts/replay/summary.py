@@ -106,9 +106,18 @@ def floor(world: World, jobs: Sequence[Job], machines: Fleet | None = None) -> F
 
 
 def summarise(
-    world: World, jobs: Sequence[Job], course: Course, skip: int = 0, unmeetable: FloatArray | None = None
+    world: World,
+    jobs: Sequence[Job],
+    course: Course,
+    skip: int = 0,
+    unmeetable: FloatArray | None = None,
+    machines: Fleet | None = None,
 ) -> Summary:
-    """Figures over all jobs but the first `skip` (while the fleet fills up). `unmeetable` is `floor`, if at hand."""
+    """Figures over all jobs but the first `skip` (while the fleet fills up). `unmeetable` is `floor`, if at hand.
+
+    `machines` are those that were there, where that is not all of the world's.
+    """
+    there = np.ones(len(world.nodes), np.bool_) if machines is None else machines.present
     kept = slice(skip, None)
     arrival = np.array([job.known.arrival for job in jobs])[kept]
     due = np.array([np.nan if job.due is None else job.due for job in jobs])[kept]
@@ -123,11 +132,11 @@ def summarise(
     response = np.where(np.isnan(finish), 10.0, np.maximum(finish - arrival, 1e-3) / slack)
     run = np.where(np.isnan(finish), 0.0, finish - start)
     span = max(course.end - (arrival[0] if len(arrival) else 0.0), 1e-9)
-    cores = float(world.cores.sum())
+    cores = float(world.cores[there].sum())
     useful = float((work * cpus)[judged & (late == 0)].sum())
     done = int(np.count_nonzero(~np.isnan(finish)))
     return Summary(
-        nodes=len(world.nodes),
+        nodes=int(there.sum()),
         jobs=len(arrival),
         judged=int(judged.sum()),
         violations=_mean(late[judged]),
