@@ -107,11 +107,14 @@ def test_the_loop_closes(cluster: Cluster, database: Database[dict[str, Any]]) -
     assert database["RESULTS"].count_documents({"_id": "old"}) == 0
     what_if = [sys.executable, "-m", "cloudai_cli", "simulate", "--from-cluster", "-o", "json"]
     what_if += ["--policy", "lateness,round-robin", "--kubeconfig", str(cluster.plane.kubeconfig), *sources[:2]]
-    cluster.plane.kubectl("delete", "ctask", "--all")
     done = subprocess.run(what_if, capture_output=True, text=True, check=True)
     assert [row["policy"] for row in json.loads(done.stdout)] == ["lateness", "round-robin"]
-    refused = subprocess.run([*what_if, "--seeds", "3"], capture_output=True, text=True, check=False)
-    assert (refused.returncode, "nothing is drawn" in refused.stderr) == (2, True)
+    for more, code, said in (
+        (["--seeds", "3"], 2, "nothing is drawn"),
+        (["--mongodb-uri", "mongodb://127.0.0.1:9"], 1, "MongoDB does not answer"),
+    ):
+        refused = subprocess.run([*what_if, *more], capture_output=True, text=True, check=False)
+        assert (refused.returncode, said in refused.stderr) == (code, True), refused.stderr
     fitted = optimize(cluster, "fit", *sources)
     assert "run times fitted on 14 tasks" in fitted
     database["WORKER_REGISTRY"].delete_many({})
