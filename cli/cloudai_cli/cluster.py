@@ -11,7 +11,6 @@ from cloudai_kube.errors import NotFoundError
 from cloudai_kube.objects import ConfigMap
 from cloudai_kube.transport import Transport
 from cloudai_rts import contract, history, parameters
-from cloudai_rts.history import RUNNING
 from cloudai_rts.parameters import Document
 from cloudai_rts.replay import recorded
 
@@ -42,13 +41,11 @@ async def read(there: Whereabouts, document: Document | None) -> RecordedScenari
         machines = inventory.machines(nodes, await inventory.occupied(transport), there.gpu_product_label)
         records = await inventory.attempts(transport, now)
     if there.mongodb_uri:
-        running = [record for record in records if record.outcome == RUNNING]
         database = task_history.connect(there.mongodb_uri, "kubectl-cloudai")
-        records, unreadable = task_history.read(database, now - 3600.0 * there.hours)
+        ended, unreadable = task_history.read(database, now - 3600.0 * there.hours)
         if unreadable:
             sys.stderr.write(f"{unreadable} documents of {contract.TASK_HISTORY} cannot be read and are left out\n")
-        ended = {record.pod_uid for record in records}
-        records += [record for record in running if record.pod_uid not in ended]
+        records = task_history.with_running(ended, records)
     records = [record for record in records if history.problem(record, now) is None]
     works = recorded.recover(records, known, {machine.node.node: machine.node.cpu for machine in machines})
     if not any(work.is_judged for work in works) or not machines:

@@ -3,6 +3,7 @@
 Only calls that every server with MongoDB's protocol knows: find, sort, limit.
 """
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from pymongo import MongoClient
@@ -13,7 +14,7 @@ from pymongo.errors import InvalidURI, PyMongoError
 from cloudai_kube.errors import ConfigurationError, DatabaseError
 from cloudai_rts import contract, history
 from cloudai_rts.contract import TASK_HISTORY
-from cloudai_rts.history import Record
+from cloudai_rts.history import RUNNING, Record
 
 LONGEST_WINDOW: Final = 50_000
 
@@ -44,3 +45,9 @@ def read(database: Database[dict[str, Any]], since: float) -> tuple[list[Record]
         raise DatabaseError(f"MongoDB does not answer: {error}") from error
     records = [record for record in found if record is not None]
     return records, len(found) - len(records)
+
+
+def with_running(ended: Sequence[Record], there: Sequence[Record]) -> list[Record]:
+    """What has ended, and what of the attempts that are there still runs; what ended meanwhile counts as that."""
+    known = {record.pod_uid for record in ended}
+    return [*ended, *(one for one in there if one.outcome == RUNNING and one.pod_uid not in known)]

@@ -63,7 +63,6 @@ async def history(transport: Transport, sources: Sources, now: float) -> list[Re
     there = await inventory.attempts(transport, now)
     if not sources.mongodb_uri:
         return [record for record in there if record.finish >= since]
-    running = [record for record in there if record.outcome == RUNNING]
     database = _database(sources.mongodb_uri)
     try:
         records, unreadable = task_history.read(database, since)
@@ -73,8 +72,7 @@ async def history(transport: Transport, sources: Sources, now: float) -> list[Re
         _log.warning("%d documents of %s cannot be read and are left out", unreadable, contract.TASK_HISTORY)
     if sources.keep:
         store.prune(database, now)
-    known = {record.pod_uid for record in records}  # what has ended since the Tasks were looked at
-    return records + [record for record in running if record.pod_uid not in known]
+    return task_history.with_running(records, there)
 
 
 def _database(uri: str) -> Database[dict[str, Any]]:
