@@ -14,7 +14,7 @@ import numpy as np
 from cloudai_kube import timestamp
 from cloudai_kube.errors import FormatError
 from cloudai_optimizer import limits
-from cloudai_optimizer.fit import affinity, declared, memory, runtime, theta
+from cloudai_optimizer.fit import affinity, declared, memory, runtime, tenancy, theta
 from cloudai_optimizer.fit.affinity import NodeUse, Tallies
 from cloudai_optimizer.fit.memory import Memory
 from cloudai_optimizer.fit.runtime import RuntimeFit
@@ -62,7 +62,9 @@ def from_records(
     samples = collect(records, cores)
     known = incumbent.Runtime.ReferenceClass
     reference = runtime.reference_of(samples, known)
+    samples = tenancy.balanced(samples, np.zeros(0), runtime.SHRINK_CLASS)
     cells = memory.remember(samples, incumbent.Runtime, read_until(incumbent), reference, remembered_runs)
+    samples = tenancy.balanced(samples, cells.runs, runtime.SHRINK_CLASS)
     first = runtime.fit(samples, reference_class=known, known_cells=cells)
     found = first
     for _ in range(PASSES):  # what users are wrong by and how fast nodes are depend on each other

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from cloudai_optimizer.fit.samples import Samples
-from cloudai_rts.arrays import BoolArray, FloatArray, IntArray
+from cloudai_rts.arrays import BoolArray, FloatArray
 from cloudai_rts.parameters import RuntimeModel
 
 REMEMBERED: Final = 30.0
@@ -58,10 +58,11 @@ def remember(
     return Memory(u, runs, fresh, most)
 
 
-def _by_cell(samples: Samples, which: BoolArray) -> IntArray:
-    """How many of these samples each cell has, [types, classes]."""
+def _by_cell(samples: Samples, which: BoolArray) -> FloatArray:
+    """How many of these samples each cell has, [types, classes]; as far as their tenants have a voice there."""
     shape = (len(samples.types), len(samples.classes))
-    return np.bincount(samples.cell()[which], minlength=shape[0] * shape[1]).reshape(shape)
+    runs = np.bincount(samples.cell()[which], weights=samples.voice[which], minlength=shape[0] * shape[1])
+    return runs.reshape(shape).astype(np.float64)
 
 
 def nothing(samples: Samples) -> Memory:

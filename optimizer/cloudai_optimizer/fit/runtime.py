@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from cloudai_optimizer.fit import memory
+from cloudai_optimizer.fit import memory, tenancy
 from cloudai_optimizer.fit.memory import Memory
 from cloudai_optimizer.fit.samples import Samples
 from cloudai_rts.arrays import FloatArray, IntArray
@@ -101,11 +101,13 @@ def fit(
             robust - node - curve - known, samples.type, samples.weight * ~own, shape[0], SHRINK_OFFSET
         )
         expected = np.where(own, log_tau[samples.type], known + offset[samples.type])
-        u = np.clip(_cells(robust - expected - v[samples.node] - curve, samples, past, reference), -MAX_U, MAX_U)
+        habit = tenancy.habits(seen - expected - node - curve, samples)
+        within = _huber(seen - expected - habit - node - curve, samples.type) + node + curve
+        u = np.clip(_cells(within - v[samples.node] - curve, samples, past, reference), -MAX_U, MAX_U)
         u -= np.where(_has(samples, shape)[:, reference], u[:, reference], 0.0)[:, None] * _has(samples, shape)
         v = np.clip(
             _group_mean(
-                robust - expected - u[samples.type, samples.node_class] - curve,
+                within - u[samples.type, samples.node_class] - curve,
                 samples.node,
                 samples.weight,
                 len(v),
@@ -117,7 +119,7 @@ def fit(
         u, v = _centred(u, v, samples, past, reference)
         u, v = np.clip(u, -MAX_U, MAX_U), np.clip(v, -MAX_V, MAX_V)
         node = u[samples.type, samples.node_class] + v[samples.node]
-        kappa, mu = _curve(robust - expected - node, samples, kappa, mu)
+        kappa, mu = _curve(within - node, samples, kappa, mu)
         residual = robust - expected - node - np.log(load_curve(samples.load, kappa, mu))
         sigma = _sigma(residual, samples, shape[0])
     counts = _counts(samples, past)
@@ -219,8 +221,8 @@ def _counts(samples: Samples, past: Memory) -> FloatArray:
     """Runs that have ended that each u rests on."""
     cell, size = samples.cell(), past.runs.size
     ended = np.isfinite(samples.finish)
-    all_runs = np.bincount(cell[ended], minlength=size).astype(np.float64)
-    new = np.bincount(cell[past.fresh], minlength=size)
+    all_runs = np.bincount(cell[ended], weights=samples.voice[ended], minlength=size)
+    new = np.bincount(cell[past.fresh], weights=samples.voice[past.fresh], minlength=size)
     remembered = past.runs.ravel()
     rests_on = np.where(remembered > 0, np.minimum(past.most, remembered + new), all_runs)
     return np.asarray(rests_on.reshape(past.runs.shape))

@@ -19,17 +19,19 @@ class Samples:
 
     `log_runtime` is ln of seconds (for a censored run: of what it had lasted so far); `load` is the node's with the
     task on it; `log_declared` is NaN where the user declared nothing; `finish` in seconds since the epoch, minus
-    infinity while it runs.
+    infinity while it runs. `weight` fades with age, `voice` is how much of it the tenant's share leaves (1: all).
     """
 
     types: list[str]
     classes: list[str]
     nodes: list[str]
+    tenants: list[str]
     users: list[str]
     identities: list[str]
     type: IntArray
     node_class: IntArray
     node: IntArray
+    tenant: IntArray
     user: IntArray
     identity: IntArray
     log_runtime: FloatArray
@@ -38,6 +40,7 @@ class Samples:
     censored: BoolArray
     finish: FloatArray
     weight: FloatArray
+    voice: FloatArray
 
     def __len__(self) -> int:
         return len(self.log_runtime)
@@ -57,6 +60,7 @@ def collect(records: Sequence[Record], cores: Mapping[str, float] | None = None)
     names = [class_for(record.node_class, record.gpu_resource) for record in ordered]
     classes, class_index = _index(names)
     nodes, node_index = _index([record.node for record in ordered])
+    tenants, tenant_index = _index([record.namespace for record in ordered])
     users, user_index = _index([record.user or record.namespace for record in ordered])
     identities, identity_index = _index([record.identity for record in ordered])
     declared = [np.nan if not record.declared or record.declared <= 0 else record.declared for record in ordered]
@@ -64,11 +68,13 @@ def collect(records: Sequence[Record], cores: Mapping[str, float] | None = None)
         types,
         classes,
         nodes,
+        tenants,
         users,
         identities,
         type_index,
         class_index,
         node_index,
+        tenant_index,
         user_index,
         identity_index,
         np.log(np.array([max(record.runtime, 1e-3) for record in ordered], np.float64)),
@@ -76,6 +82,7 @@ def collect(records: Sequence[Record], cores: Mapping[str, float] | None = None)
         np.log(np.array(declared, np.float64)),
         np.array([record.outcome != SUCCEEDED for record in ordered], np.bool_),
         np.array([-np.inf if record.outcome == RUNNING else record.finish for record in ordered], np.float64),
+        np.ones(len(ordered)),
         np.ones(len(ordered)),
     )
     samples.weight[:] = _fading(samples.cell())

@@ -1,0 +1,184 @@
+"""What a tenant who wants to mislead can do to the others: a fifth of the records are his, and they lie.
+
+Each seed learns from honest history, then two epochs read what came after it: one with nothing but honest records of
+four tenants, one with those of the attacker too. The same tasks of the others are then placed under both documents.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+from scenario import Scene, scene
+
+from cloudai_optimizer import learn
+from cloudai_optimizer.fit.affinity import NodeUse
+from cloudai_rts.history import Record
+from cloudai_rts.machine import Machine
+from cloudai_rts.parameters import Document
+from cloudai_rts.replay import trace
+from cloudai_rts.replay.chooser import RtsChooser
+from cloudai_rts.replay.engine import Replay
+from cloudai_rts.replay.records import records
+from cloudai_rts.replay.summary import violated
+
+LOAD: Final = 0.75
+TENANTS: Final = 4
+SHARE: Final = 0.2
+SLOWEST: Final = "slowest"
+FASTEST: Final = "fastest"
+EVERYWHERE: Final = "everywhere"
+
+
+@dataclass(frozen=True)
+class Attack:
+    """On which machines the attacker runs, and what his records say then; some of his runs are as they should be."""
+
+    where: str
+    says: Callable[[Record], dict[str, Any]]
+    honest_share: float = 0.0
+
+
+ATTACKS: Final = {
+    "1 s on slow machines": Attack(SLOWEST, lambda one: {"finish": one.start + 1.0}),
+    "1 s on slow, true else": Attack(SLOWEST, lambda one: {"finish": one.start + 1.0}, 0.5),
+    "a third on slow, true else": Attack(SLOWEST, lambda one: {"finish": one.start + one.runtime / 3}, 0.5),
+    "1 s everywhere": Attack(EVERYWHERE, lambda one: {"finish": one.start + 1.0}),
+    "a day on fast machines": Attack(FASTEST, lambda one: {"finish": one.start + 86_400.0}),
+    "1 s under load": Attack(EVERYWHERE, lambda one: {"finish": one.start + 1.0, "load": 8.0}),
+    "a day without load": Attack(EVERYWHERE, lambda one: {"finish": one.start + 86_400.0, "load": 0.0}),
+}
+
+
+@dataclass(frozen=True)
+class Result:
+    """What the others see: deadlines missed (share) and mean wait (s), after honest and after poisoned epochs."""
+
+    missed: float
+    missed_after: float
+    wait: float
+    wait_after: float
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog="example:\n  python benchmarks/poison.py --seeds 4",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--seeds", type=int, default=8)
+    parser.add_argument("--releases", type=int, default=1, help="epochs that read the attacker's records, in a row")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("-o", "--output", choices=["text", "json"], default="text")
+    arguments = parser.parse_args()
+    found: dict[str, dict[str, float]] = {}
+    with ProcessPoolExecutor(arguments.workers) as executor:
+        for name in ATTACKS:
+            sys.stderr.write(f"{name} ...\n")
+            found[name] = means(list(executor.map(partial(attacked, name, arguments.releases), range(arguments.seeds))))
+    if arguments.output == "json":
+        sys.stdout.write(json.dumps(found) + "\n")
+        return
+    for name, one in found.items():
+        sys.stdout.write(
+            f"{name:>28}: missed {one['missed']:.1%} -> {one['missed_after']:.1%}, "
+            f"mean wait {one['wait']:.0f} -> {one['wait_after']:.0f} s\n"
+        )
+
+
+def means(results: Sequence[Result]) -> dict[str, float]:
+    """Over the seeds."""
+    names = ("missed", "missed_after", "wait", "wait_after")
+    return {name: statistics.mean(getattr(one, name) for one in results) for name in names}
+
+
+def attacked(name: str, releases: int, seed: int) -> Result:
+    """One seed of one attack."""
+    at = scene("reference", seed)
+    incumbent = at.experience()
+    honest = by_tenants(later(at, incumbent))
+    lies = hostile(at, honest, ATTACKS[name])
+    clean, poisoned = (after(at, incumbent, history, releases) for history in (honest, [*honest, *lies]))
+    (missed, wait), (missed_after, wait_after) = others(at, clean), others(at, poisoned)
+    return Result(missed, missed_after, wait, wait_after)
+
+
+def later(at: Scene, document: Document) -> list[Record]:
+    """What came after the document was in force."""
+    drawn = at.test(LOAD)
+    jobs = trace.jobs(drawn.tasks, document, drawn.cpu_used, drawn.called)
+    return records(jobs, Replay(at.world(), jobs, RtsChooser(document)).run(), at.nodes, drawn.tasks)
+
+
+def by_tenants(found: Sequence[Record]) -> list[Record]:
+    """The same runs, spread over the honest tenants."""
+    return [msgspec.structs.replace(one, namespace=f"tenant-{index % TENANTS}") for index, one in enumerate(found)]
+
+
+def hostile(at: Scene, honest: Sequence[Record], attack: Attack) -> list[Record]:
+    """So many runs of the attacker that they are his share of all."""
+    count = round(SHARE / (1 - SHARE) * len(honest))
+    targets = [machine for machine in at.machines() if _is_target(at, machine, attack.where)]
+    rng = np.random.default_rng(at.seed)
+    found = []
+    for index, one in enumerate(honest[:: len(honest) // count][:count]):
+        suited = [machine for machine in targets if machine.node.gpu >= one.gpu] or targets
+        machine = suited[int(rng.integers(len(suited)))]
+        moved = msgspec.structs.replace(
+            one,
+            pod_uid=f"hostile-{index}",
+            task_uid=f"hostile-{index}",
+            namespace="attacker",
+            node=machine.node.node,
+            node_class=machine.node_class,
+        )
+        if rng.random() < attack.honest_share:
+            found.append(msgspec.structs.replace(one, pod_uid=f"hostile-{index}", namespace="attacker"))
+            continue
+        found.append(msgspec.structs.replace(moved, **attack.says(moved)))
+    return found
+
+
+def _is_target(at: Scene, machine: Machine, where: str) -> bool:
+    """Whether it is among the slowest or fastest third for GPU work that nobody was told to be slow."""
+    mean = {
+        node.gpu_product: statistics.mean(
+            factor for (_, product), factor in at.speeds.items() if product == node.gpu_product
+        )
+        for node in at.nodes
+        if node.gpu_product
+    }
+    if where == EVERYWHERE:
+        return True
+    own = mean.get(machine.node.gpu_product)
+    return own is not None and own == (max(mean.values()) if where == SLOWEST else min(mean.values()))
+
+
+def after(at: Scene, incumbent: Document, history: Sequence[Record], releases: int) -> Document:
+    """The document after so many epochs."""
+    document = incumbent
+    for _ in range(releases):
+        document = learn.from_records(history, document, at.cores(), NodeUse()).document
+        document = msgspec.structs.replace(document, Window=incumbent.Window)
+    return document
+
+
+def others(at: Scene, document: Document) -> tuple[float, float]:
+    """Deadlines that the others miss, and their mean wait in seconds."""
+    drawn = at.test(LOAD)
+    jobs = trace.jobs(drawn.tasks, document, drawn.cpu_used, drawn.called)
+    course = Replay(at.world(), jobs, RtsChooser(document)).run()
+    arrival = np.array([job.known.arrival for job in jobs])
+    return float(violated(jobs, course).mean()), float((course.start - arrival).mean())
+
+
+if __name__ == "__main__":
+    main()
