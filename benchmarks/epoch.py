@@ -24,7 +24,7 @@ from cloudai_rts.machine import Machine
 from cloudai_rts.parameters import Document
 from cloudai_rts.replay import trace, workload, world
 from cloudai_rts.replay.chooser import LEAST_ALLOCATED, ScoreChooser
-from cloudai_rts.replay.engine import Replay, classes_of
+from cloudai_rts.replay.engine import Replay
 from cloudai_rts.replay.records import records
 from cloudai_rts.replay.workload import REFERENCE_KINDS, Shape
 from cloudai_rts.traces import FleetNode
@@ -84,7 +84,7 @@ def measure(tasks: int, count: int, workers: int, console: Console) -> Result:
     jobs = trace.jobs(drawn.tasks, Document(), drawn.cpu_used)
     console.log(f"making the history of {tasks} tasks on {count} nodes ...")
     history = records(jobs, Replay(there, jobs, ScoreChooser(LEAST_ALLOCATED)).run(), nodes)
-    machines = [Machine(node, name) for node, name in zip(nodes, classes_of(nodes), strict=True)]
+    machines = [Machine(node, name) for node, name in zip(nodes, world.classes_of(nodes), strict=True)]
     with ProcessPoolExecutor(workers) as executor:
         begun = time.perf_counter()
         outcome = epoch.run(history, machines, Document(), Rules(), np.random.default_rng(1), executor, 1e12)

@@ -19,7 +19,7 @@ from cloudai_rts.machine import Machine
 from cloudai_rts.parameters import Document, RuntimeModel
 from cloudai_rts.replay import trace, workload, world
 from cloudai_rts.replay.chooser import LEAST_ALLOCATED, Chooser, ScoreChooser
-from cloudai_rts.replay.engine import Replay, classes_of
+from cloudai_rts.replay.engine import Replay
 from cloudai_rts.replay.records import records
 from cloudai_rts.replay.workload import Drawn, Shape
 from cloudai_rts.traces import FleetNode, Speeds
@@ -119,7 +119,7 @@ class Scene:
 
     def machines(self) -> list[Machine]:
         """The machines as the optimizer sees them."""
-        return [Machine(node, name) for node, name in zip(self.nodes, classes_of(self.nodes), strict=True)]
+        return [Machine(node, name) for node, name in zip(self.nodes, world.classes_of(self.nodes), strict=True)]
 
     def truth(self) -> RuntimeModel:
         """The run-time model that is true."""

@@ -65,4 +65,4 @@ class RecordedScenario:
         """The work as it was recorded; nothing is drawn, so every seed is the same."""
         del seed
         begin = self.works[0].arrival if self.works else 0.0
-        return recorded.jobs(recorded.Window(begin, self.works), self.document)
+        return recorded.jobs(recorded.Window(begin, self.works), self.document, self.machines)

@@ -25,6 +25,7 @@ class Decision(msgspec.Struct):
     runnerUp: RunnerUp | None = None
     parametersVersion: Annotated[int, Meta(ge=0, le=2**53)] = 0
     nodeClass: str = ""
+    allowedClasses: tuple[str, ...] = ()
     predictedRuntimeSeconds: float | None = None
     lateProbability: float | None = None
     load: float = 0.0
@@ -46,6 +47,7 @@ def with_decision(record: Record, decision: Decision) -> Record:
         risk=decision.risk,
         runner_up=decision.runnerUp,
         available=decision.available,
+        allowed_classes=decision.allowedClasses,
     )
 
 

@@ -93,7 +93,7 @@ def stage(
     measured = learned.use.gpu_watts
     gpu_watts = [measured.get(machine.node.node, energy.per_gpu) for machine in machines]
     world = replace(recorded.world_of(machines, fitted, works), energy=energy, gpu_watts=gpu_watts)
-    jobs = [recorded.jobs(window, fitted) for window in windows]
+    jobs = [recorded.jobs(window, fitted, machines) for window in windows]
     carried = [recorded.carried(window, fitted, machines) for window in windows]
     fleets = [fleet_of(world, ran, _absent(machines, window)) for window, ran in zip(windows, carried, strict=True)]
     unmeetable = [floor(world, one, fleet) for one, fleet in zip(jobs, fleets, strict=True)]

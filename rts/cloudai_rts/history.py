@@ -42,7 +42,8 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     """A finished pod. Times in seconds since the epoch, requests in cores, bytes and devices.
 
     `reference_runtime` and `log_sd` are what was expected at acceptance; `declared` the user's own estimate (seconds).
-    `load` is the node's before the task, `predicted` the run time predicted for this node (seconds); `policy` to
+    `load` is the node's before the task, `allowed_classes` those of nodes that its selectors and tolerations admit
+    (empty: all), `predicted` the run time predicted for this node (seconds); `policy` to
     `runner_up` are the decision's. `rank` is its place among the pods of its Task, of which there is one. Really used
     were `used_cpu` cores and `used_gpu` devices on average, `used_memory` bytes at most.
     """
@@ -81,6 +82,7 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     risk: float | None = None
     runner_up: RunnerUp | None = None
     available: Available = Available()
+    allowed_classes: tuple[str, ...] = ()
     rank: int = 0
     used_cpu: float | None = None
     used_memory: float | None = None

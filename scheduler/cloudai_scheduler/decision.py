@@ -1,6 +1,7 @@
 """The decision annotation: why this node, in at most 2 KiB of JSON that the API server copies from Binding to pod."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Final
 
 import msgspec
 
@@ -11,11 +12,24 @@ from cloudai_rts.placement import Placed
 from cloudai_rts.task import Task
 from cloudai_scheduler.cluster.state import ClusterState, NodeInfo
 
+MOST_CLASSES: Final = 16
+"""A pod that may go to more kinds of nodes than that counts as one that may go to all."""
 _encode = msgspec.json.Encoder().encode
 
 
-def annotation(state: ClusterState, task: Task, placed: Placed, node: NodeInfo, version: int, now: float) -> str:
-    """Write the decision. Call it before the pod is assumed: `available` is what was free before this task."""
+def annotation(
+    state: ClusterState,
+    task: Task,
+    placed: Placed,
+    node: NodeInfo,
+    version: int,
+    now: float,
+    allowed_classes: Sequence[str] = (),
+) -> str:
+    """Write the decision. Call it before the pod is assumed: `available` is what was free before this task.
+
+    `allowed_classes` are those that the pod's selectors and tolerations admit, if they do not admit all.
+    """
     fleet, slot = state.fleet, placed.slot
     gpu = int(fleet.available(task.gpu_resource)[slot]) if task.gpu_resource else 0
     runner_up = None
@@ -42,6 +56,8 @@ def annotation(state: ClusterState, task: Task, placed: Placed, node: NodeInfo, 
         },
         "runnerUp": runner_up,
     }
+    if 0 < len(allowed_classes) <= MOST_CLASSES:
+        body["allowedClasses"] = [name[:253] for name in allowed_classes]
     return _encode(body).decode()
 
 

@@ -29,7 +29,8 @@ class PodClass:
     """Pods with one spec.
 
     `allowed[slot]`: no static filter is against the node; `reasons[slot]` says which one is. `preference` is in 0..1 by
-    slot, None where the pod has no wishes. `failed_version` is the state's version at which no node was free for it.
+    slot, None where the pod has no wishes. `classes` are those of the nodes that no static filter is against, empty if
+    there are nodes of all classes among them. `failed_version` is the state's version at which no node was free for it.
     """
 
     key: bytes
@@ -39,6 +40,7 @@ class PodClass:
     allowed: BoolArray = field(default_factory=lambda: np.zeros(0, np.bool_))
     reasons: list[str | None] = field(default_factory=list)
     preference: FloatArray | None = None
+    classes: tuple[str, ...] = ()
     failed_version: int = -1
     _seen: int = -1
 
@@ -57,6 +59,9 @@ class PodClass:
         self._seen = forgotten + len(changed)
         self.failed_version = -1
         self.preference = _preference(self.sample, state)
+        there = {node.node_class for node in state.by_slot.values()}
+        admitted = {node.node_class for slot, node in state.by_slot.items() if self.allowed[slot]}
+        self.classes = tuple(sorted(admitted)) if admitted < there else ()
 
     def _judge(self, slot: int, node: NodeInfo | None) -> None:
         reason = "" if node is None else filters.first_reason(self.sample, node)

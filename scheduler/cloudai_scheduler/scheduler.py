@@ -179,7 +179,9 @@ class Scheduler:
         self.metrics.attempts.labels("scheduled").inc()
         self.metrics.decisions.labels(placed.policy).inc()
         node = self.state.by_slot[placed.slot]
-        text = decision.annotation(self.state, entry.task, placed, node, version, now)
+        text = decision.annotation(
+            self.state, entry.task, placed, node, version, now, allowed_classes=entry.pod_class.classes
+        )
         meta = entry.pod.metadata
         self.conditions.drop(meta.uid)
         self.queue.wake_next(entry.pod_class.key, now)

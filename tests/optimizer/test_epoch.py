@@ -21,9 +21,10 @@ from cloudai_rts.machine import Machine
 from cloudai_rts.parameters import HINGE, LATENESS, Document
 from cloudai_rts.replay import trace, workload, world
 from cloudai_rts.replay.chooser import LEAST_ALLOCATED, ScoreChooser
-from cloudai_rts.replay.engine import Replay, classes_of
+from cloudai_rts.replay.engine import Replay
 from cloudai_rts.replay.records import records
 from cloudai_rts.replay.workload import STANDARD_KINDS, Shape
+from cloudai_rts.replay.world import classes_of
 from cloudai_rts.task import GIB
 from cloudai_rts.traces import FleetNode
 

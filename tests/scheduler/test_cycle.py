@@ -1,12 +1,17 @@
 """One scheduling cycle, and the message when no node can take the pod."""
 
+import json
 from typing import Any
 
+from cloudai_kube import records
+from cloudai_operator import history
+from cloudai_rts.history import Record, decode
 from cloudai_rts.load_history import LoadHistory
 from cloudai_rts.ordering import Standing
 from cloudai_rts.parameters import Document
 from cloudai_rts.placement import Placed, Policy
 from cloudai_rts.task import Task
+from cloudai_scheduler import decision
 from cloudai_scheduler.cluster.rejections import Rejections
 from cloudai_scheduler.cluster.state import ClusterState, PlacedPod
 from cloudai_scheduler.cycle import Surroundings, Unschedulable, could_take, decide
@@ -141,3 +146,48 @@ def test_wake_up_hints(make: Maker) -> None:
     other = rig.classes.of(make.pod(spec={"nodeSelector": {"zone": "b"}}))
     large = rig.classes.of(make.pod(cpu="9"))
     assert [could_take(rig.state, one, 0) for one in (wanted, other, large)] == [True, False, False]
+
+
+def test_classes_that_a_pod_may_go_to(make: Maker) -> None:
+    """The decision names them where selectors and taints leave some out, and history remembers them."""
+    rig = Rig()
+    taint = {"taints": [{"key": "nvidia.com/gpu", "effect": "NoSchedule"}]}
+    for number in range(2):
+        rig.state.put_node(make.node(f"cpu-{number}", cpu="4"))
+        rig.state.put_node(make.node(f"gpu-{number}", cpu="8", labels={"pool": "gpu"}, spec=taint))
+    tolerations = [{"key": "nvidia.com/gpu", "operator": "Exists"}]
+    cases: tuple[tuple[dict[str, Any], tuple[str, ...]], ...] = (
+        ({}, ("4c-8g",)),
+        ({"tolerations": tolerations}, ()),
+        ({"tolerations": tolerations, "nodeSelector": {"pool": "gpu"}}, ("8c-8g",)),
+    )
+    for spec, expected in cases:
+        entry = rig.entry(make.pod(spec=spec))
+        placed = decide(rig.around, entry, 0.0)
+        assert isinstance(placed, Placed)
+        assert entry.pod_class.classes == expected
+        node = rig.state.by_slot[placed.slot]
+        text = decision.annotation(rig.state, entry.task, placed, node, 1, 0.0, entry.pod_class.classes)
+        many = [f"class-{number}" for number in range(decision.MOST_CLASSES + 1)]
+        assert "allowedClasses" not in decision.annotation(rig.state, entry.task, placed, node, 1, 0.0, many)
+        known = records.decision_of(json.loads(text))
+        assert known is not None
+        record = Record("u", "u", "ns", "n", "t", node.name, "", 0.0, 0.0, 9.0, "Succeeded", 1.0, 1.0)
+        record = records.with_decision(record, known)
+        stored = json.loads(json.dumps(history.document(record), default=str))
+        read = decode(stored)
+        assert read is not None
+        assert read.allowed_classes == expected
+
+
+def test_classes_follow_the_nodes(make: Maker) -> None:
+    """A taint that goes away opens its class."""
+    rig = Rig()
+    rig.state.put_node(make.node("small", cpu="4"))
+    rig.state.put_node(make.node("large", cpu="8", spec={"taints": [{"key": "a", "effect": "NoSchedule"}]}))
+    entry = rig.entry(make.pod())
+    decide(rig.around, entry, 0.0)
+    assert list(entry.pod_class.classes) == ["4c-8g"]
+    rig.state.put_node(make.node("large", cpu="8"))
+    decide(rig.around, entry, 0.0)
+    assert list(entry.pod_class.classes) == []

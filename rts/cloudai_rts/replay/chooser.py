@@ -15,7 +15,7 @@ from cloudai_rts.load_history import LoadHistory
 from cloudai_rts.ordering import Standing
 from cloudai_rts.parameters import Document
 from cloudai_rts.placement import ROUND_ROBIN, RTS, Candidates, Deferred, Placed, Policy, place
-from cloudai_rts.replay.job import Job
+from cloudai_rts.replay.job import Admitted, Job
 
 
 @dataclass(slots=True)
@@ -48,7 +48,7 @@ class RtsChooser:
     policy: Policy | None = None
     _standings: dict[str, Standing] = field(default_factory=dict)
     _eligible: dict[tuple[object, ...], BoolArray] = field(default_factory=dict)
-    _best: dict[tuple[str, str, str], float] = field(default_factory=dict)
+    _best: dict[tuple[str, str, Admitted], float] = field(default_factory=dict)
 
     def order(self, view: View, job: Job, allowed: BoolArray, now: float) -> tuple[float, ...]:
         """The production order: priority, hope, deadline."""
@@ -64,7 +64,7 @@ class RtsChooser:
     def _best_runtime(self, view: View, job: Job, allowed: BoolArray) -> float:
         """Min E at load 0; but for tau it is the same for all tasks of a kind."""
         known = job.known
-        key = (known.type, known.gpu_resource, job.gpu_product)
+        key = (known.type, known.gpu_resource, job.admitted)
         if key not in self._best:
             self._best[key] = self._policy_on(view).best_runtime(known, allowed) / known.reference_runtime
         return self._best[key] * known.reference_runtime
@@ -87,7 +87,7 @@ class RtsChooser:
 
     def _could_take(self, view: View, job: Job, allowed: BoolArray) -> BoolArray:
         """Machines whose whole capacity fits; in a replay they stay as they are."""
-        key = (*job.amounts.items(), job.gpu_product)
+        key = (*job.amounts.items(), job.admitted)
         if key not in self._eligible:
             self._eligible[key] = allowed & view.fleet.could_fit(job.amounts)
         return self._eligible[key]

@@ -20,12 +20,11 @@ from cloudai_rts.deferral import RECHECK_SECONDS
 from cloudai_rts.fleet import Fleet, NodeSpec
 from cloudai_rts.harm import HarmTable, RunningTask
 from cloudai_rts.load_history import LoadHistory
-from cloudai_rts.nodeclass import is_gpu_resource, node_class
+from cloudai_rts.nodeclass import is_gpu_resource
 from cloudai_rts.placement import Deferred, Placed
 from cloudai_rts.replay.chooser import Chooser, View
-from cloudai_rts.replay.job import Carried, Job
+from cloudai_rts.replay.job import Admitted, Carried, Job
 from cloudai_rts.replay.world import DEFAULT_PHI, World
-from cloudai_rts.traces import FleetNode
 
 SAMPLE_SECONDS: Final = 15.0
 """How often the load that policies see is measured; what starts in between counts by its request."""
@@ -75,7 +74,7 @@ def fleet_of(world: World, carried: Sequence[Carried] = (), absent: Collection[i
     Those that are `absent` nobody can use.
     """
     nodes, devices = world.nodes, world.devices
-    classes = world.classes or classes_of(nodes)
+    classes = world.class_names()
     fleet = Fleet()
     for index, node in enumerate(nodes):
         allocatable = {
@@ -99,17 +98,12 @@ def fleet_of(world: World, carried: Sequence[Carried] = (), absent: Collection[i
     return fleet
 
 
-def classes_of(nodes: Sequence[FleetNode]) -> list[str]:
-    """Node classes of the machines of a trace, by their GPU product or shape."""
-    labels = [{contract.LABEL_GPU_PRODUCT: node.gpu_product} if node.gpu else {} for node in nodes]
-    return [
-        node_class(label, round(node.cpu * 1000), node.memory_bytes) for label, node in zip(labels, nodes, strict=True)
-    ]
+_Shape = tuple[Admitted, tuple[tuple[str, int], ...]]
 
 
-def _shape(job: Job) -> tuple[tuple[str, int], ...]:
-    """Jobs that fit on the same machines."""
-    return (*job.amounts.items(), (job.gpu_product, 0))
+def _shape(job: Job) -> _Shape:
+    """What jobs share that fit on the same machines."""
+    return (job.admitted, tuple(job.amounts.items()))
 
 
 @dataclass(slots=True)
@@ -136,7 +130,7 @@ class Replay:
     _waiting: dict[int, float | None] = field(default_factory=dict)
     _ready: set[int] = field(default_factory=set)
     _sampled_at: float = -1e18
-    _allowed: dict[str, BoolArray] = field(default_factory=dict)
+    _allowed: dict[Admitted, BoolArray] = field(default_factory=dict)
     _start: FloatArray = field(init=False)
     _finish: FloatArray = field(init=False)
     _node: IntArray = field(init=False)
@@ -287,7 +281,7 @@ class Replay:
             key=lambda index: (self.chooser.order(self.view, self.jobs[index], self._mask(index), now), index),
         )
         self._ready.clear()
-        full: set[tuple[tuple[str, int], ...]] = set()
+        full: set[_Shape] = set()
         for index in ready:
             job = self.jobs[index]
             shape = _shape(job)
@@ -331,7 +325,7 @@ class Replay:
         if not freed or not self._waiting:
             return
         fleet = self.view.fleet
-        known: dict[tuple[tuple[str, int], ...], bool] = {}
+        known: dict[_Shape, bool] = {}
         for index in self._waiting:
             if index in self._ready:
                 continue
@@ -380,11 +374,10 @@ class Replay:
         heapq.heappush(self._events, (at, next(self._tickets), kind, index, ticket))
 
     def _mask(self, index: int) -> BoolArray:
-        product = self.jobs[index].gpu_product
-        if product not in self._allowed:
-            suits = [not product or node.gpu_product == product for node in self.world.nodes]
-            self._allowed[product] = np.array(suits) & self.view.fleet.present
-        return self._allowed[product]
+        job = self.jobs[index]
+        if job.admitted not in self._allowed:
+            self._allowed[job.admitted] = self.world.admits(job) & self.view.fleet.present
+        return self._allowed[job.admitted]
 
     def _sample(self, now: float) -> None:
         """Measure the load that policies see, if the last sample is old."""

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from cloudai_rts.fleet import Resources
 from cloudai_rts.task import Task
 
+Admitted = tuple[str, tuple[str, ...]]
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -13,7 +15,7 @@ class Job:
     `known` is what the policy sees (arrival and deadline in seconds of the replay's clock). True are `work` (seconds on
     an idle reference machine), `cpu_used` (cores) and `due`, the deadline it is judged by, None where nobody waits for
     it. `true_type` is what it is, whatever its user called it (empty: what it was called). `amounts` are its requests;
-    `gpu_product` restricts it to machines with that GPU.
+    `gpu_product` restricts it to machines with that GPU, `classes` to those of these classes (empty: it does not).
     """
 
     name: str
@@ -24,7 +26,13 @@ class Job:
     due: float | None
     true_type: str = ""
     gpu_product: str = ""
+    classes: tuple[str, ...] = ()
     priority: int = 0
+
+    @property
+    def admitted(self) -> Admitted:
+        """What jobs share that may go to the same machines, however large those are."""
+        return (self.gpu_product, self.classes)
 
 
 @dataclass(frozen=True, slots=True)

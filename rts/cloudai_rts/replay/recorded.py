@@ -127,11 +127,16 @@ def world_of(machines: Sequence[Machine], document: Document, works: Sequence[Wo
     )
 
 
-def jobs(window: Window, document: Document) -> list[Job]:
-    """The tasks of a window as a policy under this document would see them; nobody judges those that waited already."""
+def jobs(window: Window, document: Document, machines: Sequence[Machine]) -> list[Job]:
+    """The tasks of a window as a policy under this document would see them; nobody judges those that waited already.
+
+    They may go where their selectors and tolerations admit, as long as any such machine is there.
+    """
     store = TauStore(document.Tau)
+    there = {machine.node_class for machine in machines}
     late = [replace(_job(work, window.begin, document, store), due=None) for work in window.waiting]
-    return late + [_job(work, window.begin, document, store) for work in window.works]
+    found = late + [_job(work, window.begin, document, store) for work in window.works]
+    return [job if there.intersection(job.classes) else replace(job, classes=()) for job in found]
 
 
 def carried(window: Window, document: Document, machines: Sequence[Machine]) -> list[Carried]:
@@ -178,4 +183,6 @@ def _job(work: Work, begin: float, document: Document, store: TauStore) -> Job:
         amounts[record.gpu_resource or contract.DEFAULT_GPU_RESOURCE] = round(record.gpu)
     used = record.cpu if record.used_cpu is None else record.used_cpu
     due = deadline if work.is_judged else None
-    return Job(record.pod_uid, known, amounts, work.seconds, used, due, true_type(record))
+    return Job(
+        record.pod_uid, known, amounts, work.seconds, used, due, true_type(record), classes=record.allowed_classes
+    )

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from cloudai_rts.history import SUCCEEDED, Record
-from cloudai_rts.replay.engine import Course, classes_of
+from cloudai_rts.replay.engine import Course
 from cloudai_rts.replay.job import Job
+from cloudai_rts.replay.world import classes_of
 from cloudai_rts.traces import FleetNode, TraceTask
 
 

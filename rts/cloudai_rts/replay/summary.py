@@ -89,17 +89,14 @@ def floor(world: World, jobs: Sequence[Job], machines: Fleet | None = None) -> F
     """
     found = np.full(len(jobs), np.nan)
     fleet = fleet_of(world) if machines is None else machines
-    products = np.array([node.gpu_product for node in world.nodes])
     fastest: dict[tuple[object, ...], float] = {}
     for index, job in enumerate(jobs):
         if job.due is None:
             continue
         kind = job.true_type or job.known.type
-        key = (kind, *job.amounts.items(), job.gpu_product)
+        key = (kind, *job.amounts.items(), job.admitted)
         if key not in fastest:
-            usable = fleet.could_fit(job.amounts)
-            if job.gpu_product:
-                usable &= products == job.gpu_product
+            usable = fleet.could_fit(job.amounts) & world.admits(job)
             fastest[key] = float(world.own[kind][usable].min()) if usable.any() else np.inf
         found[index] = float(job.known.arrival + job.work * fastest[key] > job.due)
     return found

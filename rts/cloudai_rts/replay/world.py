@@ -10,8 +10,11 @@ from typing import Final
 
 import numpy as np
 
-from cloudai_rts.arrays import FloatArray
+from cloudai_rts import contract
+from cloudai_rts.arrays import BoolArray, FloatArray
+from cloudai_rts.nodeclass import node_class
 from cloudai_rts.replay.energy import USUAL, EnergyRates
+from cloudai_rts.replay.job import Job
 from cloudai_rts.traces import FleetNode, Speeds
 
 OVERLOAD_SLOPE: Final = 2.0
@@ -56,6 +59,26 @@ class World:
     occupied: Sequence[Mapping[str, int]] = ()
     energy: EnergyRates = USUAL
     gpu_watts: Sequence[float] = ()
+
+    def admits(self, job: Job) -> BoolArray:
+        """Machines that a job may go to for their kind, `[nodes]`."""
+        suits = [
+            (not job.gpu_product or node.gpu_product == job.gpu_product) and (not job.classes or name in job.classes)
+            for node, name in zip(self.nodes, self.class_names(), strict=True)
+        ]
+        return np.array(suits, np.bool_)
+
+    def class_names(self) -> Sequence[str]:
+        """Class of each machine; those of a trace go by GPU product or shape."""
+        return self.classes or classes_of(self.nodes)
+
+
+def classes_of(nodes: Sequence[FleetNode]) -> list[str]:
+    """Node classes of the machines of a trace, by their GPU product or shape."""
+    labels = [{contract.LABEL_GPU_PRODUCT: node.gpu_product} if node.gpu else {} for node in nodes]
+    return [
+        node_class(label, round(node.cpu * 1000), node.memory_bytes) for label, node in zip(labels, nodes, strict=True)
+    ]
 
 
 def from_speeds(nodes: Sequence[FleetNode], speeds: Speeds, types: Sequence[str]) -> World:

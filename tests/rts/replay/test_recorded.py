@@ -1,6 +1,7 @@
 """Recorded history as something to replay."""
 
 import math
+from dataclasses import replace
 
 import msgspec
 import pytest
@@ -11,6 +12,7 @@ from cloudai_rts.parameters import Document, RuntimeModel
 from cloudai_rts.replay import recorded
 from cloudai_rts.replay.chooser import RtsChooser
 from cloudai_rts.replay.engine import Replay
+from cloudai_rts.replay.summary import floor
 from cloudai_rts.traces import FleetNode
 
 MODEL = Document(
@@ -51,7 +53,7 @@ def test_what_did_not_succeed_took_room_all_the_same(outcome: str) -> None:
     works = recorded.recover(found, MODEL, {"a": 8.0})
     window = recorded.split(works, 1, 2)[0]
     assert [work.record.pod_uid for work in window.running] == ["long"]
-    jobs = recorded.jobs(window, MODEL)
+    jobs = recorded.jobs(window, MODEL, [machine()])
     assert [(job.name, job.known.arrival, job.due) for job in jobs] == [("new", 0.0, 800.0), ("other", 60.0, None)]
     carried = recorded.carried(window, MODEL, [machine()])
     world = recorded.world_of([machine()], MODEL, works)
@@ -64,7 +66,7 @@ def test_a_second_attempt_comes_after_the_first() -> None:
     first = record("x", 0.0, finish=1000.0, outcome="Disrupted")
     second = record("y", 0.0, start=1000.0, finish=2000.0, attempt=2, deadline=1500.0)
     works = recorded.recover([second, first], MODEL, {"a": 8.0})
-    jobs = recorded.jobs(recorded.Window(0.0, works), MODEL)
+    jobs = recorded.jobs(recorded.Window(0.0, works), MODEL, [machine()])
     assert [(job.name, job.known.arrival, job.due) for job in jobs] == [("x", 0.0, None), ("y", 1000.0, 1500.0)]
 
 
@@ -75,7 +77,7 @@ def test_a_slice_is_another_machine() -> None:
     world = recorded.world_of([machine(devices={"nvidia.com/mig-1g.5gb": 2})], MODEL, works)
     assert world.own["t"][0] == pytest.approx(math.exp(-0.8))
     assert world.own["t nvidia.com/mig-1g.5gb"][0] == pytest.approx(math.exp(1.2))
-    course = Replay(world, recorded.jobs(recorded.Window(0.0, works), MODEL), RtsChooser(MODEL)).run()
+    course = Replay(world, recorded.jobs(recorded.Window(0.0, works), MODEL, [machine()]), RtsChooser(MODEL)).run()
     assert course.node.tolist() == [0, 0]
 
 
@@ -84,7 +86,7 @@ def test_strangers_keep_their_share(taken: int, together: bool) -> None:
     """With 5 of 8 cores taken two tasks of two cores run one after the other, on a busier node."""
     works = recorded.recover([record("x", 0.0), record("y", 0.0)], MODEL, {"a": 8.0})
     world = recorded.world_of([machine(occupied={"cpu": taken})], MODEL, works)
-    course = Replay(world, recorded.jobs(recorded.Window(0.0, works), MODEL), RtsChooser(MODEL)).run()
+    course = Replay(world, recorded.jobs(recorded.Window(0.0, works), MODEL, [machine()]), RtsChooser(MODEL)).run()
     assert bool(course.start[0] == course.start[1]) == together
 
 
@@ -105,7 +107,7 @@ def test_a_window_begins_on_the_cluster_as_it_was() -> None:
         ["w"],
         ["n", "m"],
     ]
-    jobs = recorded.jobs(window, MODEL)
+    jobs = recorded.jobs(window, MODEL, [machine()])
     assert [(job.name, job.known.arrival, job.known.deadline, job.due) for job in jobs] == [
         ("w", 0.0, 460.0, None),
         ("n", 0.0, 460.0, 460.0),
@@ -124,7 +126,7 @@ def test_who_runs_already_takes_room() -> None:
     window = recorded.split(works, 1, 2)[0]
     world = recorded.world_of([machine(4.0)], MODEL, works)
     carried = recorded.carried(window, MODEL, [machine(4.0)])
-    course = Replay(world, recorded.jobs(window, MODEL), RtsChooser(MODEL), carried=carried).run()
+    course = Replay(world, recorded.jobs(window, MODEL, [machine()]), RtsChooser(MODEL), carried=carried).run()
     assert course.start[0] == 0.0
     assert 45.0 < course.start[1] < 75.0
 
@@ -136,3 +138,21 @@ def test_a_long_queue_is_cut() -> None:
     works = recorded.recover([*queue, *new], MODEL, {"a": 8.0})
     window = recorded.split(works, 1, 10)[0]
     assert [one.record.pod_uid for one in window.waiting] == [f"q{i}" for i in range(10)]
+
+
+def test_tasks_go_where_they_were_admitted() -> None:
+    """Selectors and tolerations hold in a replay too, unless no such machine is there any more."""
+    nodes = [FleetNode(name, 8.0, 1 << 30, 0, "", 0, 110) for name in ("a", "b")]
+    machines = [Machine(node, name) for node, name in zip(nodes, ("fast", "slow"), strict=True)]
+    found = [
+        record("anywhere", 0.0, deadline=9e9),
+        record("bound", 1.0, deadline=9e9, allowed_classes=("slow", "gone")),
+        record("lost", 2.0, deadline=9e9, allowed_classes=("gone",)),
+    ]
+    works = recorded.recover(found, MODEL, {"a": 8.0})
+    jobs = recorded.jobs(recorded.Window(0.0, works), MODEL, machines)
+    world = recorded.world_of(machines, MODEL, works)
+    course = Replay(world, jobs, RtsChooser(MODEL)).run()
+    assert course.node.tolist() == [0, 1, 0]
+    tight = [replace(job, due=job.work) for job in jobs]
+    assert floor(world, tight).tolist() == [0.0, 1.0, 0.0]
