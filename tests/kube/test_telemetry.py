@@ -1,11 +1,12 @@
 """Metrics to nodes: both label styles, both generations of names, and everything that must not be believed."""
 
 import math
+import random
 
 import pytest
 
 from cloudai_kube.prometheus import PrometheusError, Sample
-from cloudai_kube.telemetry import POD_INFO, QUERIES, NodeNames, Snapshot, read
+from cloudai_kube.telemetry import LIMITS, POD_INFO, QUERIES, NodeNames, Snapshot, read
 
 NOW = 1_000_000.0
 NAMES = NodeNames(frozenset({"a", "b"}), {"10.0.0.2": "b"})
@@ -117,3 +118,49 @@ def test_errors_by_gpu() -> None:
     """One GPU's error does not hide another's."""
     samples = [Sample({"node": "a", "UUID": "G1"}, 154.0), Sample({"node": "a", "UUID": "G2"}, 79.0)]
     assert snapshot(xid=samples).nodes["a"].xids == {"G1": 154.0, "G2": 79.0}
+
+
+RUBBISH = {
+    "NaN": math.nan,
+    "infinite": math.inf,
+    "infinite and negative": -math.inf,
+    "overflow": 2.0**63,
+    "negative": -1.0,
+    "missing": None,
+}
+FLEET = [f"n{number}" for number in range(20)]
+DRAWS = 100
+
+
+@pytest.mark.parametrize("kind", [*RUBBISH, "stale", "duplicates", "other nodes"])
+def test_a_hundred_draws_of_rubbish(kind: str) -> None:
+    """Whatever is wrong of whichever nodes: what is left lies within bounds, and nothing spoilt is taken for zero."""
+    names = NodeNames(frozenset(FLEET), {})
+    for seed in range(DRAWS):
+        rng = random.Random(seed)
+        answers = {metric: [Sample({"node": name}, rng.uniform(0.1, 1.0)) for name in FLEET] for metric in QUERIES}
+        answers["sampled_at"] = [Sample({"node": name}, NOW - rng.uniform(0, 20)) for name in FLEET]
+        spoilt = set(rng.sample(FLEET, rng.randint(1, len(FLEET))))
+        metric = "sampled_at" if kind == "stale" else rng.choice([name for name in QUERIES if name != "xid"])
+        whole = answers[metric]
+        good = [one for one in whole if one.labels["node"] not in spoilt]
+        bad = [one for one in whole if one.labels["node"] in spoilt]
+        if kind == "duplicates":
+            answers[metric] = [*whole, *(Sample({**one.labels, "job": "b"}, one.value * 0.5) for one in bad)]
+        elif kind == "other nodes":
+            answers[metric] = [*good, *(Sample({"node": f"stranger-{one.labels['node']}"}, one.value) for one in bad)]
+        elif kind == "stale":
+            answers[metric] = [*good, *(Sample(one.labels, NOW - 400.0) for one in bad)]
+        else:
+            value = RUBBISH[kind]
+            answers[metric] = [*good, *(Sample(one.labels, value) for one in bad if value is not None)]
+        found = read(Canned(**answers), names, NOW)
+        for name, reading in found.nodes.items():
+            left = {each: getattr(reading, each) for each in QUERIES if each != "xid"}
+            assert all(value is None or 0.0 <= value <= LIMITS[each] for each, value in left.items()), (seed, name)
+            if name in spoilt and kind not in {"duplicates", "stale"}:
+                assert left[metric] is None, (seed, name, metric)
+        lost = kind != "duplicates" and metric in {"cpu", "memory", "sampled_at"}
+        known = len(FLEET) - len(spoilt) if lost else len(FLEET)
+        assert found.usable_share(len(FLEET)) == pytest.approx(known / len(FLEET))
+        assert bool(found.dropped) == (kind != "missing" or metric == "sampled_at"), seed

@@ -43,11 +43,11 @@ def test_a_thousand_nodes_fit_whole() -> None:
 
 
 def test_too_much_is_trimmed_and_said() -> None:
-    """20,000 identities do not fit; the evidence says how many are kept."""
-    change = publication.release(Published(Document(), "", ""), document(20_000), None, NOW, 0.2, {})
+    """14,000 identities do not fit; the evidence says how many are kept."""
+    change = publication.release(Published(Document(), "", ""), document(14_000), None, NOW, 0.2, {})
     active = parameters.parse(change.texts[contract.PARAMETERS_KEY] or "")
     assert change.size_bytes() <= capacity.MAX_BYTES
-    assert 0 < len(active.Runtime.Identity) < 20_000
+    assert 0 < len(active.Runtime.Identity) < 14_000
     assert "types are kept" in active.Evidence["Trimmed"]
 
 

@@ -42,7 +42,7 @@ def stage(model: str = LATENESS) -> Stage:
     cores = {one.node.node: one.node.cpu for one in machines()}
     learned = learn.from_records(found, Document(model=model), cores, NodeUse())
     works = recorded.recover(found, learned.document, cores)
-    return fitness.stage(machines(), recorded.split(works, 2, 80), learned)
+    return fitness.stage(machines(), recorded.split(works, 2, 40), learned)
 
 
 @pytest.mark.parametrize(("model", "kind"), [(LATENESS, DEFAULT), (HINGE, EDD)])
