@@ -21,8 +21,8 @@ from cloudai_rts.machine import Machine
 from cloudai_rts.parameters import Document, defaults
 from cloudai_rts.replay import recorded
 
-MIN_WINDOW_TASKS: Final = 50
-SHARE_OF_TASKS: Final = 20
+MIN_WINDOW_TASKS: Final = 30
+SHARE_OF_TASKS: Final = 30
 """A window for tuning has this part of the tasks: hundreds of replays of it must not take longer than what follows."""
 
 

@@ -11,9 +11,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from cloudai_optimizer.fit import memory, tenancy
+from cloudai_optimizer.fit import memory
 from cloudai_optimizer.fit.memory import Memory
 from cloudai_optimizer.fit.samples import Samples
+from cloudai_optimizer.fit.tenancy import Habits
 from cloudai_rts.arrays import FloatArray, IntArray
 from cloudai_rts.normal import phi_cdf, phi_pdf
 from cloudai_rts.prediction import load_curve
@@ -90,6 +91,7 @@ def fit(
     sigma = np.full(shape[0], COLD_LOG_SD)
     kappa, mu = COLD_KAPPA, COLD_MU
     residual = np.zeros(len(samples))
+    habits = Habits.of(samples)
     for _ in range(ROUNDS):
         curve = np.log(load_curve(samples.load, kappa, mu))
         expected = np.where(own, log_tau[samples.type], known + offset[samples.type])
@@ -101,13 +103,15 @@ def fit(
             robust - node - curve - known, samples.type, samples.weight * ~own, shape[0], SHRINK_OFFSET
         )
         expected = np.where(own, log_tau[samples.type], known + offset[samples.type])
-        habit = tenancy.habits(seen - expected - node - curve, samples)
-        within = _huber(seen - expected - habit - node - curve, samples.type) + node + curve
+        left = seen - expected - node - curve
+        left -= habits.of_types(left)
+        within = _huber(left, samples.type) + node + curve
+        on_class = _huber(left - habits.of_classes(left), samples.type) + node + curve
         u = np.clip(_cells(within - v[samples.node] - curve, samples, past, reference), -MAX_U, MAX_U)
         u -= np.where(_has(samples, shape)[:, reference], u[:, reference], 0.0)[:, None] * _has(samples, shape)
         v = np.clip(
             _group_mean(
-                within - u[samples.type, samples.node_class] - curve,
+                on_class - u[samples.type, samples.node_class] - curve,
                 samples.node,
                 samples.weight,
                 len(v),
@@ -192,7 +196,7 @@ def model_terms(samples: Samples, found: RuntimeFit) -> dict[str, dict[str, Any]
         "V": {name: round(float(found.v[j]), 3) for j, name in enumerate(samples.nodes)},
         "Sigma": {name: round(float(found.sigma[c]), 3) for c, name in enumerate(samples.types)},
         "Counts": {
-            name: {samples.classes[n]: int(found.counts[c, n]) for n in np.flatnonzero(seen[c])}
+            name: {samples.classes[n]: round(float(found.counts[c, n]), 1) for n in np.flatnonzero(seen[c])}
             for c, name in enumerate(samples.types)
         },
         "Tau": {

@@ -1,7 +1,7 @@
 """One tenant cannot tell the others how fast a machine is, and who is alone is believed."""
 
 import math
-from dataclasses import replace
+from collections.abc import Callable
 
 import msgspec
 import numpy as np
@@ -12,7 +12,8 @@ from tests.optimizer.fit.test_memory import TRUE_U, learned, runs, u_of
 from tests.optimizer.fit.test_runtime import one
 
 from cloudai_optimizer.fit import tenancy
-from cloudai_optimizer.fit.samples import Samples, collect
+from cloudai_optimizer.fit.samples import collect
+from cloudai_optimizer.fit.tenancy import Habits
 from cloudai_rts.history import Record
 from cloudai_rts.parameters import Document, HistoryWindow
 
@@ -54,14 +55,14 @@ def test_nobody_has_more_than_his_share(who: list[tuple[int, int, int]], remembe
     samples = collect(records)
     known = np.full((len(samples.types), len(samples.classes)), remembered)
     found = tenancy.balanced(samples, known, PRIOR)
-    overall = np.bincount(samples.tenant, weights=samples.weight) / samples.weight.sum()
-    allowed = np.maximum(tenancy.LARGEST_SHARE, overall)
     for tenant in range(len(samples.tenants)):
+        his = samples.tenant == tenant
         for cell in range(known.size):
-            inside = samples.cell() == cell
-            own = float(found.weight[inside & (samples.tenant == tenant)].sum())
-            others = float(samples.weight[inside & (samples.tenant != tenant)].sum()) + remembered + PRIOR
-            assert own <= allowed[tenant] / max(1.0 - allowed[tenant], 1e-12) * others + 1e-9
+            inside, kind = samples.cell() == cell, samples.type == cell // len(samples.classes)
+            share = float(samples.weight[kind & his].sum()) / max(float(samples.weight[kind].sum()), 1e-12)
+            share = max(tenancy.LARGEST_SHARE, share)
+            others = float(samples.weight[inside & ~his].sum()) + remembered + PRIOR
+            assert float(found.weight[inside & his].sum()) <= share / max(1.0 - share, 1e-12) * others + 1e-9
     assert (found.voice <= 1.0).all()
     assert found.weight == pytest.approx(samples.weight * found.voice)
 
@@ -76,21 +77,84 @@ def test_balancing_again_counts_from_the_whole_weight() -> None:
     assert once.weight.sum() < again.weight.sum()
 
 
-def drawn(tenants: int) -> Samples:
-    """Runs of so many tenants."""
-    return collect([record for tenant in range(tenants) for record in of(f"t{tenant}", runs(50, 0.0, tenant))])
+def on(tenant: str, node_class: str, count: int = 50) -> list[Record]:
+    """Runs of a tenant on one class."""
+    node = f"{node_class[0]}0"
+    return of(tenant, [one(f"{node_class}-{i}", "a", node_class, node, 1000.0 * i, 10.0, 0.1) for i in range(count)])
 
 
 @pytest.mark.parametrize("habit", [-6.0, 0.0, 0.7])
 def test_what_a_tenant_always_does_is_his_habit(habit: float) -> None:
-    """His median, a little shrunk; of one who is alone with a type nothing is said."""
-    samples = drawn(2)
+    """His median, a little shrunk, beside others on the same machines; the others keep theirs."""
+    samples = collect([*on("b", "slow"), *on("c", "slow"), *on("d", "slow")])
     residual = np.where(samples.tenant == 1, habit, 0.0)
-    found = tenancy.habits(residual, samples)
-    assert found[samples.tenant == 1] == pytest.approx(habit * 50 / 52)
-    assert not found[samples.tenant == 0].any()
-    alone = replace(samples, tenants=["t"], tenant=np.zeros_like(samples.tenant))
-    assert not tenancy.habits(residual + 3.0, alone).any()
+    habits = Habits.of(samples)
+    for found in (habits.of_types(residual), habits.of_classes(residual)):
+        assert found[samples.tenant == 1] == pytest.approx(habit * 50 / 52)
+        assert not found[samples.tenant != 1].any()
+
+
+@pytest.mark.parametrize(
+    "records",
+    [on("b", "slow"), [*on("b", "slow"), *on("c", "fast")], [*on("b", "slow"), *on("b", "fast")]],
+    ids=["alone", "pools of their own", "alone on two classes"],
+)
+def test_who_cannot_be_compared_has_no_habits(records: list[Record]) -> None:
+    """What his runs have in common is then what the machines are like."""
+    samples = collect(records)
+    found = Habits.of(samples).of_types(np.where(samples.tenant == 0, 3.0, -1.0))
+    assert found == pytest.approx(np.zeros(len(samples)))
+
+
+def test_links_go_through_others() -> None:
+    """Two that never met are compared by a third who met both."""
+    samples = collect([*on("b", "slow"), *on("c", "fast"), *on("d", "slow"), *on("d", "fast")])
+    residual = np.where(samples.tenant == 0, 2.0, 0.0)
+    found = Habits.of(samples).of_types(residual)
+    assert found[samples.tenant == 0] == pytest.approx(2.0 * 50 / 52)
+    assert not found[samples.tenant != 0].any()
+
+
+def epochs(batches: Callable[[int], list[Record]], count: int) -> Document:
+    """What is in force after so many epochs; each sees the last four batches."""
+    document, seen = Document(), list[list[Record]]()
+    for number in range(count):
+        seen = [*seen[-3:], batches(number)]
+        document = learned([record for batch in seen for record in batch], document)
+    return document
+
+
+def test_teams_with_types_of_their_own_learn_as_if_they_were_alone() -> None:
+    """Nobody else has a say in what only one runs, however small his part of the cluster is."""
+
+    def batch(number: int) -> list[Record]:
+        own = [runs(60, 0.5, 10 * number + team, 1e6 * number) for team in range(4)]
+        return [
+            msgspec.structs.replace(
+                record, type="abcd"[team], namespace=f"t{team}", pod_uid=f"t{team}-{record.pod_uid}"
+            )
+            for team, records in enumerate(own)
+            for record in records
+        ]
+
+    found = epochs(batch, 4).Runtime
+    for kind in "abcd":
+        assert found.U[kind]["slow"] - found.U[kind]["fast"] == pytest.approx(TRUE_U, abs=0.15)
+        assert min(found.Counts[kind].values()) > 30
+        assert found.Sigma[kind] < 0.4
+
+
+def test_teams_with_pools_of_their_own_are_believed_in_time() -> None:
+    """Each on his own machines with a type that both run: an epoch takes a part of what he says."""
+
+    def batch(number: int) -> list[Record]:
+        slow = [record for record in runs(200, 0.5, number, 1e6 * number) if record.node_class == "slow"]
+        fast = [record for record in runs(200, 0.5, 50 + number, 1e6 * number) if record.node_class == "fast"]
+        return [*of("slow-team", slow), *of("fast-team", fast)]
+
+    differences = [u_of(epochs(batch, count)) for count in (1, 4, 12)]
+    assert 0.2 < differences[0] < differences[1] < differences[2]
+    assert differences[2] == pytest.approx(TRUE_U, abs=0.4)
 
 
 @pytest.mark.parametrize(
@@ -98,13 +162,13 @@ def test_what_a_tenant_always_does_is_his_habit(habit: float) -> None:
     [
         (lying(60, "slow", 1.0), 0.1),
         (lying(60, "fast", 86_400.0), 0.1),
-        ([*lying(60, "slow", 1.0), *of("attacker", runs(60, 0.0, 9))], 0.4),
+        ([*lying(60, "slow", 1.0), *of("attacker", runs(60, 0.0, 9))], 0.8),
         ([*lying(60, "slow", 170.0), *of("attacker", runs(60, 0.0, 9))], 0.4),
     ],
     ids=["1 s on slow machines", "a day on fast ones", "1 s there, true else", "a third there, true else"],
 )
 def test_a_liar_moves_little(lies: list[Record], most: float) -> None:
-    """What all others know of slow machines stays, though most runs there are his."""
+    """What all others know of slow machines stays, though most runs there are his (by himself he would move 1.6)."""
     honest = [record for tenant in "bcd" for record in of(tenant, runs(100, 0.05, ord(tenant)))]
     before = Document()
     for _ in range(3):  # no release goes further than a step
