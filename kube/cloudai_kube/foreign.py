@@ -1,5 +1,7 @@
 """Records of pods that we bound and that are no Task's: of Jobs, workflows, or nobody's."""
 
+import msgspec
+
 from cloudai_kube import demand, outcome, promise, records, timestamp
 from cloudai_kube.errors import FormatError
 from cloudai_kube.objects import Pod
@@ -54,6 +56,19 @@ def record_of(pod: Pod, arrivals: Arrivals, sla_multiplier: float, now: float | 
         declared=said.expected,
     )
     return records.with_decision(record, decision)
+
+
+def record_of_deleted(pod: Pod, arrivals: Arrivals, sla_multiplier: float) -> Record | None:
+    """The record of a pod that was deleted while it ran; None if it did not, or nobody knows when that was.
+
+    It ended when that was asked for, at the earliest: the time stamp is that moment plus the grace period.
+    """
+    meta = pod.metadata
+    at = timestamp.parse_optional(meta.deletionTimestamp)
+    if at is None or pod.status.phase != RUNNING:
+        return None
+    record = record_of(pod, arrivals, sla_multiplier, at - meta.deletionGracePeriodSeconds)
+    return None if record is None else msgspec.structs.replace(record, outcome=outcome.DELETED)
 
 
 def _span(pod: Pod, now: float | None) -> tuple[float, float]:

@@ -172,12 +172,14 @@ class PodStore:
 
     def apply(self, event: str, item: Pod) -> None:
         """Take an event; also a deletion shows the pod's last state."""
-        del event
         self.arrivals.first(item.metadata)
+        record = None
         if item.status.phase in _FINISHED:
             record = foreign.record_of(item, self.arrivals, self.sla_multiplier)
-            if record is not None:
-                self.writer.offer("", record)
+        elif event == "DELETED":
+            record = foreign.record_of_deleted(item, self.arrivals, self.sla_multiplier)
+        if record is not None:
+            self.writer.offer("", record)
 
 
 def document(record: Record) -> dict[str, Any]:
@@ -188,6 +190,7 @@ def document(record: Record) -> dict[str, Any]:
         "available": msgspec.structs.asdict(record.available),
         "runner_up": None if record.runner_up is None else msgspec.structs.asdict(record.runner_up),
         "runtime_s": record.runtime,
+        "load_at_start": record.load,
         "sla_success": _succeeded(record),
         **_end(record),
     }

@@ -93,17 +93,21 @@ def stage(
     measured = learned.use.gpu_watts
     gpu_watts = [measured.get(machine.node.node, energy.per_gpu) for machine in machines]
     world = replace(recorded.world_of(machines, fitted, works), energy=energy, gpu_watts=gpu_watts)
-    jobs = [recorded.jobs(window, fitted, machines) for window in windows]
+    absent = [_absent(machines, window) for window in windows]
+    jobs = [
+        recorded.jobs(window, fitted, [one for at, one in enumerate(machines) if at not in gone])
+        for window, gone in zip(windows, absent, strict=True)
+    ]
     carried = [recorded.carried(window, fitted, machines) for window in windows]
-    fleets = [fleet_of(world, ran, _absent(machines, window)) for window, ran in zip(windows, carried, strict=True)]
+    fleets = [fleet_of(world, ran, gone) for ran, gone in zip(carried, absent, strict=True)]
     unmeetable = [floor(world, one, fleet) for one, fleet in zip(jobs, fleets, strict=True)]
     return Stage(world, fleets, jobs, carried, unmeetable, learned)
 
 
-def _absent(machines: Sequence[Machine], window: Window) -> list[int]:
+def _absent(machines: Sequence[Machine], window: Window) -> set[int]:
     """Machines that were not there when a window began. Where a task of it ran there was one, whatever is said."""
     used = {work.record.node for work in (*window.works, *window.waiting, *window.running)}
-    return [at for at, one in enumerate(machines) if one.node.node not in used and not one.was_there(window.begin)]
+    return {at for at, one in enumerate(machines) if one.node.node not in used and not one.was_there(window.begin)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,10 @@ _INTERRUPTED: Final = frozenset({RUNNING, "Disrupted", "Deleted", "Rejected"})
 MAX_SECONDS: Final = 31_536_000.0
 MAX_LOAD: Final = 64.0
 MAX_AMOUNT: Final = 1e18
+"""Bytes."""
+MAX_DEVICES: Final = 65_536.0
+"""Cores or GPUs of one machine."""
+MAX_MOMENT: Final = 1e12
 TOO_SHORT: Final = "it ran for less than a second"
 """Containers' times are whole seconds: such a run says nothing, and is no sign of anything wrong either."""
 
@@ -112,8 +116,7 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
 
 def problem(record: Record, now: float) -> str | None:
     """Why a record cannot be learned from, None if it can. Rubbish is dropped and counted, never repaired."""
-    numbers = (record.arrival, record.start, record.finish, record.cpu, record.memory, record.gpu, record.load)
-    if not all(math.isfinite(number) for number in numbers):
+    if not all(map(math.isfinite, (record.arrival, record.start, record.finish))):
         return "a number is not finite"
     if not record.type or not record.node or not record.node_class:
         return "type, node or node class is missing"
@@ -123,12 +126,23 @@ def problem(record: Record, now: float) -> str | None:
         return "its run time is not positive"
     if record.start > now + 300.0 or record.finish > now + 300.0 or record.arrival > record.start + 300.0:
         return "its times contradict each other or lie in the future"
-    if min(record.cpu, record.memory, record.gpu, record.load) < 0:
-        return "an amount is negative"
-    if record.load > MAX_LOAD or max(record.cpu, record.memory, record.gpu) > MAX_AMOUNT:
-        return "an amount is larger than any machine"
     if record.declared is not None and not 0.0 < record.declared <= MAX_SECONDS:
         return "its declared run time is impossible"
+    return _wrong_amount(record)
+
+
+def _wrong_amount(record: Record) -> str | None:
+    devices = (record.cpu, record.gpu, record.used_cpu or 0.0, record.used_gpu or 0.0)
+    sizes = (record.memory, record.storage, record.used_memory or 0.0)
+    expected = (record.deadline or 0.0, record.reference_runtime, record.log_sd)
+    if not all(map(math.isfinite, (record.load, *devices, *sizes, *expected))):
+        return "a number is not finite"
+    if min(record.load, *devices, *sizes) < 0:
+        return "an amount is negative"
+    if record.load > MAX_LOAD or max(devices) > MAX_DEVICES or max(sizes) > MAX_AMOUNT:
+        return "an amount is larger than any machine"
+    if max(map(abs, expected)) > MAX_MOMENT:
+        return "its deadline or what was expected of it is impossible"
     return None
 
 

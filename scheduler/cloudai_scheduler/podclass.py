@@ -29,8 +29,8 @@ class PodClass:
     """Pods with one spec.
 
     `allowed[slot]`: no static filter is against the node; `reasons[slot]` says which one is. `preference` is in 0..1 by
-    slot, None where the pod has no wishes. `classes` are those of the nodes that no static filter is against, empty if
-    there are nodes of all classes among them. `failed_version` is the state's version at which no node was free for it.
+    slot, None where the pod has no wishes. `classes` are those of the nodes that the pod is meant for, empty if there
+    are nodes of all classes among them. `failed_version` is the state's version at which no node was free for it.
     """
 
     key: bytes
@@ -42,6 +42,7 @@ class PodClass:
     preference: FloatArray | None = None
     classes: tuple[str, ...] = ()
     failed_version: int = -1
+    _not_meant: set[int] = field(default_factory=set)
     _seen: int = -1
 
     def refresh(self, state: ClusterState) -> None:
@@ -60,13 +61,16 @@ class PodClass:
         self.failed_version = -1
         self.preference = _preference(self.sample, state)
         there = {node.node_class for node in state.by_slot.values()}
-        admitted = {node.node_class for slot, node in state.by_slot.items() if self.allowed[slot]}
+        admitted = {node.node_class for slot, node in state.by_slot.items() if slot not in self._not_meant}
         self.classes = tuple(sorted(admitted)) if admitted < there else ()
 
     def _judge(self, slot: int, node: NodeInfo | None) -> None:
         reason = "" if node is None else filters.first_reason(self.sample, node)
         self.reasons[slot] = reason
         self.allowed[slot] = reason is None
+        self._not_meant.discard(slot)
+        if reason and node is not None and not filters.is_meant_for(self.sample, node):
+            self._not_meant.add(slot)
 
 
 @dataclass(slots=True)

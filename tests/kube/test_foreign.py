@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from cloudai_kube import timestamp
-from cloudai_kube.foreign import record_of
-from cloudai_kube.objects import Pod, PodStatus
+from cloudai_kube.foreign import record_of, record_of_deleted
+from cloudai_kube.objects import ContainerState, Pod, PodStatus, Running
 from cloudai_kube.promise import Arrivals
 
 DECISION = '{"policy":"rts","parametersVersion":3,"nodeClass":"NVIDIA-V100","load":0.25,"available":{"cpu":8}}'
@@ -119,3 +119,21 @@ def test_what_became_of_it(status: dict[str, Any], outcome: str | None, seconds:
     if record is not None:
         assert record.runtime == seconds
         assert record.violated is (True if outcome == "Failed" else None)
+
+
+@pytest.mark.parametrize(
+    ("phase", "when", "lasted"), [("Running", "12:01:35", 60.0), ("Running", "", None), ("Pending", "12:01:35", None)]
+)
+def test_a_pod_that_is_deleted_while_it_runs(phase: str, when: str, lasted: float | None) -> None:
+    """It lasted at least until somebody asked for that; who never ran, or ended nobody knows when, is not recorded."""
+    pod = a_pod()
+    for status in pod.status.containerStatuses:
+        ended = status.state.terminated
+        status.state = ContainerState(running=Running(startedAt=ended.startedAt if ended else None))
+    pod.status.phase = phase
+    pod.metadata.deletionTimestamp = f"2026-01-01T{when}Z" if when else None
+    pod.metadata.deletionGracePeriodSeconds = 30
+    record = record_of_deleted(pod, Arrivals(), 2.0)
+    assert (None if record is None else (record.outcome, record.runtime)) == (
+        None if lasted is None else ("Deleted", lasted)
+    )

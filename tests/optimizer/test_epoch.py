@@ -115,6 +115,13 @@ def test_same_seed_same_bytes() -> None:
         {"load": 1e160},
         {"load": 1e8, "type": "mine"},
         {"declared": 1e300},
+        {"used_cpu": float("nan")},
+        {"used_cpu": 1e308},
+        {"used_memory": -1.0},
+        {"deadline": float("nan")},
+        {"deadline": -1e300},
+        {"storage": float("inf")},
+        {"log_sd": 1e200},
     ],
 )
 def test_rubbish_is_dropped_and_counted(spoil: dict[str, object]) -> None:

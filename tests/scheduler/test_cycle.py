@@ -3,6 +3,8 @@
 import json
 from typing import Any
 
+import pytest
+
 from cloudai_kube import records
 from cloudai_operator import history
 from cloudai_rts.history import Record, decode
@@ -190,4 +192,24 @@ def test_classes_follow_the_nodes(make: Maker) -> None:
     assert list(entry.pod_class.classes) == ["4c-8g"]
     rig.state.put_node(make.node("large", cpu="8"))
     decide(rig.around, entry, 0.0)
+    assert list(entry.pod_class.classes) == []
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"unschedulable": True, "taints": [{"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}]},
+        {"taints": [{"key": "node.kubernetes.io/not-ready", "effect": "NoExecute"}]},
+    ],
+    ids=["cordoned", "not ready"],
+)
+def test_a_nodes_state_is_not_what_a_pod_is_meant_for(make: Maker, spec: dict[str, Any]) -> None:
+    """It cannot go to a closed node now, and could when that is open again."""
+    rig = Rig()
+    rig.state.put_node(make.node("small", cpu="4"))
+    rig.state.put_node(make.node("large", cpu="8", spec=spec))
+    entry = rig.entry(make.pod())
+    placed = decide(rig.around, entry, 0.0)
+    assert isinstance(placed, Placed)
+    assert rig.state.fleet.names[placed.slot] == "small"
     assert list(entry.pod_class.classes) == []

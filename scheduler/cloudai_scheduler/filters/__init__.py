@@ -22,6 +22,19 @@ STATIC_FILTERS: tuple[StaticFilter, ...] = (
 )
 """In upstream's order: a node is counted under the first reason that excludes it."""
 
+LASTING_FILTERS: tuple[StaticFilter, ...] = (
+    node_affinity.narrowed_by_name,
+    node_name.check,
+    taints.check_lasting,
+    node_affinity.check,
+)
+"""Those that say what the pod itself is meant for, whatever state the nodes are in now."""
+
+
+def is_meant_for(pod: Pod, node: NodeInfo) -> bool:
+    """Whether the pod could go to the node if that were ready and open."""
+    return all(check(pod, node) is None for check in LASTING_FILTERS)
+
 
 def first_reason(pod: Pod, node: NodeInfo) -> str | None:
     """Return the first static reason against the node, None if it is possible."""

@@ -6,6 +6,7 @@ from cloudai_kube.objects import Pod, Taint, Toleration
 from cloudai_scheduler.cluster.state import NodeInfo
 
 REASON: Final = "node(s) had untolerated taint(s)"
+_CONDITIONS: Final = ("node.kubernetes.io/", "node.cloudprovider.kubernetes.io/")
 _HARD: Final = frozenset({"NoSchedule", "NoExecute"})
 
 
@@ -15,6 +16,15 @@ def check(pod: Pod, node: NodeInfo) -> str | None:
         if taint.effect in _HARD and not any(tolerates(toleration, taint) for toleration in pod.spec.tolerations):
             return REASON
     return None
+
+
+def check_lasting(pod: Pod, node: NodeInfo) -> str | None:
+    """The same for taints that people set; those of a node's condition (not ready, pressure, cordon) pass."""
+    lasting = (taint for taint in node.taints if not taint.key.startswith(_CONDITIONS) and taint.effect in _HARD)
+    tolerations = pod.spec.tolerations
+    if all(any(tolerates(toleration, taint) for toleration in tolerations) for taint in lasting):
+        return None
+    return REASON
 
 
 def tolerates(toleration: Toleration, taint: Taint) -> bool:
