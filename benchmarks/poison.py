@@ -1,4 +1,4 @@
-"""What a tenant who wants to mislead can do to the others: a fifth of the records are his, and they lie.
+"""What a tenant who wants to mislead can do to the others: a share of the records is his, and they lie.
 
 Each seed learns from honest history, then two epochs read what came after it: one with nothing but honest records of
 four tenants, one with those of the attacker too. The same tasks of the others are then placed under both documents.
@@ -75,6 +75,7 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--seeds", type=int, default=8)
+    parser.add_argument("--share", type=float, default=SHARE, help="of the records that are his")
     parser.add_argument("--releases", type=int, default=1, help="epochs that read the attacker's records, in a row")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("-o", "--output", choices=["text", "json"], default="text")
@@ -83,7 +84,9 @@ def main() -> None:
     with ProcessPoolExecutor(arguments.workers) as executor:
         for name in ATTACKS:
             sys.stderr.write(f"{name} ...\n")
-            found[name] = means(list(executor.map(partial(attacked, name, arguments.releases), range(arguments.seeds))))
+            found[name] = means(
+                list(executor.map(partial(attacked, name, arguments.share, arguments.releases), range(arguments.seeds)))
+            )
     if arguments.output == "json":
         sys.stdout.write(json.dumps(found) + "\n")
         return
@@ -100,12 +103,12 @@ def means(results: Sequence[Result]) -> dict[str, float]:
     return {name: statistics.mean(getattr(one, name) for one in results) for name in names}
 
 
-def attacked(name: str, releases: int, seed: int) -> Result:
+def attacked(name: str, share: float, releases: int, seed: int) -> Result:
     """One seed of one attack."""
     at = scene("reference", seed)
     incumbent = at.experience()
     honest = by_tenants(later(at, incumbent))
-    lies = hostile(at, honest, ATTACKS[name])
+    lies = hostile(at, honest, ATTACKS[name], share)
     clean, poisoned = (after(at, incumbent, history, releases) for history in (honest, [*honest, *lies]))
     (missed, wait), (missed_after, wait_after) = others(at, clean), others(at, poisoned)
     return Result(missed, missed_after, wait, wait_after)
@@ -123,13 +126,14 @@ def by_tenants(found: Sequence[Record]) -> list[Record]:
     return [msgspec.structs.replace(one, namespace=f"tenant-{index % TENANTS}") for index, one in enumerate(found)]
 
 
-def hostile(at: Scene, honest: Sequence[Record], attack: Attack) -> list[Record]:
+def hostile(at: Scene, honest: Sequence[Record], attack: Attack, share: float) -> list[Record]:
     """So many runs of the attacker that they are his share of all."""
-    count = round(SHARE / (1 - SHARE) * len(honest))
+    count = round(share / (1 - share) * len(honest))
     targets = [machine for machine in at.machines() if _is_target(at, machine, attack.where)]
     rng = np.random.default_rng(at.seed)
     found = []
-    for index, one in enumerate(honest[:: len(honest) // count][:count]):
+    for index in range(count):
+        one = honest[index * len(honest) // count]
         suited = [machine for machine in targets if machine.node.gpu >= one.gpu] or targets
         machine = suited[int(rng.integers(len(suited)))]
         moved = msgspec.structs.replace(

@@ -120,6 +120,23 @@ def test_ten_thousand_documents() -> None:
     assert len(recorder.warnings) > COUNT / 2
 
 
+def test_a_document_cut_off_anywhere() -> None:
+    """After any of its bytes, with a key twice, or as large as an object can be: refused, and what was good stays."""
+    found, taken, recorder = feed()
+    found.apply("ADDED", config_map(text_of(5, random.Random(1))))
+    before = len(taken.documents)
+    whole = parameters.dump(Document(version=6, Tau={"a": 5.0}))
+    texts = [whole[:end] for end in range(len(whole))]
+    texts.append(whole.replace('"Tau"', '"Tau": {"a": 9.0},\n "Tau"', 1))
+    texts.append(whole[:-1] + " " * (1 << 20) + "}")
+    for text in texts:
+        found.apply("MODIFIED", config_map(text))
+    assert len(taken.documents) == before
+    assert len(recorder.warnings) > 0
+    found.apply("MODIFIED", config_map(whole))
+    assert taken.documents[-1].version == 6
+
+
 def test_deleting_the_config_map_is_the_kill_switch() -> None:
     """The built-in parameters hold again."""
     found, taken, _ = feed()
