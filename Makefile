@@ -37,7 +37,7 @@ check: setup ## ruff, mypy --strict, import-linter
 	$(BIN)/lint-imports --no-cache
 
 unit: setup ## tests that need no control plane
-	$(BIN)/python -m pytest -q --ignore=tests/e2e
+	$(BIN)/python -m pytest -q --numprocesses=2 --dist=loadfile --ignore=tests/e2e
 
 e2e: binaries ## tests on a real kube-apiserver
 	$(BIN)/python -m pytest -q tests/e2e

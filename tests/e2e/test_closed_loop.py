@@ -402,7 +402,7 @@ async def _version(kubeconfig: str) -> int:
 def test_a_hundred_kills(cluster: Cluster, database: Database[dict[str, Any]]) -> None:
     """Epochs killed at moments spread over their whole course: the document is the old or the next one, never mixed."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["cloudai_optimizer.cluster_epoch", "cloudai_kube.connection"])
+    context.set_forkserver_preload(["cloudai_optimizer.cluster_epoch", "kubernetes.config", "kubernetes.client"])
     kubeconfig = str(cluster.plane.service_account_kubeconfig("cloudai-optimizer"))
     uri = cluster.sandbox.urls[MONGODB]
 
