@@ -55,7 +55,8 @@ class Outcome:
     """One policy under one seed.
 
     By task, NaN without a deadline: `late` (1, 0), `overrun` (0..1), `response` (time from arrival to end over what
-    was allowed). `classes` are the tasks' positions by type, and by number of GPUs.
+    was allowed); `gpu_hours`, NaN of one that never ended. `classes` are the tasks' positions by type, and by number
+    of GPUs.
     """
 
     policy: str
@@ -65,6 +66,7 @@ class Outcome:
     overrun: FloatArray
     classes: dict[str, IntArray]
     response: FloatArray
+    gpu_hours: FloatArray
 
 
 def known_speeds(speeds: Speeds, document: Document) -> Document:
@@ -84,8 +86,9 @@ def run(scenario: Scenario, policy: str, seed: int) -> Outcome:
     due = np.array([np.nan if job.due is None else job.due - job.known.arrival for job in jobs])
     response = (course.finish - np.array([job.known.arrival for job in jobs])) / due
     late = violated(jobs, course)
+    hours = (course.finish - course.start) * np.array([job.known.gpu for job in jobs]) / 3600.0
     return Outcome(
-        policy, seed, summarise(there, jobs, course), late, overrun(jobs, course), _classes(jobs, late), response
+        policy, seed, summarise(there, jobs, course), late, overrun(jobs, course), _classes(jobs, late), response, hours
     )
 
 
@@ -101,8 +104,8 @@ def chooser(policy: str, document: Document) -> Chooser:
 def rows(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
     """Means by policy, and the paired differences to the first policy with half of their 95 % intervals.
 
-    Intervals of deadlines missed and tardiness are over blocks of tasks, of the other figures over seeds. All numbers
-    are percent, hours or kWh, as the names say; None where there is none.
+    Intervals of deadlines missed, tardiness and GPU hours are over blocks of tasks, of the other figures over seeds.
+    All numbers are percent, hours or kWh, as the names say; None where there is none.
     """
     policies = list(dict.fromkeys(outcome.policy for outcome in outcomes))
     of = {policy: [outcome for outcome in outcomes if outcome.policy == policy] for policy in policies}
@@ -112,10 +115,12 @@ def rows(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
 def _row(policy: str, own: Sequence[Outcome], reference: Sequence[Outcome]) -> dict[str, Any]:
     late, first_late = _by_task([one.late for one in own]), _by_task([one.late for one in reference])
     overruns = _by_task([one.overrun for one in own]) - _by_task([one.overrun for one in reference])
+    hours = _by_task([one.gpu_hours for one in own]) - _by_task([one.gpu_hours for one in reference])
     gaps = {name: _gaps(own, reference, figure) for name, figure in FIGURES.items()}
     half_widths = {name: half_width(values) for name, values in gaps.items()}
     half_widths["violations"] = _percent(half_width_over_tasks(late - first_late))
     half_widths["tardiness"] = _percent(half_width_over_tasks(overruns))
+    half_widths["gpu_hours_per_job"] = half_width_over_tasks(hours)
     classes = own[0].classes
     return {
         "policy": policy,

@@ -42,6 +42,14 @@ def test_policies_are_compared(tasks: str, tmp_path: Path, capsys: pytest.Captur
     assert picture.stat().st_size > 1000
 
 
+def test_one_seed_has_intervals_over_tasks(tasks: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """What each task has a figure of; of the course as a whole one seed says nothing."""
+    options = ["--speeds", SPEEDS, "--knows-speeds", "--seeds", "1", "--policy", "lateness,round-robin", "-o", "json"]
+    main(["simulate", "--tasks", tasks, "--fleet", FLEET, *options])
+    widths = json.loads(capsys.readouterr().out)[1]["half_widths"]
+    assert {name for name, width in widths.items() if width} == {"violations", "tardiness", "gpu_hours_per_job"}
+
+
 def test_a_table_for_people(tasks: str, capsys: pytest.CaptureFixture[str]) -> None:
     """One line a policy, and the floor."""
     main(["simulate", "--tasks", tasks, "--fleet", FLEET, "--policy", "least-allocated", "--seeds", "1"])
