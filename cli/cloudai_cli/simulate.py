@@ -120,7 +120,7 @@ def _row(policy: str, own: Sequence[Outcome], reference: Sequence[Outcome]) -> d
     half_widths = {name: half_width(values) for name, values in gaps.items()}
     half_widths["violations"] = _percent(half_width_over_tasks(late - first_late))
     half_widths["tardiness"] = _percent(half_width_over_tasks(overruns))
-    half_widths["gpu_hours_per_job"] = half_width_over_tasks(hours)
+    half_widths["gpu_hours_per_job"] = None if np.isnan(hours).any() else half_width_over_tasks(hours)
     classes = own[0].classes
     return {
         "policy": policy,

@@ -82,7 +82,7 @@ def _span(pod: Pod, now: float | None) -> tuple[float, float]:
     starts = _known([*(one.startedAt for one in ended), *(one.startedAt for one in running)])
     start = min(starts) if starts else timestamp.parse(pod.status.startTime or pod.metadata.creationTimestamp or "")
     if now is not None:
-        return start, now
+        return start, max(start, now)
     if not ended and not running:
         return start, start
     ends = _known([*(one.finishedAt for one in ended)])

@@ -124,7 +124,8 @@ def problem(record: Record, now: float) -> str | None:
         return TOO_SHORT
     if not 0.0 < record.runtime <= MAX_SECONDS:
         return "its run time is not positive"
-    if record.start > now + 300.0 or record.finish > now + 300.0 or record.arrival > record.start + 300.0:
+    waited = record.start - record.arrival
+    if record.start > now + 300.0 or record.finish > now + 300.0 or not -300.0 <= waited <= MAX_SECONDS:
         return "its times contradict each other or lie in the future"
     if record.declared is not None and not 0.0 < record.declared <= MAX_SECONDS:
         return "its declared run time is impossible"

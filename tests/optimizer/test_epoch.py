@@ -122,6 +122,7 @@ def test_same_seed_same_bytes() -> None:
         {"deadline": -1e300},
         {"storage": float("inf")},
         {"log_sd": 1e200},
+        {"arrival": -1e300},
     ],
 )
 def test_rubbish_is_dropped_and_counted(spoil: dict[str, object]) -> None:
@@ -257,7 +258,7 @@ def test_weights_are_not_searched_all_the_time() -> None:
     assert first.searched_at
     before = msgspec.structs.replace(first.document, Evidence=first.evidence())
     later = [
-        msgspec.structs.replace(one, pod_uid=f"l{i}", start=NOW, finish=NOW + 5 + i / 10)
+        msgspec.structs.replace(one, pod_uid=f"l{i}", arrival=NOW, start=NOW, finish=NOW + 5 + i / 10)
         for i, one in enumerate(found[:20])
     ]
     again = run([*found, *later], before)

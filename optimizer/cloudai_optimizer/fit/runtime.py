@@ -5,6 +5,7 @@ claims little. Runs that did not end (disrupted, still running) enter as censore
 lasted at least so long replaces them in every round (Tobit by EM).
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -113,7 +114,7 @@ def fit(
             _group_mean(
                 on_class - u[samples.type, samples.node_class] - curve,
                 samples.node,
-                samples.weight,
+                samples.node_weight,
                 len(v),
                 SHRINK_NODE,
             ),
@@ -196,7 +197,7 @@ def model_terms(samples: Samples, found: RuntimeFit) -> dict[str, dict[str, Any]
         "V": {name: round(float(found.v[j]), 3) for j, name in enumerate(samples.nodes)},
         "Sigma": {name: round(float(found.sigma[c]), 3) for c, name in enumerate(samples.types)},
         "Counts": {
-            name: {samples.classes[n]: round(float(found.counts[c, n]), 1) for n in np.flatnonzero(seen[c])}
+            name: {samples.classes[n]: math.floor(10.0 * found.counts[c, n]) / 10.0 for n in np.flatnonzero(seen[c])}
             for c, name in enumerate(samples.types)
         },
         "Tau": {
@@ -243,7 +244,7 @@ def _centred(
     fitted = (past.runs == 0).astype(np.float64)
     for index in range(len(samples.classes)):
         members = samples.node_class == index
-        mean = float(np.average(v[samples.node[members]], weights=samples.weight[members]))
+        mean = float(np.average(v[samples.node[members]], weights=samples.node_weight[members]))
         v[np.unique(samples.node[members])] -= mean
         u[:, index] += mean * fitted[:, index]
     if (past.runs > 0).any():  # else the zero would move away from what is remembered, round by round

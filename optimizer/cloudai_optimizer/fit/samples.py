@@ -19,7 +19,8 @@ class Samples:
 
     `log_runtime` is ln of seconds (for a censored run: of what it had lasted so far); `load` is the node's with the
     task on it; `log_declared` is NaN where the user declared nothing; `finish` in seconds since the epoch, minus
-    infinity while it runs. `weight` fades with age, `voice` is how much of it the tenant's share leaves (1: all).
+    infinity while it runs. `weight` and `node_weight` fade with age; `voice` is how much of the former the tenant's
+    share leaves (1: all).
     """
 
     types: list[str]
@@ -40,6 +41,7 @@ class Samples:
     censored: BoolArray
     finish: FloatArray
     weight: FloatArray
+    node_weight: FloatArray
     voice: FloatArray
 
     def __len__(self) -> int:
@@ -84,8 +86,9 @@ def collect(records: Sequence[Record], cores: Mapping[str, float] | None = None)
         np.array([-np.inf if record.outcome == RUNNING else record.finish for record in ordered], np.float64),
         np.ones(len(ordered)),
         np.ones(len(ordered)),
+        np.ones(len(ordered)),
     )
-    samples.weight[:] = _fading(samples.cell())
+    samples.weight[:] = samples.node_weight[:] = _fading(samples.cell())
     return samples
 
 
