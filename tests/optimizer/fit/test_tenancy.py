@@ -148,8 +148,8 @@ def test_teams_with_pools_of_their_own_are_believed_in_time() -> None:
     """Which of their machines is slow is learned at once, how slow all of them are within a few epochs."""
     found = [epochs(pools, count) for count in (1, 4, 12)]
     assert u_of(found[0]) > 0.2
-    for one in found[1:]:
-        assert u_of(one) == pytest.approx(TRUE_U + math.log(1.5) / 3, abs=0.25)
+    for document in found[1:]:
+        assert u_of(document) == pytest.approx(TRUE_U + math.log(1.5) / 3, abs=0.25)
     v = found[0].Runtime.V
     assert v["s1"] - v["s0"] == pytest.approx(math.log(1.5), abs=0.25)
 
