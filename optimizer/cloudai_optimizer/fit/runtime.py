@@ -2,7 +2,8 @@
 
 ln(runtime) = base + u[c, n] + v[j] + ln f(L) + noise, by backfitting with shrinkage towards 0: a cell with few samples
 claims little. Runs that did not end (disrupted, still running) enter as censored: their expectation given that they
-lasted at least so long replaces them in every round (Tobit by EM).
+lasted at least so long replaces them in every round (Tobit by EM). What tenants' runs have in common beyond the others'
+is taken out before machines are compared (`tenancy`).
 """
 
 import math
