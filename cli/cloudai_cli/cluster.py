@@ -39,7 +39,7 @@ async def read(there: Whereabouts, document: Document | None) -> RecordedScenari
         known = await _parameters(transport, there.namespace) if document is None else document
         nodes = await inventory.nodes(transport)
         machines = inventory.machines(nodes, await inventory.occupied(transport), there.gpu_product_label)
-        records = await inventory.attempts(transport, now)
+        records = await inventory.attempts(transport, now, only_running=bool(there.mongodb_uri))
     if there.mongodb_uri:
         database = task_history.connect(there.mongodb_uri, "kubectl-cloudai")
         ended, unreadable = task_history.read(database, now - 3600.0 * there.hours)

@@ -60,7 +60,7 @@ class Observations:
 async def history(transport: Transport, sources: Sources, now: float) -> list[Record]:
     """From the database if there is one, else from the status of the Tasks that still exist; with those that run."""
     since = now - sources.window_seconds
-    there = await inventory.attempts(transport, now)
+    there = await inventory.attempts(transport, now, only_running=bool(sources.mongodb_uri))
     if not sources.mongodb_uri:
         return [record for record in there if record.finish >= since]
     database = _database(sources.mongodb_uri)

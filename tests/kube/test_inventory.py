@@ -65,3 +65,36 @@ def test_machines() -> None:
     assert (other.node.gpu_product, other.node_class) == ("", "8c-64g")
     assert found[0].devices == {"nvidia.com/mig-1g.5gb": 7}
     assert found[0].occupied == {"cpu": 1500}
+
+
+class TaskServer:
+    """An API server with Tasks that knows the selector of their state."""
+
+    def __init__(self, *tasks: dict[str, Any]) -> None:
+        self.tasks = tasks
+
+    async def get(self, path: str, kind: type[Any], params: Mapping[str, str] | None = None) -> Any:
+        """Tasks of the state that is asked for; no pods."""
+        state = (params or {}).get("fieldSelector", "").removeprefix("status.state=")
+        items = [one for one in self.tasks if not state or one["status"]["state"] == state]
+        return msgspec.convert({"items": items if path.endswith("/tasks") else [], "metadata": {}}, kind)
+
+
+def task(name: str, state: str, outcome: str = "") -> dict[str, Any]:
+    """A Task with one attempt."""
+    ended = {"outcome": outcome, "completionTime": "2026-01-01T00:01:00Z"} if outcome else {}
+    attempt = {"podUID": name, "node": "n", "startTime": "2026-01-01T00:00:30Z", "decision": {"policy": "rts"}, **ended}
+    return {
+        "metadata": {"name": name, "namespace": "ns", "uid": name},
+        "spec": {"image": "i", "resources": {"limits": {"cpu": "1", "memory": "1Gi"}}},
+        "status": {"state": state, "type": "t", "arrivalTime": "2026-01-01T00:00:00Z", "attempts": [attempt]},
+    }
+
+
+def test_attempts_of_tasks() -> None:
+    """All of them, or where a database has what ended only those that run."""
+    server = TaskServer(task("done", "Complete", "Succeeded"), task("busy", "Running"))
+    whole = asyncio.run(inventory.attempts(server, 2e9))  # type: ignore[arg-type]  # a transport in memory
+    assert [(one.name, one.outcome) for one in whole] == [("done", "Succeeded"), ("busy", "Running")]
+    running = asyncio.run(inventory.attempts(server, 2e9, only_running=True))  # type: ignore[arg-type]  # as above
+    assert [one.name for one in running] == ["busy"]
