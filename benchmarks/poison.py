@@ -129,41 +129,34 @@ def by_tenants(found: Sequence[Record]) -> list[Record]:
 def hostile(at: Scene, honest: Sequence[Record], attack: Attack, share: float) -> list[Record]:
     """So many runs of the attacker that they are his share of all."""
     count = round(share / (1 - share) * len(honest))
-    targets = [machine for machine in at.machines() if _is_target(at, machine, attack.where)]
+    there = targets(at, attack.where)
     rng = np.random.default_rng(at.seed)
     found = []
     for index in range(count):
         one = honest[index * len(honest) // count]
-        suited = [machine for machine in targets if machine.node.gpu >= one.gpu] or targets
-        machine = suited[int(rng.integers(len(suited)))]
-        moved = msgspec.structs.replace(
-            one,
-            pod_uid=f"hostile-{index}",
-            task_uid=f"hostile-{index}",
-            namespace="attacker",
-            node=machine.node.node,
-            node_class=machine.node_class,
+        one = msgspec.structs.replace(
+            one, pod_uid=f"hostile-{index}", task_uid=f"hostile-{index}", namespace="attacker"
         )
-        if rng.random() < attack.honest_share:
-            found.append(msgspec.structs.replace(one, pod_uid=f"hostile-{index}", namespace="attacker"))
-            continue
-        found.append(msgspec.structs.replace(moved, **attack.says(moved)))
+        suited = [machine for machine in there if machine.node.gpu >= one.gpu] or there
+        machine = suited[int(rng.integers(len(suited)))]
+        if rng.random() >= attack.honest_share:
+            one = msgspec.structs.replace(one, node=machine.node.node, node_class=machine.node_class)
+            one = msgspec.structs.replace(one, **attack.says(one))
+        found.append(one)
     return found
 
 
-def _is_target(at: Scene, machine: Machine, where: str) -> bool:
-    """Whether it is among the slowest or fastest third for GPU work that nobody was told to be slow."""
-    mean = {
-        node.gpu_product: statistics.mean(
-            factor for (_, product), factor in at.speeds.items() if product == node.gpu_product
-        )
-        for node in at.nodes
-        if node.gpu_product
-    }
+def targets(at: Scene, where: str) -> list[Machine]:
+    """All machines, or those with the GPU that is slowest or fastest on average over the types."""
+    machines = at.machines()
     if where == EVERYWHERE:
-        return True
-    own = mean.get(machine.node.gpu_product)
-    return own is not None and own == (max(mean.values()) if where == SLOWEST else min(mean.values()))
+        return machines
+    factors: dict[str, list[float]] = {}
+    for (_, product), factor in at.speeds.items():
+        if product in {machine.node.gpu_product for machine in machines} - {""}:
+            factors.setdefault(product, []).append(factor)
+    extreme = (max if where == SLOWEST else min)(factors, key=lambda product: statistics.mean(factors[product]))
+    return [machine for machine in machines if machine.node.gpu_product == extreme]
 
 
 def after(at: Scene, incumbent: Document, history: Sequence[Record], releases: int) -> Document:

@@ -86,11 +86,10 @@ def chooser(name: str) -> Chooser:
 def quality(setting: str, placed_by: str, seed: int) -> dict[str, float]:
     """How well ln run time is predicted on a workload that was not learned from. Nothing is fitted to the test."""
     at = scene(setting, seed)
-    who = chooser(placed_by)
-    document = at.experience(LEARNED_FROM, chooser=who)
+    document = at.experience(LEARNED_FROM, chooser=chooser(placed_by))
     drawn = at.test(0.75)
     jobs = trace.jobs(drawn.tasks, document, drawn.cpu_used, drawn.called)
-    course = Replay(at.world(), jobs, who).run()
+    course = Replay(at.world(), jobs, chooser(placed_by)).run()
     actual = np.log(course.finish - course.start)
     kinds = np.array([job.known.type for job in jobs])
     # A mean is expected; its logarithm lies half a variance above the mean of the logarithms.
@@ -100,7 +99,7 @@ def quality(setting: str, placed_by: str, seed: int) -> dict[str, float]:
     classes = [machine.node_class for machine in at.machines()]
     predicted = known + _slower(at, document.Runtime, classes, jobs, course)
     true = known + _slower(at, at.truth(), [node.gpu_product for node in at.nodes], jobs, course)
-    usual = _usual(at.history(LEARNED_FROM, chooser=who))
+    usual = _usual(at.history(LEARNED_FROM, chooser=chooser(placed_by)))
     return {
         "r2": _r2(actual, predicted),
         "r2_tau_alone": _r2(actual, np.array([usual[name] for name in kinds])),

@@ -67,8 +67,8 @@ async def occupied(transport: Transport) -> dict[str, demand.Amounts]:
 async def attempts(transport: Transport, now: float, only_running: bool = False) -> list[Record]:
     """Attempts in the status of all Tasks that still exist, also those that run `now`: history without a database.
 
-    With one `only_running` are asked for: ten thousand Tasks that have ended take the API server a minute. Of pods that
-    we bound and that are no Task's only those that run are here: what has ended a database remembers.
+    With one `only_running` is enough, and spares the API server all Tasks that have ended. Of pods that we bound and
+    that are no Task's only those that run are here: what has ended a database remembers.
     """
     path = f"/apis/{contract.API_VERSION}/{contract.PLURAL}"
     selector = {"fieldSelector": f"status.state={RUNNING}"} if only_running else None

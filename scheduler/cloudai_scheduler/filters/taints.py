@@ -1,5 +1,6 @@
 """TaintToleration: every NoSchedule and NoExecute taint must be tolerated; PreferNoSchedule excludes nothing."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from cloudai_kube.objects import Pod, Taint, Toleration
@@ -12,19 +13,19 @@ _HARD: Final = frozenset({"NoSchedule", "NoExecute"})
 
 def check(pod: Pod, node: NodeInfo) -> str | None:
     """Reject the node at the first hard taint that no toleration covers."""
-    for taint in node.taints:
-        if taint.effect in _HARD and not any(tolerates(toleration, taint) for toleration in pod.spec.tolerations):
-            return REASON
-    return None
+    return _against(pod, node.taints)
 
 
 def check_lasting(pod: Pod, node: NodeInfo) -> str | None:
     """The same for taints that people set; those of a node's condition (not ready, pressure, cordon) pass."""
-    lasting = (taint for taint in node.taints if not taint.key.startswith(_CONDITIONS) and taint.effect in _HARD)
-    tolerations = pod.spec.tolerations
-    if all(any(tolerates(toleration, taint) for toleration in tolerations) for taint in lasting):
-        return None
-    return REASON
+    return _against(pod, [taint for taint in node.taints if not taint.key.startswith(_CONDITIONS)])
+
+
+def _against(pod: Pod, found: Sequence[Taint]) -> str | None:
+    for taint in found:
+        if taint.effect in _HARD and not any(tolerates(toleration, taint) for toleration in pod.spec.tolerations):
+            return REASON
+    return None
 
 
 def tolerates(toleration: Toleration, taint: Taint) -> bool:
