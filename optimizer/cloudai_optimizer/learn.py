@@ -16,6 +16,7 @@ from cloudai_kube.errors import FormatError
 from cloudai_optimizer import limits
 from cloudai_optimizer.fit import affinity, declared, memory, runtime, tenancy, theta
 from cloudai_optimizer.fit.affinity import NodeUse, Tallies
+from cloudai_optimizer.fit.backfit import SHRINK_CLASS
 from cloudai_optimizer.fit.memory import Memory
 from cloudai_optimizer.fit.runtime import RuntimeFit
 from cloudai_optimizer.fit.samples import Samples, collect
@@ -62,9 +63,9 @@ def from_records(
     samples = collect(records, cores)
     known = incumbent.Runtime.ReferenceClass
     reference = runtime.reference_of(samples, known)
-    samples = tenancy.balanced(samples, np.zeros(0), runtime.SHRINK_CLASS)
+    samples = tenancy.balanced(samples, np.zeros(0), SHRINK_CLASS)
     cells = memory.remember(samples, incumbent.Runtime, read_until(incumbent), reference, remembered_runs)
-    samples = tenancy.balanced(samples, cells.runs, runtime.SHRINK_CLASS)
+    samples = tenancy.balanced(samples, cells.runs, SHRINK_CLASS)
     first = runtime.fit(samples, reference_class=known, known_cells=cells)
     found = first
     for _ in range(PASSES):  # what users are wrong by and how fast nodes are depend on each other
