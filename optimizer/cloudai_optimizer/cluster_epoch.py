@@ -12,15 +12,15 @@ import numpy as np
 from cloudai_kube import timestamp
 from cloudai_kube.errors import FormatError
 from cloudai_kube.transport import Transport
-from cloudai_optimizer import announcement, config_map, learn, observations, progress, publication
+from cloudai_optimizer import announcement, canary, config_map, learn, observations, progress, publication
 from cloudai_optimizer import epoch as algorithm
+from cloudai_optimizer.canary import PROMOTED, ROLLED_BACK, RUNNING
 from cloudai_optimizer.config_map import Change, Published
 from cloudai_optimizer.epoch import FITTED, REFUSED, TUNED, Outcome
 from cloudai_optimizer.errors import MEASUREMENT, RECORD, HistoryError, PublishError, TelemetryError, counted
 from cloudai_optimizer.genetic import Generation
 from cloudai_optimizer.observations import Sources
 from cloudai_optimizer.progress import Reporter
-from cloudai_optimizer.publication import PROMOTED, ROLLED_BACK, RUNNING, CanaryVerdict
 from cloudai_optimizer.rules import Rules
 from cloudai_rts import contract
 from cloudai_rts.errors import ParameterError
@@ -69,7 +69,7 @@ class Report:
     published: bool
     seconds: float
     outcome: Outcome | None = None
-    canary: CanaryVerdict | None = None
+    verdict: canary.Verdict | None = None
 
     def dropped(self) -> dict[str, int] | None:
         """What could not be used, by what it was and what was wrong with it; None where nothing was looked at."""
@@ -88,8 +88,8 @@ class Report:
             found["evidence"] = self.outcome.evidence()
             found["dropped"] = self.dropped()
             found["generations"] = [asdict(one) for one in self.outcome.generations]
-        if self.canary is not None:
-            found["canary"] = self.canary.text()
+        if self.verdict is not None:
+            found["canary"] = self.verdict.text()
         return found
 
     def text(self) -> str:
@@ -113,7 +113,7 @@ async def epoch(transport: Transport, options: Options) -> Report:
         return Report(FROZEN, before.frozen, before.document.version, False, time.monotonic() - begun)
     records = await observations.history(transport, options.sources(), now)
     if before.document.Canary is not None:
-        verdict = publication.judge_canary(before.document, records, _since(before), now)
+        verdict = canary.judge(before.document, records, _since(before), now)
         if before.frozen and verdict.result != ROLLED_BACK:  # what does harm is taken back all the same
             return Report(FROZEN, before.frozen, before.document.version, False, time.monotonic() - begun)
         if verdict.result == RUNNING:  # nothing may change under it, or neither side could be judged
@@ -204,7 +204,7 @@ async def _publish(
     result: str,
     reason: str,
     begun: float,
-    canary: CanaryVerdict | None,
+    verdict: canary.Verdict | None,
     outcome: Outcome | None = None,
 ) -> Report:
     version = before.document.version
@@ -214,12 +214,12 @@ async def _publish(
         begun_canary = change.texts.get(contract.CANDIDATE_KEY) is not None
         event = announcement.CANARY_BEGUN if begun_canary else _EVENTS[result]
         await announcement.announce(transport, options.namespace, event, f"version {version}: {reason}")
-    return Report(result, reason, version, not options.dry_run, time.monotonic() - begun, outcome, canary)
+    return Report(result, reason, version, not options.dry_run, time.monotonic() - begun, outcome, verdict)
 
 
 def _since(before: Published) -> float:
-    canary = before.document.Canary
+    tried = before.document.Canary
     try:
-        return timestamp.parse(canary.Since) if canary is not None else 0.0
+        return timestamp.parse(tried.Since) if tried is not None else 0.0
     except FormatError:
         return 0.0

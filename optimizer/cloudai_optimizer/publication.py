@@ -5,46 +5,21 @@ change has a new version, a rollback too.
 """
 
 import json
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
 
 from cloudai_optimizer import capacity, reach
+from cloudai_optimizer.canary import PROMOTED, ROLLED_BACK, Verdict
 from cloudai_optimizer.config_map import Change, Published
 from cloudai_optimizer.errors import PublishError
 from cloudai_optimizer.reach import Reach
 from cloudai_rts import contract, parameters
-from cloudai_rts.history import Record
 from cloudai_rts.parameters import CanaryShare, Document
 
 SHARE: Final = 0.2
-MIN_DEADLINES: Final = 100
-LONGEST_SECONDS: Final = 86_400.0
-_Z90: Final = 1.2816
-RUNNING, PROMOTED, ROLLED_BACK = "running", "promoted", "rolled back"
 SEARCHED_AT: Final = "SearchedAt"
 """Evidence: when weights were searched last."""
-
-
-@dataclass(frozen=True, slots=True)
-class CanaryVerdict:
-    """How a canary does against its control: shares of missed deadlines, and what follows."""
-
-    result: str
-    canary_tasks: int
-    canary_late: float
-    control_tasks: int
-    control_late: float
-
-    def text(self) -> str:
-        """For people."""
-        return (
-            f"{self.result}: {100 * self.canary_late:.1f} % of {self.canary_tasks} deadlines missed under the "
-            f"candidate, {100 * self.control_late:.1f} % of {self.control_tasks} under its control"
-        )
 
 
 def release(
@@ -115,32 +90,7 @@ FORGOTTEN: Final[dict[str, str | None]] = {key: None for keys in contract.REACH_
 """After a person's choice values may go where that leads them."""
 
 
-def judge_canary(
-    active: Document, records: Sequence[Record], since: float, now: float, min_deadlines: int = MIN_DEADLINES
-) -> CanaryVerdict:
-    """Compare tasks placed by candidate and control since the canary began (two proportions, one-sided 90 %)."""
-    canary = active.Canary
-    if canary is None:
-        raise PublishError("no canary runs")
-    groups: dict[int, list[bool]] = {canary.Version: [], active.version: []}
-    for record in records:
-        late = record.violated
-        if late is not None and record.runtime > 0 and record.start >= since:
-            groups.get(record.parameters_version, []).append(late)
-    tried, control = groups[canary.Version], groups[active.version]
-    p, q = _share(tried), _share(control)
-    result = RUNNING
-    if since > now:  # the clock has been set back: nobody knows what was placed since
-        return CanaryVerdict(ROLLED_BACK, len(tried), p, len(control), q)
-    if len(tried) >= min_deadlines or now - since > LONGEST_SECONDS:
-        pooled = _share([*tried, *control])
-        error = math.sqrt(max(pooled * (1 - pooled), 1e-9) * (1 / max(1, len(tried)) + 1 / max(1, len(control))))
-        worse = not tried or not control or p - q > _Z90 * error
-        result = ROLLED_BACK if worse else PROMOTED
-    return CanaryVerdict(result, len(tried), p, len(control), q)
-
-
-def end_canary(before: Published, verdict: CanaryVerdict, created_at: str) -> Change:
+def end_canary(before: Published, verdict: Verdict, created_at: str) -> Change:
     """Promote the candidate, or go on with its control. Raises `PublishError` if there is no candidate."""
     version = max(before.document.version, before.document.Canary.Version if before.document.Canary else 0) + 1
     evidence = {**before.document.Evidence, "Result": verdict.result, "Canary": verdict.text()}
@@ -206,7 +156,3 @@ def _flat(value: Any, prefix: str = "") -> dict[str, Any]:  # noqa: ANN401  JSON
     for key, part in value.items():
         found |= _flat(part, f"{prefix}.{key}" if prefix else key)
     return found
-
-
-def _share(late: Sequence[bool]) -> float:
-    return sum(late) / len(late) if late else 0.0

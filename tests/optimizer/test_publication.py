@@ -6,10 +6,10 @@ import msgspec
 import pytest
 
 from cloudai_optimizer import document, publication
+from cloudai_optimizer.canary import Verdict
 from cloudai_optimizer.config_map import Change, Published
 from cloudai_optimizer.errors import PublishError
 from cloudai_rts import contract, parameters
-from cloudai_rts.history import Record
 from cloudai_rts.parameters import CanaryShare, Document, HistoryWindow, LatenessTerms
 
 NOW = "2026-01-01T00:00:00.000Z"
@@ -50,42 +50,13 @@ def test_tuned_weights_go_to_a_share_first() -> None:
     assert (candidate.version, candidate.Lateness.Alpha) == (7, 30.0)
 
 
-def records(version: int, late: int, count: int) -> list[Record]:
-    """Finished tasks under a version."""
-    return [
-        Record(
-            f"{version}-{i}", "", "", "", "t", "n", "k", 0, 10, 20, "Succeeded", 1, 1,
-            deadline=15.0 if i < late else 30.0, parameters_version=version,
-        )
-        for i in range(count)
-    ]  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("canary_late", "control_late", "canary_tasks", "result"),
-    [
-        (5, 40, 100, "promoted"),
-        (20, 80, 100, "promoted"),  # the same share: not worse than its control
-        (45, 80, 100, "rolled back"),
-        (5, 40, 60, "running"),
-    ],
-)
-def test_a_canary_is_judged_by_its_control(canary_late: int, control_late: int, canary_tasks: int, result: str) -> None:
-    """The control are the other tasks of the same period."""
-    document = Document(version=6, Canary=CanaryShare(7, NOW, 0.2))
-    found = publication.judge_canary(
-        document, [*records(7, canary_late, canary_tasks), *records(6, control_late, 400)], 0.0, 100.0
-    )
-    assert found.result == result
-
-
 def test_the_end_of_a_canary() -> None:
     """Promoted: its content under a new version; rolled back: its control's."""
     candidate = msgspec.structs.replace(TUNED, version=7)
     document = Document(version=6, Canary=CanaryShare(7, NOW, 0.2))
     before = lying(document=document, candidate=candidate)
     for result, alpha in (("promoted", 30.0), ("rolled back", 20.0)):
-        verdict = publication.CanaryVerdict(result, 100, 0.1, 400, 0.1)
+        verdict = Verdict(result, 100, 0.1, 400, 0.1, 0.0)
         found = active(publication.end_canary(before, verdict, NOW))
         assert (found.version, found.Canary, found.Lateness.Alpha) == (8, None, alpha)
 

@@ -1,0 +1,152 @@
+"""Whether a candidate does worse than its control: the same tenants' other tasks in the same period.
+
+Tasks are dealt to the two by a hash of their UID, so each tenant is an experiment of his own, and what counts is the
+difference within tenants (Mantel and Haenszel's weights). Who has tasks on one side only says nothing, and nobody
+decides alone: weights have a limit, and what a tenant sees that the others do not is pulled in to what chance allows.
+So whoever fails on purpose, or claims to have been placed by the candidate, cannot end a good trial or prolong a bad
+one.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+
+from cloudai_optimizer.errors import PublishError
+from cloudai_rts import history
+from cloudai_rts.arrays import FloatArray
+from cloudai_rts.history import Record
+from cloudai_rts.ordering import share_of
+from cloudai_rts.parameters import CanaryShare, Document
+
+MIN_DEADLINES: Final = 100
+LONGEST_SECONDS: Final = 86_400.0
+LARGEST_SHARE: Final = 0.25
+"""Of the weight, of one tenant; who has more than that of all deadlines may have as much."""
+CHANCE: Final = 2.0
+"""Sd by which a tenant's difference may be off the others' without being pulled in."""
+_Z90: Final = 1.2816
+RUNNING, PROMOTED, ROLLED_BACK = "running", "promoted", "rolled back"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How a canary does against its control: shares of missed deadlines over comparable tasks, and what follows.
+
+    `difference` is what is missed more under the candidate by the same tenants.
+    """
+
+    result: str
+    canary_tasks: int
+    canary_late: float
+    control_tasks: int
+    control_late: float
+    difference: float
+
+    def text(self) -> str:
+        """For people."""
+        return (
+            f"{self.result}: {100 * self.canary_late:.1f} % of {self.canary_tasks} deadlines missed under the "
+            f"candidate, {100 * self.control_late:.1f} % of {self.control_tasks} under its control; "
+            f"{100 * self.difference:+.1f} points for the same tenants"
+        )
+
+
+@dataclass(slots=True)
+class _Sides:
+    """A tenant's missed deadlines (1, else 0) under the candidate and under its control."""
+
+    tried: list[bool] = field(default_factory=list)
+    control: list[bool] = field(default_factory=list)
+
+    def count(self) -> int:
+        return len(self.tried) + len(self.control)
+
+    def is_comparable(self) -> bool:
+        return bool(self.tried and self.control)
+
+    def weight(self) -> float:
+        """Mantel and Haenszel's: what the smaller side can tell."""
+        return len(self.tried) * len(self.control) / self.count()
+
+    def difference(self) -> float:
+        return _share(self.tried) - _share(self.control)
+
+    def variance(self) -> float:
+        """Of the difference, if both sides are alike."""
+        pooled = _share([*self.tried, *self.control])
+        return max(pooled * (1.0 - pooled), 1e-9) * (1.0 / len(self.tried) + 1.0 / len(self.control))
+
+
+def judge(
+    active: Document, records: Sequence[Record], since: float, now: float, min_deadlines: int = MIN_DEADLINES
+) -> Verdict:
+    """Compare tasks placed by candidate and control since the canary began (one-sided 90 %). Raises `PublishError`."""
+    canary = active.Canary
+    if canary is None:
+        raise PublishError("no canary runs")
+    tenants = [one for one in _sides(active, canary, records, since, now).values() if one.is_comparable()]
+    tried = [late for one in tenants for late in one.tried]
+    control = [late for one in tenants for late in one.control]
+    difference, error = _compared(tenants) if tenants else (0.0, 0.0)
+    result = RUNNING
+    if since > now:  # the clock has been set back: nobody knows what was placed since
+        result = ROLLED_BACK
+    elif len(tried) >= min_deadlines or now - since > LONGEST_SECONDS:
+        result = ROLLED_BACK if not tenants or difference > _Z90 * error else PROMOTED
+    return Verdict(result, len(tried), _share(tried), len(control), _share(control), difference)
+
+
+def _sides(
+    active: Document, canary: CanaryShare, records: Sequence[Record], since: float, now: float
+) -> Mapping[str, _Sides]:
+    """What can be believed, by tenant: each pod once, on the side that its hash says."""
+    found: defaultdict[str, _Sides] = defaultdict(_Sides)
+    for record in {one.pod_uid: one for one in records}.values():
+        late = record.violated
+        if late is None or record.start < since or history.problem(record, now) is not None:
+            continue
+        if record.parameters_version == canary.Version and _may_be(record, canary, is_tried=True):
+            found[record.namespace].tried.append(late)
+        elif record.parameters_version == active.version and _may_be(record, canary, is_tried=False):
+            found[record.namespace].control.append(late)
+    return found
+
+
+def _may_be(record: Record, canary: CanaryShare, *, is_tried: bool) -> bool:
+    """Whether the scheduler really dealt it to that side. Of pods that are no Task's the owner is not recorded."""
+    return record.task_uid == record.pod_uid or (share_of(record.task_uid) < canary.Share) == is_tried
+
+
+def _compared(tenants: Sequence[_Sides]) -> tuple[float, float]:
+    """What is missed more under the candidate within tenants, and its standard error."""
+    weights = _weights(tenants)
+    seen = np.array([one.difference() for one in tenants])
+    deviation = np.sqrt([one.variance() for one in tenants])
+    usual = _median(seen, weights)
+    seen = np.clip(seen, usual - CHANCE * deviation, usual + CHANCE * deviation)
+    return float(weights @ seen), float(np.sqrt(weights**2 @ deviation**2))
+
+
+def _weights(tenants: Sequence[_Sides]) -> FloatArray:
+    """Weight of each tenant's difference; together 1."""
+    own = np.array([one.weight() for one in tenants])
+    count = np.array([one.count() for one in tenants])
+    share = np.maximum(LARGEST_SHARE, count / count.sum())
+    with np.errstate(divide="ignore", invalid="ignore"):  # a tenant who is alone may say everything
+        most = np.where(share < 1.0, (own.sum() - own) * share / (1.0 - share), np.inf)
+    limited = np.minimum(own, most)
+    return np.asarray(limited / limited.sum())
+
+
+def _median(values: FloatArray, weights: FloatArray) -> float:
+    """The weighted median."""
+    order = np.argsort(values, kind="stable")
+    middle = np.searchsorted(np.cumsum(weights[order]), 0.5)
+    return float(values[order][min(int(middle), len(values) - 1)])
+
+
+def _share(late: Sequence[bool]) -> float:
+    return sum(late) / len(late) if late else 0.0
