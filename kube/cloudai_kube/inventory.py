@@ -59,7 +59,7 @@ def machines(
 async def occupied(transport: Transport) -> dict[str, demand.Amounts]:
     """What pods that we did not bind ask for, by node: daemons, and whatever other schedulers placed."""
     found: dict[str, demand.Amounts] = {}
-    async for pod in _pods(transport, {"labelSelector": f"{contract.LABEL_BOUND_BY}!={contract.SCHEDULER_NAME}"}):
+    async for pod in _pods(transport, {"labelSelector": f"!{contract.LABEL_BOUND_BY}"}):
         _occupy(found, pod)
     return found
 
@@ -84,7 +84,7 @@ async def attempts(transport: Transport, now: float, only_running: bool = False)
 
 
 async def _running_pods(transport: Transport, now: float) -> list[Record]:
-    others = f"{contract.LABEL_BOUND_BY}={contract.SCHEDULER_NAME},!{contract.LABEL_TASK}"
+    others = f"{contract.LABEL_BOUND_BY},!{contract.LABEL_TASK}"
     arrivals = Arrivals()
     pods = [pod async for pod in _pods(transport, {"labelSelector": others}) if pod.status.phase == RUNNING]
     found = [foreign.record_of(pod, arrivals, 1.0, now) for pod in pods]

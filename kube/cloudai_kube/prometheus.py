@@ -50,11 +50,18 @@ class Series:
 class _BoundedSession(requests.Session):
     """Requests with a deadline, a size limit and no partial answers."""
 
+    def get_redirect_target(self, resp: requests.Response) -> str | None:  # noqa: ARG002  whatever it says
+        """None is followed, or even prepared: for that requests would read the body whole, whatever its size."""
+        return None
+
     def request(self, *args: Any, **kwargs: Any) -> requests.Response:  # noqa: ANN401  the signature of requests
         kwargs["timeout"] = TIMEOUT_SECONDS
         kwargs["stream"] = True
         end = time.monotonic() + TOTAL_SECONDS
         response = super().request(*args, **kwargs)
+        if response.is_redirect:
+            response.close()
+            raise PrometheusError(f"it redirects to {response.headers['Location'][:200]}; use that address instead")
         content = bytearray()
         while chunk := response.raw.read1(CHUNK, decode_content=True):  # as it comes: a full chunk may take for ever
             content += chunk

@@ -16,10 +16,13 @@ from cloudai_kube.prometheus import PrometheusError, Sample
 _log = logging.getLogger(__name__)
 STALE_SECONDS: Final = 90.0
 RATE_SECONDS: Final = 60.0
+XID_SECONDS: Final = 600
+"""How long a GPU's last error is news."""
 MAX_CORES: Final = 4096.0
 MAX_BYTES: Final = float(1 << 50)
 MAX_WATTS: Final = 20_000.0
 MAX_GPUS: Final = 64.0
+MAX_SLICES: Final = 8.0
 MIB: Final = 1_048_576.0
 MAX_BUSY: Final = 1.01
 """Of one device; shares are rounded."""
@@ -55,6 +58,12 @@ def _over_devices(series: Mapping[str, float], device: str, most: float) -> str:
     return f"({bad} * 0 - 1) or sum by ({_HOST}) ({values})"
 
 
+def _xids(offset: str = "") -> str:
+    """PromQL: the last error of each GPU, now or some time ago."""
+    value = f"DCGM_FI_DEV_XID_ERRORS{offset} or DCGM_FI_DEV_XID_ERROR{offset}"
+    return f"max by ({_DEVICE}) ({HOST_LABELS.format(value)})"
+
+
 QUERIES: Final[Mapping[str, str]] = {
     "sampled_at": f"max by ({_NODE}) (timestamp(node_memory_MemAvailable_bytes))",
     # Where a target is scraped once a minute there are not two samples in a minute.
@@ -77,8 +86,9 @@ QUERIES: Final[Mapping[str, str]] = {
     "watts": _over_devices(
         {"DCGM_FI_DEV_POWER_USAGE": 1.0, "DCGM_FI_DEV_BOARD_POWER_WATTS": 1.0}, _DEVICE, MAX_DEVICE_WATTS
     ),
-    "xid": f"max by (node, host, instance, gpu, UUID) ("
-    f"{HOST_LABELS.format('DCGM_FI_DEV_XID_ERRORS or DCGM_FI_DEV_XID_ERROR')})",
+    # The gauge keeps its last value for ever: what it said long ago is over.
+    "xid": f"{_xids()} unless ({_xids()} == {_xids(f' offset {XID_SECONDS}s')})",
+    "devices": f"count by ({_HOST}) (max by ({_SLICE}) ({HOST_LABELS.format(GPU_BUSY)}))",
 }
 POD_INFO: Final = 'max by (node, exported_node, pod_ip) (kube_pod_info{pod_ip!=""})'
 """Of kube-state-metrics: on which node the pod is that an exporter's `instance` is the address of."""
@@ -89,6 +99,7 @@ LIMITS: Final[Mapping[str, float]] = {
     "gpu": MAX_GPUS,
     "gpu_memory": MAX_BYTES,
     "watts": MAX_WATTS,
+    "devices": MAX_GPUS * MAX_SLICES,
     "xid": 65_535.0,
 }
 
@@ -104,7 +115,7 @@ class Source(Protocol):
 class NodeReading:
     """One node now; None where nothing usable is known. Cores, bytes, GPUs busy (fractions add up), watts.
 
-    `xids` are the last errors by GPU.
+    `devices` is how many GPUs, or slices of them, say how busy they are; `xids` are recent errors by GPU.
     """
 
     sampled_at: float | None = None
@@ -113,6 +124,7 @@ class NodeReading:
     gpu: float | None = None
     gpu_memory: float | None = None
     watts: float | None = None
+    devices: float | None = None
     xids: dict[str, float] = field(default_factory=dict)
 
 

@@ -6,6 +6,7 @@ official models costs 60 to 100 times as much per pod.
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
+from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
@@ -49,6 +50,7 @@ class Transport:
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds, sock_connect=5.0)
         self._session: aiohttp.ClientSession | None = None
         self._server = connection.server.rstrip("/")
+        self._dated = ""
 
     async def __aenter__(self) -> Self:
         connector = aiohttp.TCPConnector(limit=self._limit, ssl=self._connection.ssl_context or False)
@@ -85,11 +87,19 @@ class Transport:
                 method, self._server + path, data=data, params=params, headers=headers, timeout=self._timeout
             ) as response:
                 content = await response.read()
+                self._dated = response.headers.get("Date", "")
                 if response.status >= 400:
                     raise _error(response.status, content, response.headers.get("Retry-After"))
                 return content
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise OutcomeUnknownError(f"{method} {path}: {error or type(error).__name__}") from error
+
+    def server_time(self) -> float | None:
+        """When the API server answered last by its own clock, seconds since the epoch; None if it did not say."""
+        try:
+            return parsedate_to_datetime(self._dated).timestamp()
+        except ValueError:
+            return None
 
     async def get(self, path: str, kind: type[_Kind], params: Mapping[str, str] | None = None) -> _Kind:
         """GET an object as `kind`."""

@@ -65,12 +65,12 @@ class Ended:
 
 
 def read(source: RangeSource, names: NodeNames, begin: float, end: float, dropped: Counter[str]) -> dict[Key, Minute]:
-    """Minutes by node and beginning (seconds since the epoch). Raises `PrometheusError`.
+    """Minutes that begin in a stretch of time, by node and beginning (seconds since the epoch).
 
-    Values that cannot be used are left out and counted in `dropped`.
+    Values that cannot be used are left out and counted in `dropped`. Raises `PrometheusError`.
     """
     found: dict[Key, Minute] = {}
-    first, last = (int(moment // MINUTE_SECONDS) * MINUTE_SECONDS for moment in (begin, end))
+    first, last = ((moment // MINUTE_SECONDS + 1) * MINUTE_SECONDS for moment in (begin, end))
     for metric in _RANGES:
         series = source.ask_range(QUERIES[metric], first, last, MINUTE_SECONDS)
         for node, at, value in _points(series, names, LIMITS[metric], dropped):
@@ -121,7 +121,7 @@ def documents(
 def _points(
     series: Sequence[Series], names: NodeNames, limit: float, dropped: Counter[str]
 ) -> list[tuple[str, int, float]]:
-    """Node, beginning of the minute, and value of what can be used."""
+    """Node, beginning of the minute, and value of what can be used: what is said at its end describes a minute."""
     found = []
     for one in series:
         node = names.resolve(one.labels)
@@ -130,5 +130,5 @@ def _points(
             continue
         usable = [(at, value) for at, value in one.points if 0.0 <= value <= limit]
         dropped["impossible"] += len(one.points) - len(usable)
-        found += [(node, int(at // MINUTE_SECONDS) * int(MINUTE_SECONDS), value) for at, value in usable]
+        found += [(node, int(at // MINUTE_SECONDS - 1) * int(MINUTE_SECONDS), value) for at, value in usable]
     return found

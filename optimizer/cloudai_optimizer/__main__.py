@@ -35,7 +35,7 @@ _EXAMPLES = """examples:
   cloudai-optimizer freeze "incident 42"                             no releases until: freeze --off
 
 exit codes: 0 done (also: nothing to do, and why), 1 the cluster refused, 2 unusable input, 3 history cannot be read or
-believed, 4 Prometheus is away or answers with rubbish; in force stays what was"""
+believed, 4 Prometheus is away or answers with rubbish, 5 the clock is wrong; in force stays what was"""
 Command = Callable[[Transport, argparse.Namespace], Awaitable[None]]
 
 
@@ -237,7 +237,7 @@ async def _publish(transport: Transport, arguments: argparse.Namespace) -> None:
 
 
 async def _rollback(transport: Transport, arguments: argparse.Namespace) -> None:
-    before = await config_map.read(transport, arguments.namespace)
+    before = await config_map.read(transport, arguments.namespace, even_unusable=True)
     change = publication.rollback(before, timestamp.millis(time.time()))
     version = publication.version_of(change)
     if arguments.dry_run:

@@ -17,17 +17,25 @@ from cloudai_optimizer import epoch as algorithm
 from cloudai_optimizer.canary import PROMOTED, ROLLED_BACK, RUNNING
 from cloudai_optimizer.config_map import Change, Published
 from cloudai_optimizer.epoch import FITTED, REFUSED, TUNED, Outcome
-from cloudai_optimizer.errors import MEASUREMENT, RECORD, HistoryError, PublishError, TelemetryError, counted
+from cloudai_optimizer.errors import (
+    MEASUREMENT,
+    RECORD,
+    ClockError,
+    HistoryError,
+    PublishError,
+    TelemetryError,
+    counted,
+)
 from cloudai_optimizer.genetic import Generation
-from cloudai_optimizer.observations import Sources
+from cloudai_optimizer.observations import Past, Sources
 from cloudai_optimizer.progress import Reporter
 from cloudai_optimizer.rules import Rules
 from cloudai_rts import contract
 from cloudai_rts.errors import ParameterError
-from cloudai_rts.history import Record
 
 _log = logging.getLogger(__name__)
 FROZEN: Final = "frozen"
+MAX_CLOCK_SECONDS: Final = 300.0
 _EVENTS: Final = {
     FITTED: announcement.FITTED,
     TUNED: announcement.TUNED,
@@ -103,17 +111,20 @@ def _dropped(outcome: Outcome) -> dict[str, int]:
 
 
 async def epoch(transport: Transport, options: Options) -> Report:
-    """One epoch. Raises `PublishError` if someone else published meanwhile, `KubeError` if the cluster is away."""
+    """One epoch. Raises `PublishError` if someone else published meanwhile, `KubeError` if the cluster is away.
+
+    Raises `ClockError`, `HistoryError` or `TelemetryError` where what would be learned from is not to be believed.
+    """
     begun = time.monotonic()
-    now = time.time()
     before = await config_map.read(transport, options.namespace)
+    now = _now(transport)
     if before.frozen or before.document.Canary is not None:
         await _keep_watching(transport, options, now)
     if before.frozen and before.document.Canary is None:
         return Report(FROZEN, before.frozen, before.document.version, False, time.monotonic() - begun)
-    records = await observations.history(transport, options.sources(), now)
+    past = await observations.history(transport, options.sources(), now)
     if before.document.Canary is not None:
-        verdict = canary.judge(before.document, records, _since(before), now)
+        verdict = canary.judge(before.document, past.records, _since(before), now)
         if before.frozen and verdict.result != ROLLED_BACK:  # what does harm is taken back all the same
             return Report(FROZEN, before.frozen, before.document.version, False, time.monotonic() - begun)
         if verdict.result == RUNNING:  # nothing may change under it, or neither side could be judged
@@ -121,14 +132,23 @@ async def epoch(transport: Transport, options: Options) -> Report:
             return Report(RUNNING, verdict.text(), version, False, time.monotonic() - begun, None, verdict)
         change = publication.end_canary(before, verdict, timestamp.millis(now))
         return await _publish(transport, options, before, change, verdict.result, verdict.text(), begun, verdict)
-    outcome = await _decide(transport, options, before, records, now)
-    if outcome.result == REFUSED:
-        raise HistoryError(f"{outcome.reason}; the parameters stay as they are", _dropped(outcome))
+    outcome = _believed(await _decide(transport, options, before, past, now))
     if outcome.document is None:
         return Report(outcome.result, outcome.reason, before.document.version, False, time.monotonic() - begun, outcome)
     outcome.seconds = time.monotonic() - begun
     change = _change(before, outcome, options, timestamp.millis(now))
     return await _publish(transport, options, before, change, outcome.result, outcome.reason, begun, None, outcome)
+
+
+def _now(transport: Transport) -> float:
+    """Seconds since the epoch. A clock that has jumped would make all of history too old, or of the future."""
+    now, there = time.time(), transport.server_time()
+    if there is not None and abs(now - there) > MAX_CLOCK_SECONDS:
+        raise ClockError(
+            f"the clock here is {abs(now - there):.0f} s {'ahead of' if now > there else 'behind'} the API server's; "
+            "set it right. The parameters stay as they are"
+        )
+    return now
 
 
 async def _keep_watching(transport: Transport, options: Options, now: float) -> None:
@@ -137,28 +157,43 @@ async def _keep_watching(transport: Transport, options: Options, now: float) -> 
     Nothing of it may stand in the way of a canary that does harm.
     """
     try:
-        records = await observations.history(transport, options.sources(), now)
-        await observations.look(transport, options.sources(), records, now)
+        past = await observations.history(transport, options.sources(), now)
+        await observations.look(transport, options.sources(), past.records, now)
     except (TelemetryError, HistoryError) as error:
         _log.warning("%s", error)
 
 
 async def fit(transport: Transport, options: Options) -> Outcome:
-    """Fit only, publish nothing; also where nothing has finished since the last epoch."""
-    now = time.time()
+    """Fit only, publish nothing; also where nothing has finished since the last epoch. Raises `HistoryError`."""
     before = await config_map.read(transport, options.namespace)
-    records = await observations.history(transport, options.sources(), now)
-    seen = await observations.look(transport, replace(options, prometheus_url="").sources(), records, now)
-    rules = replace(options.rules, search_tasks=len(records) + 1, only_news=False)
+    now = _now(transport)
+    past = await observations.history(transport, options.sources(), now)
+    seen = await observations.look(transport, replace(options, prometheus_url="").sources(), past.records, now)
+    rules = replace(options.rules, search_tasks=len(past.records) + 1, only_news=False)
     with ThreadPoolExecutor(1) as executor:
-        rng = np.random.default_rng(options.seed)
-        return algorithm.run(seen.records, seen.machines, before.document, rules, rng, executor, now, seen.use)
+        return _believed(
+            algorithm.run(
+                seen.records,
+                seen.machines,
+                before.document,
+                rules,
+                np.random.default_rng(options.seed),
+                executor,
+                now,
+                seen.use,
+                unreadable=past.unreadable,
+            )
+        )
 
 
-async def _decide(
-    transport: Transport, options: Options, before: Published, records: list[Record], now: float
-) -> Outcome:
-    seen = await observations.look(transport, options.sources(), records, now)
+def _believed(outcome: Outcome) -> Outcome:
+    if outcome.result == REFUSED:
+        raise HistoryError(f"{outcome.reason}; the parameters stay as they are", _dropped(outcome))
+    return outcome
+
+
+async def _decide(transport: Transport, options: Options, before: Published, past: Past, now: float) -> Outcome:
+    seen = await observations.look(transport, options.sources(), past.records, now)
     rng = np.random.default_rng(options.seed)
     of = options.rules.generations
 
@@ -177,6 +212,7 @@ async def _decide(
             now,
             seen.use,
             before.reach,
+            past.unreadable,
             report,
         )
     outcome.unmeasured = dict(seen.dropped)

@@ -6,6 +6,7 @@ the object are not touched.
 """
 
 import contextlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -53,26 +54,36 @@ class Change:
         return len(active.encode()) + sum(len(parameters.pack(text)) for text in packed)
 
 
-async def read(transport: Transport, namespace: str) -> Published:
-    """Return what is published; the built-in defaults where nothing is. Raises `PublishError` if it is unusable."""
+async def read(transport: Transport, namespace: str, *, even_unusable: bool = False) -> Published:
+    """Return what is published; the built-in defaults where nothing is. Raises `PublishError` if it is unusable.
+
+    `even_unusable`: a document that every reader refuses stands for the defaults under its version, without a text.
+    """
     try:
         found = await transport.get(_path(namespace, contract.PARAMETERS_CONFIG_MAP), ConfigMap)
     except NotFoundError:
         return Published(parameters.defaults(), "", "")
     text = found.data.get(contract.PARAMETERS_KEY, "")
+    candidate, previous = (
+        _readable(found.binaryData.get(key)) for key in (contract.CANDIDATE_KEY, contract.PREVIOUS_KEY)
+    )
     try:
         document = parameters.parse(text)
     except ParameterError as error:
-        raise PublishError(
-            f"the published document is refused by every reader: {error}; delete ConfigMap "
-            f"{namespace}/{contract.PARAMETERS_CONFIG_MAP} to go back to the built-in defaults, then publish again"
-        ) from error
+        if not even_unusable:
+            remedy = "" if previous is None else "cloudai-optimizer rollback, or "
+            raise PublishError(
+                f"the published document is refused by every reader: {error}. Remedy: {remedy}delete ConfigMap "
+                f"{namespace}/{contract.PARAMETERS_CONFIG_MAP} to go back to the built-in defaults, then publish again"
+            ) from error
+        document = msgspec.structs.replace(parameters.defaults(), version=_last_version(text, candidate, previous))
+        text = ""
     return Published(
         document,
         text,
         found.metadata.resourceVersion,
-        _readable(found.binaryData.get(contract.CANDIDATE_KEY)),
-        _readable(found.binaryData.get(contract.PREVIOUS_KEY)),
+        candidate,
+        previous,
         found.metadata.annotations.get(contract.ANNOTATION_FROZEN, ""),
         _reach(found.binaryData),
     )
@@ -124,6 +135,12 @@ async def note_epoch(transport: Transport, namespace: str, note: EpochNote) -> N
     path = _path(namespace, contract.PARAMETERS_CONFIG_MAP)
     with contextlib.suppress(NotFoundError):
         await transport.request("PATCH", path, body, content_type=MERGE_PATCH)
+
+
+def _last_version(text: str, *others: Document | None) -> int:
+    """The highest version that a text which cannot be read as a document names, or that lies beside it."""
+    named = [int(number) for number in re.findall(r'"[vV]ersion"\s*:\s*(\d{1,15})\b', text)]
+    return max([0, *named, *(one.version for one in others if one is not None)])
 
 
 def _readable(packed: str | None) -> Document | None:

@@ -30,6 +30,7 @@ FITTED: Final = "fitted"
 TUNED: Final = "tuned"
 REFUSED: Final = "refused"
 """History is not to be believed."""
+UNREADABLE: Final = "it is no record"
 
 
 @dataclass(slots=True)
@@ -78,19 +79,24 @@ def run(
     now: float,
     use: NodeUse | None = None,
     reach: Reach | None = None,
+    unreadable: int = 0,
     progress: Callable[[Generation], None] = lambda _generation: None,
 ) -> Outcome:
     """Decide what the parameters should be after what has happened. `now` in seconds since the epoch.
 
-    `reach` is what values were in the last day (None: unknown); `use` is what was measured of the nodes.
+    `reach` is what values were in the last day (None: unknown); `use` is what was measured of the nodes; `unreadable`
+    counts documents of the history that are no records.
     """
     usable, dropped = _usable(records, now)
-    invalid = len(records) - len(usable) - dropped.get(history.TOO_SHORT, 0)
+    if unreadable:
+        dropped[UNREADABLE] = unreadable
+    total = len(records) + unreadable
+    invalid = total - len(usable) - dropped.get(history.TOO_SHORT, 0)
     finished = sum(record.outcome == history.SUCCEEDED for record in usable)
     outcome = Outcome(UNCHANGED, "", finished=finished, dropped=dropped)
-    if invalid > rules.max_invalid_share * len(records):
+    if invalid > rules.max_invalid_share * total:
         outcome.result = REFUSED
-        outcome.reason = f"{invalid} of {len(records)} records are unusable: {dropped}"
+        outcome.reason = f"{invalid} of {total} records are unusable: {dropped}"
         return outcome
     if finished < rules.min_tasks:
         outcome.reason = f"{finished} finished tasks, at least {rules.min_tasks} are needed"

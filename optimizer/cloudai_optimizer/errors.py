@@ -4,6 +4,7 @@ OptimizerError
 ├── InputError      a file given by the user cannot be used: exit 2
 ├── HistoryError    history cannot be read, or too much of it is rubbish: exit 3, parameters stay
 ├── TelemetryError  Prometheus does not answer, or with rubbish: exit 4, parameters stay
+├── ClockError      this machine's clock is off the cluster's: exit 5, parameters stay
 └── PublishError    the ConfigMap was not changed, and why: exit 1
 """
 
@@ -49,3 +50,9 @@ class TelemetryError(OptimizerError):
     """Prometheus is away, slow, or answers with something that cannot be used."""
 
     exit_code = 4
+
+
+class ClockError(OptimizerError):
+    """The clock here and that of the API server contradict each other: ages and windows would be wrong."""
+
+    exit_code = 5

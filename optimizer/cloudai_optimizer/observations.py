@@ -1,7 +1,6 @@
 """What an epoch looks at: machines, what strangers keep of them, what was measured, and what has finished."""
 
 import asyncio
-import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,11 +25,12 @@ from cloudai_rts.history import RUNNING, Record
 from cloudai_rts.machine import Machine
 
 MEASURED_SECONDS: Final = 900.0
-"""How far back minutes are read: as far as two runs of the CronJob, what is there already is not written again."""
+"""How far back minutes are read at least: runs that ended in them may have been recorded late."""
+LONGEST_MEASURED_SECONDS: Final = 3 * 3600.0
+"""How far back they are read at most, if no epoch has run for so long."""
 MIN_USABLE_SHARE: Final = 0.8
 MIN_MEASURED_SECONDS: Final = 5.0
 """A pod that was looked at earlier than that says nothing yet: its times are whole seconds."""
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,14 @@ class Sources:
     window_seconds: float
     keep: bool
     gpu_product_label: str = contract.LABEL_GPU_PRODUCT
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What has ended and what runs, and how many documents of it nobody can read."""
+
+    records: list[Record]
+    unreadable: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,22 +65,20 @@ class Observations:
     dropped: Counter[str]
 
 
-async def history(transport: Transport, sources: Sources, now: float) -> list[Record]:
+async def history(transport: Transport, sources: Sources, now: float) -> Past:
     """From the database if there is one, else from the status of the Tasks that still exist; with those that run."""
     since = now - sources.window_seconds
     there = await inventory.attempts(transport, now, only_running=bool(sources.mongodb_uri))
     if not sources.mongodb_uri:
-        return [record for record in there if record.finish >= since]
+        return Past([record for record in there if record.finish >= since])
     database = _database(sources.mongodb_uri)
     try:
         records, unreadable = task_history.read(database, since)
     except DatabaseError as error:
         raise HistoryError(str(error)) from error
-    if unreadable:
-        _log.warning("%d documents of %s cannot be read and are left out", unreadable, contract.TASK_HISTORY)
     if sources.keep:
         store.prune(database, now)
-    return task_history.with_running(records, there)
+    return Past(task_history.with_running(records, there), unreadable)
 
 
 def _database(uri: str) -> Database[dict[str, Any]]:
@@ -88,26 +94,34 @@ async def look(transport: Transport, sources: Sources, records: Sequence[Record]
     machines = inventory.machines(nodes, await inventory.occupied(transport), sources.gpu_product_label)
     minutes: dict[worker_minutes.Key, Minute] = {}
     measured, dropped = list(records), Counter[str]()
+    database = _database(sources.mongodb_uri) if sources.mongodb_uri else None
+    begin = _measured_from(None if database is None else store.measured_until(database, now), now)
     if sources.prometheus_url:
         try:
-            minutes, used = await asyncio.to_thread(_ask, Prometheus(sources.prometheus_url), nodes, now, dropped)
+            source = Prometheus(sources.prometheus_url)
+            minutes, used = await asyncio.to_thread(_ask, source, nodes, begin, now, dropped)
         except PrometheusError as error:
             raise TelemetryError(f"{error}; the parameters stay as they are") from error
-        measured = [with_use(record, used, now) for record in records]
-    if not sources.mongodb_uri:
+        measured = [with_use(record, used, begin) for record in records]
+    if database is None:
         return Observations(measured, machines, _use(minutes, machines), dropped)
-    database = _database(sources.mongodb_uri)
     if sources.keep:
         store.write_machines(database, machines, now)
-        store.write_minutes(database, worker_minutes.documents(minutes, machines, _ended(records, now)))
+        store.write_minutes(database, worker_minutes.documents(minutes, machines, _ended(records, begin, now)))
         store.write_use(database, [new for new, old in zip(measured, records, strict=True) if new is not old])
     since = now - sources.window_seconds
     machines += store.gone_machines(database, machines, since)
     return Observations(measured, machines, store.node_use(database, since), dropped)
 
 
+def _measured_from(newest: float | None, now: float) -> float:
+    """From when on minutes are read: where those that are kept end, within limits."""
+    wished = now if newest is None else newest
+    return min(now - MEASURED_SECONDS, max(wished, now - LONGEST_MEASURED_SECONDS))
+
+
 def _ask(
-    source: Prometheus, nodes: Sequence[Node], now: float, dropped: Counter[str]
+    source: Prometheus, nodes: Sequence[Node], begin: float, now: float, dropped: Counter[str]
 ) -> tuple[dict[worker_minutes.Key, Minute], dict[tuple[str, str], PodUse]]:
     found = telemetry.read(source, NodeNames.of(nodes), now)
     dropped.update(found.dropped)
@@ -118,13 +132,13 @@ def _ask(
             f"{MIN_USABLE_SHARE:.0%} are needed; check node-exporter. The parameters stay as they are",
             counted(MEASUREMENT, dropped),
         )
-    minutes = worker_minutes.read(source, found.names, now - MEASURED_SECONDS, now - MINUTE_SECONDS, dropped)
-    return minutes, pod_use.read(source, MEASURED_SECONDS, dropped)
+    minutes = worker_minutes.read(source, found.names, begin, now - MINUTE_SECONDS, dropped)
+    return minutes, pod_use.read(source, now - begin, dropped)
 
 
-def with_use(record: Record, used: Mapping[tuple[str, str], PodUse], now: float) -> Record:
-    """The record with what its pod really used, if it ended lately and that was measured."""
-    if record.used_cpu is not None or record.outcome == RUNNING or record.finish < now - MEASURED_SECONDS:
+def with_use(record: Record, used: Mapping[tuple[str, str], PodUse], since: float) -> Record:
+    """The record with what its pod really used, if it ended since (epoch seconds) and that was measured."""
+    if record.used_cpu is not None or record.outcome == RUNNING or record.finish < since:
         return record
     found = used.get((record.namespace, record.pod_name))
     if found is None or found.at - record.start < MIN_MEASURED_SECONDS:
@@ -135,12 +149,12 @@ def with_use(record: Record, used: Mapping[tuple[str, str], PodUse], now: float)
     return msgspec.structs.replace(record, used_cpu=cores, used_memory=found.memory, used_gpu=found.gpu)
 
 
-def _ended(records: Sequence[Record], now: float) -> dict[worker_minutes.Key, Ended]:
+def _ended(records: Sequence[Record], begin: float, now: float) -> dict[worker_minutes.Key, Ended]:
     """What ended in the minutes that are measured."""
     found: dict[worker_minutes.Key, Ended] = {}
     for record in records:
         minute = int(record.finish // MINUTE_SECONDS) * int(MINUTE_SECONDS)
-        lately = now - MEASURED_SECONDS - MINUTE_SECONDS < minute <= now - MINUTE_SECONDS
+        lately = begin - MINUTE_SECONDS < minute <= now - MINUTE_SECONDS
         if record.outcome == RUNNING or record.runtime <= 0 or not lately:
             continue
         there = found.setdefault((record.node, minute), Ended())

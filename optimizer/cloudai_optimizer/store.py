@@ -1,6 +1,7 @@
 """What the optimizer keeps in MongoDB: machines, minutes of nodes, what pods used; and what is old goes away.
 
-Only calls that every server with MongoDB's protocol knows: find, insert_many, update_one with upsert, delete_many.
+Only calls that every server with MongoDB's protocol knows: find, insert_many, delete_many, update_one with upsert, and
+updates in bulk.
 """
 
 import logging
@@ -9,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from pymongo import UpdateOne
 from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.errors import BulkWriteError, OperationFailure, PyMongoError
@@ -26,6 +28,7 @@ SEEN_SECONDS: Final = 3_600.0
 """How old `seen` may be of a node that has not changed: thousands of writes an epoch say nothing."""
 LONGEST_TASK_SECONDS: Final = 86_400.0 * 31
 AGES: Final = {
+    TASK_HISTORY: ("finish", 0.0),
     RESULTS: ("finish", 0.0),
     ASSIGNMENTS: ("start", 0.0),
     TASKS: ("arrival", LONGEST_TASK_SECONDS),
@@ -33,6 +36,7 @@ AGES: Final = {
     WORKER_REGISTRY: ("seen", 0.0),
 }
 """What says how old a document is, by collection, and how many seconds it may be older than the others."""
+RUNS: Final = ("tasks_run", "sla_violations", "total_runtime_s")
 MIN_GPU_MINUTES: Final = 10.0
 """Of busy GPUs, before the power of one of them is believed."""
 BUSY_GPU: Final = 0.8
@@ -105,30 +109,65 @@ def _machine(row: Mapping[str, Any]) -> Machine | None:
 
 
 def write_minutes(database: Database[dict[str, Any]], minutes: Sequence[Mapping[str, Any]]) -> None:
-    """Add minutes to WORKER_STATS; those that are there already stay. Raises `HistoryError`."""
+    """Add minutes to WORKER_STATS. What was measured stays; runs of a minute may have been recorded since.
+
+    Raises `HistoryError`.
+    """
     if not minutes:
         return
     stats = database[WORKER_STATS]
     try:
         stats.create_index([("from", 1)])
         _expires(stats, "at")
-        stats.insert_many([{**row, "at": datetime.fromtimestamp(row["from"], UTC)} for row in minutes], ordered=False)
-    except BulkWriteError as error:
-        if any(problem.get("code") != _DUPLICATE_KEY for problem in error.details.get("writeErrors", [])):
-            raise HistoryError(f"MongoDB refuses minutes: {str(error.details)[:300]}") from error
+        there = _insert(stats, [{**row, "at": datetime.fromtimestamp(row["from"], UTC)} for row in minutes])
+        late = [minutes[index] for index in there if minutes[index]["tasks_run"]]
+        if late:
+            sums = [UpdateOne({"_id": row["_id"]}, {"$set": {name: row[name] for name in RUNS}}) for row in late]
+            stats.bulk_write(sums, ordered=False)
     except PyMongoError as error:
         raise HistoryError(f"MongoDB does not answer: {error}") from error
+
+
+def _insert(collection: Collection[dict[str, Any]], rows: list[dict[str, Any]]) -> list[int]:
+    """Insert what is not there yet; returns the indices of those that are. Raises `HistoryError`."""
+    try:
+        collection.insert_many(rows, ordered=False)
+    except BulkWriteError as error:
+        problems = error.details.get("writeErrors", [])
+        if any(problem.get("code") != _DUPLICATE_KEY for problem in problems):
+            raise HistoryError(f"MongoDB refuses minutes: {str(error.details)[:300]}") from error
+        return [problem["index"] for problem in problems]
+    return []
+
+
+def measured_until(database: Database[dict[str, Any]], now: float) -> float | None:
+    """Beginning of the newest minute of WORKER_STATS, seconds since the epoch; None without any.
+
+    Raises `HistoryError`.
+    """
+    try:
+        newest = database[WORKER_STATS].find_one({"from": {"$lte": now}}, {"from": 1}, sort=[("from", -1)])
+    except PyMongoError as error:
+        raise HistoryError(f"MongoDB does not answer: {error}") from error
+    return None if newest is None else float(newest["from"])
 
 
 USED: Final = ("used_cpu", "used_memory", "used_gpu")
 
 
 def write_use(database: Database[dict[str, Any]], records: Sequence[Record]) -> None:
-    """Add what their pods really used to these records. Raises `HistoryError`."""
+    """Add what their pods really used to these records, all in one go. Raises `HistoryError`."""
+    changes = [
+        UpdateOne(
+            {"_id": record.pod_uid},
+            {"$set": {name: value for name in USED if (value := getattr(record, name)) is not None}},
+        )
+        for record in records
+    ]
+    if not changes:
+        return
     try:
-        for record in records:
-            used = {name: value for name in USED if (value := getattr(record, name)) is not None}
-            database[TASK_HISTORY].update_one({"_id": record.pod_uid}, {"$set": used})
+        database[TASK_HISTORY].bulk_write(changes, ordered=False)
     except PyMongoError as error:
         raise HistoryError(f"MongoDB does not answer: {error}") from error
 
@@ -183,12 +222,18 @@ def _expires(collection: Collection[dict[str, Any]], date: str) -> None:
 
 
 def prune(database: Database[dict[str, Any]], now: float) -> int:
-    """Delete what is older than the retention; in code, because not every server has TTL indexes. Returns how many."""
-    limit = now - contract.RETENTION_SECONDS
+    """Delete what is older than the retention; in code, because not every server has TTL indexes. Returns how many.
+
+    Age counts from the newest document that is not from the future: a clock that is ahead must not delete everything.
+    Raises `HistoryError`.
+    """
+    deleted = {}
     try:
-        deleted = database[TASK_HISTORY].delete_many({"finish": {"$lt": limit}}).deleted_count
         for name, (key, grace_seconds) in AGES.items():
-            database[name].delete_many({key: {"$lt": limit - grace_seconds}})
+            newest = database[name].find_one({key: {"$lte": now}}, {key: 1}, sort=[(key, -1)])
+            if newest is not None:
+                limit = newest[key] - contract.RETENTION_SECONDS - grace_seconds
+                deleted[name] = database[name].delete_many({key: {"$lt": limit}}).deleted_count
     except PyMongoError as error:
         raise HistoryError(f"MongoDB does not answer: {error}") from error
-    return int(deleted)
+    return deleted.get(TASK_HISTORY, 0)

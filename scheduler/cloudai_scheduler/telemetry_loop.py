@@ -99,6 +99,9 @@ class TelemetryLoop:
         for name, reading in found.nodes.items():
             if (info := self.state.nodes.get(name)) is None:
                 continue
+            if self._lacks_gpus(info, reading):
+                found.dropped["missing GPU"] += 1
+                reading.gpu = None
             for resource, amount in _measured(info, reading).items():
                 used[resource][info.slot], known[resource][info.slot] = round(amount), True
             for gpu, xid in reading.xids.items():
@@ -108,6 +111,14 @@ class TelemetryLoop:
         self.metrics.telemetry_nodes.set(int(np.count_nonzero(known[CPU])))
         for reason, count in found.dropped.items():
             self.metrics.telemetry_dropped.labels(reason).inc(count)
+
+    def _lacks_gpus(self, info: NodeInfo, reading: NodeReading) -> bool:
+        """Whether shared GPUs of a node say nothing of themselves: the rest would look like all of them."""
+        resource = info.shared_gpu_resource
+        if not resource or reading.gpu is None:
+            return False
+        units = int(self.state.fleet.allocatable(resource)[info.slot])
+        return (reading.devices or 0.0) * nodeclass.replicas(info.labels) < units
 
     def _heed_gpu_error(self, node: str, gpu: str, now: float) -> None:
         """XID is a gauge that keeps its last value: only a change is news."""

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import types
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from multiprocessing.process import BaseProcess
@@ -27,7 +28,7 @@ from cloudai_kube import connection, prometheus, timestamp
 from cloudai_kube.transport import Transport
 from cloudai_optimizer import cluster_epoch, config_map, publication, store
 from cloudai_optimizer.cluster_epoch import Options, Report
-from cloudai_optimizer.errors import TelemetryError
+from cloudai_optimizer.errors import ClockError, TelemetryError
 from cloudai_rts.machine import Machine
 from cloudai_rts.traces import FleetNode
 from cloudai_sandbox.sandbox import Sandbox
@@ -285,7 +286,7 @@ def test_a_prometheus_that_fails(cluster: Cluster, metrics: Metrics, monkeypatch
 
 
 def test_a_history_that_is_not_to_be_believed(cluster: Cluster, database: Database[dict[str, Any]]) -> None:
-    """Run times below zero, clocks in the future, no database: exit code 3, and the parameters stay."""
+    """Run times below zero, clocks in the future, no records, no database: exit code 3, and the parameters stay."""
     before = in_force(cluster)
     good = next(iter(database["TASK_HISTORY"].find({"type": "cpu-light"})))
     now = time.time()
@@ -295,9 +296,24 @@ def test_a_history_that_is_not_to_be_believed(cluster: Cluster, database: Databa
     uri = ("--mongodb-uri", cluster.sandbox.urls[MONGODB])
     assert "18 of 32 records are unusable" in optimize(cluster, "epoch", *uri, code=3)
     database["TASK_HISTORY"].delete_many({"_id": {"$in": [row["_id"] for row in rubbish]}})
+    database["TASK_HISTORY"].insert_many([{"_id": f"odd-{i}", "finish": now, "type": i} for i in range(9)])
+    for command in ("epoch", "fit"):
+        assert "9 of 23 records are unusable: {'it is no record': 9}" in optimize(cluster, command, *uri, code=3)
+    database["TASK_HISTORY"].delete_many({"_id": {"$in": [f"odd-{i}" for i in range(9)]}})
     assert "nothing has finished" in optimize(cluster, "epoch", *uri)
     assert "--mongodb-uri" in optimize(cluster, "epoch", "--mongodb-uri", "mongodb://a b:x/", code=2)
     assert "MongoDB does not answer" in optimize(cluster, "epoch", "--mongodb-uri", "mongodb://127.0.0.1:9/", code=3)
+    assert in_force(cluster) == before
+
+
+def test_a_clock_that_has_jumped(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weeks ahead or behind: nothing is read, deleted or published, and the message says whose clock it is."""
+    before = in_force(cluster)
+    for days, said in ((40, "ahead of"), (-40, "behind")):
+        jumped = types.SimpleNamespace(time=lambda days=days: time.time() + days * 86_400.0, monotonic=time.monotonic)
+        monkeypatch.setattr(cluster_epoch, "time", jumped)
+        with pytest.raises(ClockError, match=f"34560..s {said} the API server's"):
+            one_epoch(cluster, "")
     assert in_force(cluster) == before
 
 

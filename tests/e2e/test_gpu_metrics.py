@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from itertools import count
 
 import pytest
 from tests.e2e.exposition import scraped
@@ -9,11 +10,22 @@ from tests.e2e.exposition import scraped
 from cloudai_kube.prometheus import Prometheus
 from cloudai_kube.telemetry import NodeNames, Snapshot, read
 
-NODES = ("old", "new", "mig", "mad", "late", "blank", "twice")
+NODES = ("old", "new", "mig", "mad", "late", "blank", "twice", "fell", "falls")
+
+
+def xid(node: str, code: int, minutes_ago: int) -> str:
+    """The last error of a node's GPU, as it was said some time ago."""
+    at = round((time.time() - 60 * minutes_ago) * 1000)
+    return f'DCGM_FI_DEV_XID_ERRORS{{Hostname="{node}",gpu="0",UUID="x"}} {code} {at}'
+
+
+SCRAPES = count()
 
 
 def text() -> str:
-    """What the exporters of these nodes would say."""
+    """What the exporters of these nodes would say, at first of a while ago."""
+    if next(SCRAPES) == 0:
+        return "\n".join([xid("fell", 79, 11), xid("falls", 13, 11)]) + "\n"
     stale = round((time.time() - 150) * 1000)
     lines = [
         # the first generation: percent, MiB, host as `Hostname`
@@ -38,6 +50,8 @@ def text() -> str:
         'DCGM_FI_DEV_GPU_UTIL{Hostname="blank",gpu="0",UUID="h"} NaN',
         'DCGM_FI_DEV_FB_USED{Hostname="blank",gpu="0",UUID="h"} +Inf',
         'DCGM_FI_DEV_POWER_USAGE{Hostname="blank",gpu="0",UUID="h"} -1',
+        xid("fell", 79, 0),
+        xid("falls", 48, 0),
         # two jobs scrape one exporter
         'DCGM_FI_DEV_GPU_UTIL{Hostname="twice",gpu="0",UUID="i",job="one"} 40',
         'DCGM_FI_DEV_GPU_UTIL{Hostname="twice",gpu="0",UUID="i",job="two"} 40',
@@ -71,6 +85,18 @@ def test_what_is_known_of_a_node(
     reading = found.nodes.get(node)
     said = (None, None, None) if reading is None else (reading.gpu, reading.gpu_memory, reading.watts)
     assert said == (gpu if gpu is None else pytest.approx(gpu), memory, watts)
+
+
+def test_errors_that_are_news(found: Snapshot) -> None:
+    """A gauge that has said the same for ten minutes is none."""
+    assert found.nodes["falls"].xids == {"x": 48.0}
+    assert "fell" not in found.nodes
+
+
+def test_devices_are_counted(found: Snapshot) -> None:
+    """GPUs, or slices of them; one that two jobs scrape is one."""
+    devices = {name: reading.devices for name, reading in found.nodes.items() if reading.devices}
+    assert devices == {"old": 2, "new": 1, "mig": 2, "mad": 2, "late": 1, "blank": 1, "twice": 1}
 
 
 def test_what_was_dropped_is_counted(found: Snapshot) -> None:

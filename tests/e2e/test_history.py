@@ -14,7 +14,6 @@ from tests.e2e.conftest import Cluster, check_history
 from cloudai_optimizer import store
 from cloudai_optimizer.store import AGES
 from cloudai_rts import contract
-from cloudai_rts.contract import TASK_HISTORY
 from cloudai_sandbox.sandbox import Sandbox
 from cloudai_sandbox.services import MONGODB, start_mongodb
 
@@ -132,16 +131,19 @@ def test_a_slow_database(cluster: Cluster) -> None:
 
 @ours_only
 def test_what_is_old_is_deleted(cluster: Cluster) -> None:
-    """By code, in every collection, and only that; a server that knows such indexes does it by itself too."""
+    """By code, in every collection, and only that, whatever the clock says; servers with TTL indexes do it too."""
     now = time.time()
     old = now - contract.RETENTION_SECONDS - 60.0
     with MongoClient[dict[str, Any]](cluster.sandbox.urls[MONGODB], timeoutMS=10_000) as client:
         database = client["retention"]
-        for name, (key, grace) in {TASK_HISTORY: ("finish", 0.0), **AGES}.items():
-            database[name].insert_many([{"_id": "old", key: old - grace}, {"_id": "new", key: now}])
-        assert store.prune(database, now) == 1
-        left = {name: [one["_id"] for one in database[name].find({})] for name in (TASK_HISTORY, *AGES)}
-    assert left == {name: ["new"] for name in (TASK_HISTORY, *AGES)}
+        assert store.prune(database, now) == 0
+        for name, (key, grace) in AGES.items():
+            moments = {"old": old - grace, "new": now, "from the future": now + 1e8}
+            database[name].insert_many([{"_id": one, key: at} for one, at in moments.items()])
+        assert store.prune(database, now + 40 * 86_400.0) == 1
+        left = {name: {one["_id"] for one in database[name].find({})} for name in AGES}
+        assert left == {name: {"new", "from the future"} for name in AGES}
+        assert store.prune(database, now - 40 * 86_400.0) == 0
     assert len(left) == 6
 
 

@@ -131,6 +131,24 @@ def test_two_optimizers_at_once(optimizer: Optimizer) -> None:
     assert asyncio.run(race()) == "one"
 
 
+def test_a_document_that_somebody_broke(cluster: Cluster, optimizer: Optimizer) -> None:
+    """No command guesses what it should have been; the remedy that they name brings back the last good one."""
+    file = cluster.sandbox.folder / "beta.yaml"
+    for beta in (1.0, 2.0):
+        file.write_text(f"Lateness: {{Beta: {beta}}}\n")
+        optimizer.run("publish", str(file))
+    optimizer.in_force(2)
+    broken = '{"schemaVersion": 1, "version": 2, "Lateness": {"Beta": 1e308'
+    patch = json.dumps({"data": {KEY: broken}})
+    cluster.plane.kubectl("patch", "configmap", "cloudai-parameters", f"--namespace={NAMESPACE}", f"--patch={patch}")
+    for command in (["epoch"], ["show"], ["freeze", "now"]):
+        assert "refused by every reader" in optimizer.run(*command, code=1)
+    assert "Remedy: cloudai-optimizer rollback" in optimizer.run("epoch", code=1)
+    assert "version 3" in optimizer.run("rollback")
+    optimizer.in_force(3)
+    assert json.loads(optimizer.run("show", "-o", "json"))["Lateness"]["Beta"] == 1.0
+
+
 def test_a_canary_takes_its_share(cluster: Cluster, optimizer: Optimizer) -> None:
     """Some Tasks are placed by the candidate, the others by its control; every decision says by which."""
 

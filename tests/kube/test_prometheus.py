@@ -24,6 +24,7 @@ class Server(HTTPServer):
     drip_headers = False
     drip_body = False
     promised_bytes = 0
+    location = ""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -38,6 +39,8 @@ class Handler(BaseHTTPRequestHandler):
             self._drip(b"HTTP/1.0 200 OK\r\n" + b"X: " + b"y" * 1000)
             return
         self.send_response(self.server.status)
+        if self.server.location:
+            self.send_header("Location", self.server.location)
         if self.server.promised_bytes:
             self.send_header("Content-Length", str(self.server.promised_bytes))
         self.end_headers()
@@ -114,6 +117,16 @@ def test_an_endless_answer(server: Server, monkeypatch: pytest.MonkeyPatch) -> N
     server.body, server.repeat = b"x" * (1 << 16), 1 << 10
     with pytest.raises(PrometheusError, match="longer than"):
         ask(server)
+
+
+def test_a_redirect_is_not_followed(server: Server) -> None:
+    """Nor is its body read: it is endless."""
+    server.status, server.location = 302, "http://login.example/"
+    server.body, server.repeat = b"x" * (1 << 16), 1 << 14
+    begun = time.monotonic()
+    with pytest.raises(PrometheusError, match=r"redirects to http://login\.example/; use that address"):
+        ask(server)
+    assert time.monotonic() - begun < 1.0
 
 
 def test_a_server_that_hangs(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,19 +32,22 @@ def series(node: str, *points: tuple[float, float]) -> Series:
 
 
 def test_one_figure_a_minute_and_node() -> None:
-    """Impossible values and unknown nodes are left out and counted; not all reasons slow a GPU down."""
+    """Of a minute speaks what is said at its end; impossible values and unknown nodes are left out and counted.
+
+    Not all reasons slow a GPU down.
+    """
     source = Canned(
         {
-            QUERIES["cpu"]: [series("a", (60, 4.0), (120, 9.0), (180, -1.0)), series("stranger", (60, 1.0))],
-            QUERIES["memory"]: [series("a", (60, 500.0), (120, 100.0))],
-            QUERIES["watts"]: [series("a", (60, 300.0), (120, float("nan"))), series("b", (60, 1e9))],
-            "throttle": [series("a", (60, 64.0), (120, 1.0)), series("b", (120, 4.0))],
+            QUERIES["cpu"]: [series("a", (120, 4.0), (180, 9.0), (240, -1.0)), series("stranger", (120, 1.0))],
+            QUERIES["memory"]: [series("a", (120, 500.0), (180, 100.0))],
+            QUERIES["watts"]: [series("a", (120, 300.0), (180, float("nan"))), series("b", (120, 1e9))],
+            "throttle": [series("a", (120, 64.0), (180, 1.0)), series("b", (180, 4.0))],
         }
     )
     dropped = Counter[str]()
     found = worker_minutes.read(source, NAMES, 65.0, 185.0, dropped)
     assert dropped == {"impossible": 3, "unmatched": 1}
-    assert set(source.asked) == {(60.0, 180.0, 60.0)}
+    assert set(source.asked) == {(120.0, 240.0, 60.0)}
     assert found == {
         ("a", 60): Minute(cpu=4.0, memory=500.0, watts=300.0, throttled_seconds=60.0),
         ("a", 120): Minute(cpu=9.0, memory=100.0),

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from cloudai_kube.pod_use import PodUse
-from cloudai_optimizer.observations import with_use
+from cloudai_optimizer.observations import LONGEST_MEASURED_SECONDS, MEASURED_SECONDS, _measured_from, with_use
 from cloudai_rts import contract
 from cloudai_rts.history import RUNNING, Record
 
@@ -30,5 +30,20 @@ POD = contract.pod_name("job", "t", 1)
 )
 def test_use_of_a_run(record: Record, use: PodUse, expected: tuple[float | None, ...]) -> None:
     """Cores are seconds over how long it had run then; too short, impossible, old, running: nothing; once is enough."""
-    found = with_use(record, {("ml", POD): use}, NOW)
+    found = with_use(record, {("ml", POD): use}, NOW - MEASURED_SECONDS)
     assert (found.used_cpu, found.used_memory, found.used_gpu) == expected
+
+
+@pytest.mark.parametrize(
+    ("newest", "seconds"),
+    [
+        (None, MEASURED_SECONDS),
+        (NOW - 60.0, MEASURED_SECONDS),
+        (NOW - 3600.0, 3600.0),
+        (NOW - 9e5, LONGEST_MEASURED_SECONDS),
+        (NOW + 60.0, MEASURED_SECONDS),
+    ],
+)
+def test_how_far_back_minutes_are_read(newest: float | None, seconds: float) -> None:
+    """To where those that are kept end: no minute is lost between two epochs an hour apart."""
+    assert _measured_from(newest, NOW) == NOW - seconds

@@ -130,6 +130,21 @@ def test_a_fatal_gpu_error_closes_once(make: Maker) -> None:
     assert rig.rejections.closed_nodes({GPU}, "", rig.now) == {"n"}
 
 
+@pytest.mark.parametrize(("devices", "load"), [(4.0, 0.75), (5.0, 0.75), (3.0, 0.25), (None, 0.25)])
+def test_a_gpu_that_says_nothing_is_not_idle(make: Maker, devices: float | None, load: float) -> None:
+    """Four GPUs, each shared by two: if one of them is silent nobody knows how busy they are, and requests count."""
+    rig = Rig(make)
+    labels = {"nvidia.com/gpu.sharing-strategy": "time-slicing", "nvidia.com/gpu.replicas": "2"}
+    rig.state.put_node(make.node("n", cpu="4", labels=labels, allocatable={GPU: "8"}))
+    rig.state.fleet.request(0, {rig.state.nodes["n"].shared_gpu_resource: 2})
+    rig.loop.remember()
+    reading = NodeReading(sampled_at=rig.now - 5.0, cpu=0.0, gpu=3.0, devices=devices)
+    found = Snapshot({"n": reading})
+    rig.loop.apply(found)
+    assert rig.load() == pytest.approx(load)
+    assert found.dropped["missing GPU"] == (load < 0.5)
+
+
 def test_a_stale_series_says_nothing_about_when_the_others_were_sampled(make: Maker) -> None:
     """One node is silent for long: a pod that was placed before the other's sample is not counted twice."""
     rig = Rig(make)
@@ -153,7 +168,7 @@ def test_busy_gpus_count_where_pods_share_them(make: Maker, sharing: str, load: 
     rig.state.fleet.request(0, {GPU: 1})
     rig.loop.remember()
     rig.now += 100
-    rig.loop.apply(Snapshot({"n": NodeReading(sampled_at=rig.now - 5.0, cpu=1.0, gpu=1.5)}))
+    rig.loop.apply(Snapshot({"n": NodeReading(sampled_at=rig.now - 5.0, cpu=1.0, gpu=1.5, devices=2.0)}))
     assert rig.load() == pytest.approx(load)
     rig.state.fleet.request(0, {GPU: 1})  # after the sample
     assert rig.load() == pytest.approx(load + 0.125 * (sharing != "none"))
