@@ -18,8 +18,8 @@ import msgspec
 import numpy as np
 from scenario import Scene, scene
 
+from cloudai_kube.node_use import NodeUse
 from cloudai_optimizer import learn
-from cloudai_optimizer.fit.affinity import NodeUse
 from cloudai_rts.history import Record
 from cloudai_rts.machine import Machine
 from cloudai_rts.parameters import Document

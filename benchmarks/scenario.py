@@ -11,8 +11,8 @@ from typing import Final
 import msgspec
 import numpy as np
 
+from cloudai_kube.node_use import NodeUse
 from cloudai_optimizer import learn
-from cloudai_optimizer.fit.affinity import NodeUse
 from cloudai_rts import traces
 from cloudai_rts.history import Record
 from cloudai_rts.machine import Machine

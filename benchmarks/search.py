@@ -21,8 +21,8 @@ from rich.console import Console
 from rich.progress import track
 from scenario import scene
 
+from cloudai_kube.node_use import NodeUse
 from cloudai_optimizer import fitness, learn, tuning
-from cloudai_optimizer.fit.affinity import NodeUse
 from cloudai_optimizer.genetic import Mutation
 from cloudai_optimizer.rules import Rules
 from cloudai_rts.parameters import Document

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -20,7 +21,7 @@ from cloudai_cli import arguments as bounds
 from cloudai_cli.cluster import Whereabouts
 from cloudai_cli.errors import CliError, InputError
 from cloudai_cli.scenario import Scenario, TraceScenario
-from cloudai_cli.simulate import FIGURES, POLICIES, Outcome
+from cloudai_cli.simulate import FIGURES, OF_TASKS, POLICIES, Outcome
 from cloudai_kube.errors import ConfigurationError, KubeError
 from cloudai_kube.prometheus import Prometheus
 from cloudai_rts import contract, parameters, traces
@@ -81,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     what_if.add_argument(
         "--seeds", type=bounds.whole(1, 1000), help="draws of what tasks really use, 3; of what is recorded nothing is"
     )
+    what_if.add_argument("--by-class", action="store_true", help="all figures by type and number of GPUs")
     what_if.add_argument("--workers", type=bounds.whole(1, 64), default=2)
     what_if.add_argument("--plot", type=Path, metavar="PNG", help="draw response times by policy")
     what_if.add_argument("-o", "--output", choices=["text", "json"], default="text")
@@ -102,6 +104,7 @@ def _parser() -> argparse.ArgumentParser:
     make.add_argument(
         "--time-scale", type=bounds.number(0, above=True), default=1.0, help="with --apply: divide all times by this"
     )
+    make.add_argument("--name-prefix", default="task", help="of the tasks; one for each workload in a namespace")
     make.add_argument("--kubeconfig", default="", help="with --apply; empty: $KUBECONFIG")
     make.add_argument("--namespace", default="default", help="with --apply")
     bring = commands.add_parser("import", help="a trace out of kube-state-metrics of a cluster that never ran us")
@@ -139,7 +142,8 @@ def _simulate(arguments: argparse.Namespace) -> None:
         except OSError as error:
             raise InputError(f"--plot {arguments.plot} cannot be written: {error}") from error
         sys.stderr.write(f"drawn: {arguments.plot}\n")
-    sys.stdout.write(json.dumps(found) + "\n" if arguments.output == "json" else _table(found))
+    shown = OF_TASKS if arguments.by_class else OF_TASKS[:1]
+    sys.stdout.write(json.dumps(found) + "\n" if arguments.output == "json" else _table(found, shown))
 
 
 def _whereabouts(arguments: argparse.Namespace) -> Whereabouts:
@@ -172,11 +176,11 @@ def _run(scenario: Scenario, policies: Sequence[str], seeds: int, workers: int) 
         return list(track(found, "replays", len(cases), console=Console(stderr=True), transient=True, disable=quiet))
 
 
-def _table(found: Sequence[dict[str, Any]]) -> str:
+def _table(found: Sequence[dict[str, Any]], by_class: Sequence[str]) -> str:
     header = ["policy", *(figure.title for figure in FIGURES.values())]
     lines = [header, *([row["policy"], *(_number(row[name], ".3g") for name in FIGURES)] for row in found)]
-    floor = found[0]["floor"]
-    return f"{_columns(lines)}\nnot to be met by any policy: {floor:.1f} %\n{_differences(found)}{_by_class(found)}"
+    floor = f"not to be met by any policy: {found[0]['floor']:.1f} %"
+    return f"{_columns(lines)}\n{floor}\n{_differences(found)}{_by_class(found, by_class)}"
 
 
 def _differences(found: Sequence[dict[str, Any]]) -> str:
@@ -198,26 +202,20 @@ def _width(value: float | None) -> str:
     return "" if value is None else f" +-{value:.2g}"
 
 
-def _by_class(found: Sequence[dict[str, Any]]) -> str:
-    """Deadlines missed by type and by number of GPUs, percent, one column a policy."""
-    names = list(found[0]["missed_by_class"])
-    if not names:
-        return ""
-    header = ["missed, %", *(row["policy"] for row in found)]
-    lines = [
-        header,
-        *(
-            [
-                name,
-                *(
-                    f"{row['missed_by_class'][name]:.1f}{_width(row['half_widths_by_class'][name] if at else None)}"
-                    for at, row in enumerate(found)
-                ),
+def _by_class(found: Sequence[dict[str, Any]], names: Sequence[str]) -> str:
+    """Figures by type and by number of GPUs, one column a policy."""
+    tables = []
+    for name in names:
+        lines = [[FIGURES[name].title, *(row["policy"] for row in found)]]
+        for one in found[0]["by_class"][name]:
+            cells = [
+                _number(row["by_class"][name][one], ".3g")
+                + _width(row["half_widths_by_class"][name][one] if at else None)
+                for at, row in enumerate(found)
             ]
-            for name in names
-        ),
-    ]
-    return f"\n{_columns(lines)}\n"
+            lines.append([one, *cells])
+        tables.append(f"\n{_columns(lines)}\n")
+    return "".join(tables)
 
 
 def _columns(lines: Sequence[Sequence[str]]) -> str:
@@ -236,18 +234,21 @@ def _workload(arguments: argparse.Namespace) -> None:
         day_amplitude=arguments.day,
     )
     drawn = workload.draw(arguments.seed, arguments.count, shape, traces.read_fleet(_read(arguments.fleet)))
+    tasks = [replace(task, name=f"{arguments.name_prefix}-{number}") for number, task in enumerate(drawn.tasks)]
     if not arguments.apply:
-        sys.stdout.write(traces.write_tasks(drawn.tasks))
+        sys.stdout.write(traces.write_tasks(tasks))
         return
 
     def progress(done: int) -> None:
         if sys.stderr.isatty():
-            sys.stderr.write(f"\r{done}/{len(drawn.tasks)} Tasks")
+            sys.stderr.write(f"\r{done}/{len(tasks)} Tasks")
 
-    new = asyncio.run(
-        apply.apply(arguments.kubeconfig, arguments.namespace, drawn.tasks, arguments.time_scale, progress)
-    )
+    new = asyncio.run(apply.apply(arguments.kubeconfig, arguments.namespace, tasks, arguments.time_scale, progress))
     sys.stdout.write(f"{new} Tasks created in namespace {arguments.namespace}\n")
+    if new < len(tasks):
+        sys.stderr.write(
+            f"{len(tasks) - new} were there already and stay as they are; for another workload give --name-prefix\n"
+        )
 
 
 def _import(arguments: argparse.Namespace) -> None:

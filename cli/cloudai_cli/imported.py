@@ -36,7 +36,9 @@ PRODUCTS: Final = (
     "max by (node, label_nvidia_com_gpu_product) "
     '(last_over_time(kube_node_labels{label_nvidia_com_gpu_product!=""}[RANGE]))'
 )
-_SERIAL: Final = re.compile(r"(-[0-9a-z]{5}|-\d+)+$")
+_DRAWN: Final = "[bcdfghjklmnpqrstvwxz2456789]"
+_SERIAL: Final = re.compile(rf"(-{_DRAWN}{{5}}|-{_DRAWN}{{8,10}}|-\d+)+$")
+"""What Kubernetes puts behind names: drawn letters (no vowels, so that they are no words), hashes, numbers."""
 
 
 class Source(Protocol):

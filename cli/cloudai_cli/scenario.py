@@ -1,7 +1,7 @@
 """What is replayed: a trace on a described fleet, or what a cluster has recorded."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -51,15 +51,19 @@ class TraceScenario:
 
 @dataclass(frozen=True, slots=True)
 class RecordedScenario:
-    """Recorded work on machines whose speeds are those that were learned."""
+    """Recorded work on machines whose speeds are those that were learned.
+
+    `gpu_watts` is what a busy GPU of a node was measured to take.
+    """
 
     machines: Sequence[Machine]
     works: Sequence[Work]
     document: Document
+    gpu_watts: Mapping[str, float] = field(default_factory=dict)
 
     def world(self) -> World:
         """The fitted model is the truth."""
-        return recorded.world_of(self.machines, self.document, self.works)
+        return recorded.measured(recorded.world_of(self.machines, self.document, self.works), self.gpu_watts)
 
     def jobs(self, seed: int) -> list[Job]:
         """The work as it was recorded; nothing is drawn, so every seed is the same."""

@@ -2,8 +2,9 @@
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -24,7 +25,7 @@ from cloudai_rts.replay.chooser import (
 from cloudai_rts.replay.engine import Replay
 from cloudai_rts.replay.interval import half_width, half_width_over_tasks
 from cloudai_rts.replay.job import Job
-from cloudai_rts.replay.summary import Summary, overrun, summarise, violated
+from cloudai_rts.replay.summary import Summary, joules, overrun, summarise, violated
 from cloudai_rts.traces import Speeds
 
 POLICIES: Final = (LATENESS, HINGE, ROUND_ROBIN, LEAST_ALLOCATED, MOST_ALLOCATED, EDF_BEST_NODE)
@@ -32,41 +33,45 @@ POLICIES: Final = (LATENESS, HINGE, ROUND_ROBIN, LEAST_ALLOCATED, MOST_ALLOCATED
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """What is told of a policy: its heading, the field of the summary, and the factor to its unit."""
+    """What is told of a policy: its heading, the field of the summary, and the factor to its unit.
+
+    `of_tasks`: each task has one too, and `of_class` tells that of several; the others are of the fleet's course.
+    """
 
     title: str
     field: str
     scale: float = 1.0
+    of_class: Callable[[FloatArray], np.floating[Any]] = np.mean
+    of_tasks: bool = True
 
 
 FIGURES: Final = {
     "violations": Figure("missed, %", "violations", 100.0),
     "tardiness": Figure("tardiness, %", "tardiness", 100.0),
-    "p95_slowdown": Figure("p95 slowdown", "p95_slowdown"),
-    "makespan_hours": Figure("makespan, h", "makespan_seconds", 1 / 3600.0),
-    "utilisation": Figure("utilisation, %", "utilisation", 100.0),
+    "p95_slowdown": Figure("p95 slowdown", "p95_slowdown", of_class=partial(np.percentile, q=95.0)),
+    "makespan_hours": Figure("makespan, h", "makespan_seconds", 1 / 3600.0, of_tasks=False),
+    "utilisation": Figure("utilisation, %", "utilisation", 100.0, of_tasks=False),
     "gpu_hours_per_job": Figure("GPU-h a task", "gpu_hours_per_job"),
-    "energy_kwh": Figure("energy, kWh", "energy_joules", 1 / 3.6e6),
+    "energy_kwh": Figure("energy, kWh", "energy_joules", 1 / 3.6e6, of_class=np.sum),
 }
+OF_TASKS: Final = tuple(name for name, figure in FIGURES.items() if figure.of_tasks)
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """One policy under one seed.
 
-    By task, NaN without a deadline: `late` (1, 0), `overrun` (0..1), `response` (time from arrival to end over what
-    was allowed); `gpu_hours`, NaN of one that never ended. `classes` are the tasks' positions by type, and by number
-    of GPUs.
+    `tasks` are the figures by task, in the units of the summary; NaN where a task has none: without a deadline, or
+    never ended. `response` is the time from arrival to end over what was allowed. `classes` are the tasks' positions by
+    type, and by number of GPUs.
     """
 
     policy: str
     seed: int
     summary: Summary
-    late: FloatArray
-    overrun: FloatArray
+    tasks: dict[str, FloatArray]
     classes: dict[str, IntArray]
     response: FloatArray
-    gpu_hours: FloatArray
 
 
 def known_speeds(speeds: Speeds, document: Document) -> Document:
@@ -83,13 +88,18 @@ def run(scenario: Scenario, policy: str, seed: int) -> Outcome:
     """Replay once."""
     there, jobs = scenario.world(), scenario.jobs(seed)
     course = Replay(there, jobs, chooser(policy, scenario.document)).run()
-    due = np.array([np.nan if job.due is None else job.due - job.known.arrival for job in jobs])
-    response = (course.finish - np.array([job.known.arrival for job in jobs])) / due
+    arrival = np.array([job.known.arrival for job in jobs])
+    due = np.array([np.nan if job.due is None else job.due for job in jobs]) - arrival
     late = violated(jobs, course)
-    hours = (course.finish - course.start) * np.array([job.known.gpu for job in jobs]) / 3600.0
-    return Outcome(
-        policy, seed, summarise(there, jobs, course), late, overrun(jobs, course), _classes(jobs, late), response, hours
-    )
+    tasks = {
+        "violations": late,
+        "tardiness": overrun(jobs, course),
+        "p95_slowdown": (course.finish - arrival) / np.array([job.work for job in jobs]),
+        "gpu_hours_per_job": (course.finish - course.start) * np.array([job.known.gpu for job in jobs]) / 3600.0,
+        "energy_kwh": joules(there, jobs, course),
+    }
+    summary = summarise(there, jobs, course)
+    return Outcome(policy, seed, summary, tasks, _classes(jobs), (course.finish - arrival) / due)
 
 
 def chooser(policy: str, document: Document) -> Chooser:
@@ -104,8 +114,8 @@ def chooser(policy: str, document: Document) -> Chooser:
 def rows(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
     """Means by policy, and the paired differences to the first policy with half of their 95 % intervals.
 
-    Intervals of deadlines missed, tardiness and GPU hours are over blocks of tasks, of the other figures over seeds.
-    All numbers are percent, hours or kWh, as the names say; None where there is none.
+    Intervals of what each task has a figure of are over blocks of tasks, of the course's and of p95 over seeds. All
+    numbers are percent, hours or kWh, as the names say; None where there is none.
     """
     policies = list(dict.fromkeys(outcome.policy for outcome in outcomes))
     of = {policy: [outcome for outcome in outcomes if outcome.policy == policy] for policy in policies}
@@ -113,31 +123,47 @@ def rows(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
 
 
 def _row(policy: str, own: Sequence[Outcome], reference: Sequence[Outcome]) -> dict[str, Any]:
-    late, first_late = _by_task([one.late for one in own]), _by_task([one.late for one in reference])
-    overruns = _by_task([one.overrun for one in own]) - _by_task([one.overrun for one in reference])
-    hours = _by_task([one.gpu_hours for one in own]) - _by_task([one.gpu_hours for one in reference])
     gaps = {name: _gaps(own, reference, figure) for name, figure in FIGURES.items()}
-    half_widths = {name: half_width(values) for name, values in gaps.items()}
-    half_widths["violations"] = _percent(half_width_over_tasks(late - first_late))
-    half_widths["tardiness"] = _percent(half_width_over_tasks(overruns))
-    half_widths["gpu_hours_per_job"] = None if np.isnan(hours).any() else half_width_over_tasks(hours)
+    everybody = np.arange(len(own[0].response))
+    over_tasks = {name: _half_width(name, own, reference, everybody) for name in OF_TASKS}
+    widths = {name: over_tasks.get(name) or half_width(values) for name, values in gaps.items()}
     classes = own[0].classes
     return {
         "policy": policy,
         **{name: _finite(_mean(own, figure)) for name, figure in FIGURES.items()},
         "differences": {name: _finite(statistics.mean(values)) for name, values in gaps.items()},
-        "half_widths": half_widths,
+        "half_widths": widths,
         "floor": 100.0 * statistics.mean(outcome.summary.floor for outcome in own),
-        "missed_by_class": {name: 100.0 * float(late[at].mean()) for name, at in classes.items()},
+        "by_class": {name: {one: _of(name, own, at) for one, at in classes.items()} for name in OF_TASKS},
         "half_widths_by_class": {
-            name: _percent(half_width_over_tasks((late - first_late)[at])) for name, at in classes.items()
+            name: {one: _half_width(name, own, reference, at) for one, at in classes.items()} for name in OF_TASKS
         },
     }
 
 
-def _by_task(values: Sequence[FloatArray]) -> FloatArray:
+def _of(name: str, outcomes: Sequence[Outcome], at: IntArray) -> float | None:
+    """A figure of the tasks at these positions; None where none of them has one."""
+    figure = FIGURES[name]
+    known = [values[np.isfinite(values)] for values in (one.tasks[name][at] for one in outcomes)]
+    found = [figure.scale * float(figure.of_class(values)) for values in known if len(values)]
+    return statistics.mean(found) if found else None
+
+
+def _half_width(name: str, own: Sequence[Outcome], reference: Sequence[Outcome], at: IntArray) -> float | None:
+    """Half of the 95 % interval of a figure's difference over tasks; None of a percentile, or of too few tasks."""
+    figure = FIGURES[name]
+    if figure.of_class not in {np.mean, np.sum}:
+        return None
+    gap = (_by_task(name, own) - _by_task(name, reference))[at]
+    if name == "gpu_hours_per_job" and np.isnan(gap).any():  # what never ended is no part of the mean of either
+        return None
+    width = half_width_over_tasks(gap)
+    return None if width is None else width * figure.scale * (len(at) if figure.of_class is np.sum else 1)
+
+
+def _by_task(name: str, outcomes: Sequence[Outcome]) -> FloatArray:
     """The mean over the seeds."""
-    return np.asarray(np.mean(np.stack(values), axis=0), np.float64)
+    return np.asarray(np.mean(np.stack([one.tasks[name] for one in outcomes]), axis=0), np.float64)
 
 
 def _mean(outcomes: Sequence[Outcome], figure: Figure) -> float:
@@ -154,20 +180,15 @@ def _gaps(own: Sequence[Outcome], reference: Sequence[Outcome], figure: Figure) 
     return [one - other for one, other in pairs]
 
 
-def _percent(share: float | None) -> float | None:
-    return None if share is None else 100.0 * share
-
-
 def _finite(value: float) -> float | None:
     """JSON knows no NaN."""
     return value if math.isfinite(value) else None
 
 
-def _classes(jobs: Sequence[Job], late: FloatArray) -> dict[str, IntArray]:
-    """Positions of the tasks with a deadline by type, and by number of GPUs."""
+def _classes(jobs: Sequence[Job]) -> dict[str, IntArray]:
+    """Positions of the tasks by type, and by number of GPUs."""
     found: dict[str, list[int]] = {}
-    for index in np.flatnonzero(~np.isnan(late)).tolist():
-        job = jobs[index]
+    for index, job in enumerate(jobs):
         found.setdefault(job.true_type or job.known.type, []).append(index)
         found.setdefault(f"{job.known.gpu:.0f} GPU", []).append(index)
     return {name: np.array(positions, np.int64) for name, positions in sorted(found.items())}

@@ -10,6 +10,7 @@ from cloudai_kube.objects import Pod
 from cloudai_kube.task import Attempt, Task, TaskStatus
 from cloudai_operator.plan import Observation, Plan
 from cloudai_rts import contract
+from cloudai_rts.history import Record
 
 REMEMBERED: Final = 20
 REJECTION_LIMIT: Final = 20
@@ -49,6 +50,19 @@ def abandon(plan: Plan, now: float) -> None:
             attempt.completionTime = timestamp.millis(now)
             plan.ended.append(outcome.DELETED)
     plan.status.active = 0
+
+
+def records_of_deleted(task: Task, now: float) -> list[Record]:
+    """What history lacks of a Task that is gone: runs that had ended, and those that ran when somebody deleted it."""
+    found = []
+    for attempt in task.status.attempts:
+        ended = copy.copy(attempt)
+        if not ended.outcome:
+            ended.outcome, ended.completionTime = outcome.DELETED, timestamp.millis(now)
+        has_run = bool(attempt.outcome or attempt.startTime)
+        if has_run and not attempt.recorded and (one := records.of_attempt(task, ended)) is not None:
+            found.append(one)
+    return found
 
 
 def limit_reached(status: TaskStatus, backoff_limit: int) -> tuple[str, str] | None:

@@ -17,11 +17,12 @@ def owner_uid(pod: Pod) -> str:
 
 @dataclass(slots=True)
 class Cache:
-    """Objects by UID. `changed` is called with the UID of every Task to look at again."""
+    """Objects by UID. `changed` is called with the UID of a Task to look at again, `removed` with one that is gone."""
 
     changed: Callable[[str], None]
     clock: Callable[[], float]
     node_gone_seconds: float = 30.0
+    removed: Callable[[Task], None] = lambda _task: None
     tasks: dict[str, Task] = field(default_factory=dict)
     _pods: dict[str, dict[str, Pod]] = field(default_factory=dict)
     _owners: dict[str, str] = field(default_factory=dict)
@@ -52,7 +53,9 @@ class Cache:
 
     def remove_task(self, uid: str) -> None:
         """A Task is gone: its pods are to follow."""
-        if self.tasks.pop(uid, None) is not None:
+        task = self.tasks.pop(uid, None)
+        if task is not None:
+            self.removed(task)
             self.changed(uid)
 
     def put_pod(self, pod: Pod) -> None:

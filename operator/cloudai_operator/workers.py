@@ -12,6 +12,7 @@ from typing import Final
 from cloudai_kube.errors import FormatError, KubeError
 from cloudai_kube.objects import Pod
 from cloudai_kube.task import Task
+from cloudai_operator import attempts
 from cloudai_operator.cache import Cache
 from cloudai_operator.errors import CreationRefusedError
 from cloudai_operator.executor import Executor
@@ -53,7 +54,7 @@ class Workers:
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
-        self.cache = Cache(self.enqueue, self.clock)
+        self.cache = Cache(self.enqueue, self.clock, removed=self._remember)
 
     def enqueue(self, uid: str) -> None:
         """Look at a Task soon; once is enough however often it is asked for."""
@@ -173,6 +174,12 @@ class Workers:
         if newer is not None:
             self.cache.put_task(newer)
         self._again.add(uid)
+
+    def _remember(self, task: Task) -> None:
+        """History is to have what a Task that is gone has run."""
+        if self.history is not None:
+            for record in attempts.records_of_deleted(task, self.clock()):
+                self.history.offer("", record)
 
     async def _clean_up(self, uid: str) -> None:
         """Delete the pods of a deleted Task: not every cluster runs a garbage collector."""

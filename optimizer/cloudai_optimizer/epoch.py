@@ -13,8 +13,8 @@ import numpy as np
 
 from cloudai_kube import timestamp
 from cloudai_kube.errors import FormatError
+from cloudai_kube.node_use import NodeUse
 from cloudai_optimizer import learn, tuning
-from cloudai_optimizer.fit.affinity import NodeUse
 from cloudai_optimizer.genetic import Generation
 from cloudai_optimizer.guard import Verdict
 from cloudai_optimizer.publication import SEARCHED_AT

@@ -3,7 +3,7 @@
 import pickle
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from typing import Final
 
@@ -90,9 +90,7 @@ def stage(
     """Prepare windows of recorded work for replay."""
     fitted = learned.document
     works = [work for window in windows for work in (*window.works, *window.waiting, *window.running)]
-    measured = learned.use.gpu_watts
-    gpu_watts = [measured.get(machine.node.node, energy.per_gpu) for machine in machines]
-    world = replace(recorded.world_of(machines, fitted, works), energy=energy, gpu_watts=gpu_watts)
+    world = recorded.measured(recorded.world_of(machines, fitted, works), learned.use.gpu_watts, energy)
     absent = [_absent(machines, window) for window in windows]
     jobs = [
         recorded.jobs(window, fitted, [one for at, one in enumerate(machines) if at not in gone])

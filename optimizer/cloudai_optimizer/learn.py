@@ -13,9 +13,10 @@ import numpy as np
 
 from cloudai_kube import timestamp
 from cloudai_kube.errors import FormatError
+from cloudai_kube.node_use import NodeUse
 from cloudai_optimizer import limits
 from cloudai_optimizer.fit import affinity, declared, memory, runtime, tenancy, theta
-from cloudai_optimizer.fit.affinity import NodeUse, Tallies
+from cloudai_optimizer.fit.affinity import Tallies
 from cloudai_optimizer.fit.backfit import SHRINK_CLASS
 from cloudai_optimizer.fit.memory import Memory
 from cloudai_optimizer.fit.runtime import RuntimeFit

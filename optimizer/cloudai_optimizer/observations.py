@@ -9,8 +9,9 @@ from typing import Any, Final
 import msgspec
 from pymongo.database import Database
 
-from cloudai_kube import inventory, pod_use, task_history, telemetry, worker_minutes
+from cloudai_kube import inventory, node_use, pod_use, task_history, telemetry, worker_minutes, worker_registry
 from cloudai_kube.errors import ConfigurationError, DatabaseError
+from cloudai_kube.node_use import NodeUse
 from cloudai_kube.objects import Node
 from cloudai_kube.pod_use import PodUse
 from cloudai_kube.prometheus import Prometheus, PrometheusError
@@ -19,7 +20,6 @@ from cloudai_kube.transport import Transport
 from cloudai_kube.worker_minutes import MINUTE_SECONDS, Ended, Minute
 from cloudai_optimizer import store
 from cloudai_optimizer.errors import MEASUREMENT, HistoryError, InputError, TelemetryError, counted
-from cloudai_optimizer.fit.affinity import NodeUse
 from cloudai_rts import contract
 from cloudai_rts.history import RUNNING, Record
 from cloudai_rts.machine import Machine
@@ -110,8 +110,11 @@ async def look(transport: Transport, sources: Sources, records: Sequence[Record]
         store.write_minutes(database, worker_minutes.documents(minutes, machines, _ended(records, begin, now)))
         store.write_use(database, [new for new, old in zip(measured, records, strict=True) if new is not old])
     since = now - sources.window_seconds
-    machines += store.gone_machines(database, machines, since)
-    return Observations(measured, machines, store.node_use(database, since), dropped)
+    try:
+        machines += worker_registry.gone_machines(database, machines, since)
+        return Observations(measured, machines, node_use.read(database, since), dropped)
+    except DatabaseError as error:
+        raise HistoryError(str(error)) from error
 
 
 def _measured_from(newest: float | None, now: float) -> float:
@@ -167,4 +170,4 @@ def _ended(records: Sequence[Record], begin: float, now: float) -> dict[worker_m
 def _use(minutes: Mapping[worker_minutes.Key, Minute], machines: Sequence[Machine]) -> NodeUse:
     """The minutes at hand, where no database remembers more."""
     rows = worker_minutes.documents(minutes, machines, {})
-    return store.use_of(rows)
+    return node_use.use_of(rows)

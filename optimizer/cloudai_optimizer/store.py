@@ -5,8 +5,7 @@ updates in bulk.
 """
 
 import logging
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -15,17 +14,13 @@ from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.errors import BulkWriteError, OperationFailure, PyMongoError
 
-from cloudai_kube.telemetry import MAX_DEVICE_WATTS
+from cloudai_kube.worker_registry import SEEN_SECONDS
 from cloudai_optimizer.errors import HistoryError
-from cloudai_optimizer.fit.affinity import NodeUse
 from cloudai_rts import contract
 from cloudai_rts.contract import ASSIGNMENTS, RESULTS, TASK_HISTORY, TASKS, WORKER_REGISTRY, WORKER_STATS
 from cloudai_rts.history import Record
 from cloudai_rts.machine import Machine
-from cloudai_rts.traces import FleetNode
 
-SEEN_SECONDS: Final = 3_600.0
-"""How old `seen` may be of a node that has not changed: thousands of writes an epoch say nothing."""
 LONGEST_TASK_SECONDS: Final = 86_400.0 * 31
 AGES: Final = {
     TASK_HISTORY: ("finish", 0.0),
@@ -37,10 +32,6 @@ AGES: Final = {
 }
 """What says how old a document is, by collection, and how many seconds it may be older than the others."""
 RUNS: Final = ("tasks_run", "sla_violations", "total_runtime_s")
-MIN_GPU_MINUTES: Final = 10.0
-"""Of busy GPUs, before the power of one of them is believed."""
-BUSY_GPU: Final = 0.8
-"""As much work of a node's GPUs together makes a minute count: in an idle one power over work says nothing."""
 _DUPLICATE_KEY: Final = 11000
 _log = logging.getLogger(__name__)
 
@@ -61,7 +52,7 @@ def write_machines(database: Database[dict[str, Any]], machines: Sequence[Machin
                 "storage": node.storage_bytes,
                 "pods": node.pods,
                 "devices": [{"resource": name, "count": count} for name, count in sorted(machine.devices.items())],
-                "since": machine.since,
+                "since": max(0.0, machine.since),
                 "seen": now,
                 "seen_at": datetime.fromtimestamp(now, UTC),
             }
@@ -72,40 +63,6 @@ def write_machines(database: Database[dict[str, Any]], machines: Sequence[Machin
             database[WORKER_REGISTRY].update_one({"_id": node.node}, {"$set": registered}, upsert=True)
     except PyMongoError as error:
         raise HistoryError(f"MongoDB does not answer: {error}") from error
-
-
-def gone_machines(database: Database[dict[str, Any]], there: Iterable[Machine], since: float) -> list[Machine]:
-    """Machines of WORKER_REGISTRY that were seen since (seconds since the epoch) and are there no more.
-
-    Raises `HistoryError`.
-    """
-    present = {machine.node.node for machine in there}
-    try:
-        rows = list(database[WORKER_REGISTRY].find({"seen": {"$gte": since}}))
-    except PyMongoError as error:
-        raise HistoryError(f"MongoDB does not answer: {error}") from error
-    return [machine for row in rows if row["_id"] not in present and (machine := _machine(row)) is not None]
-
-
-def _machine(row: Mapping[str, Any]) -> Machine | None:
-    """A machine as it was registered; None if that cannot be read."""
-    try:
-        node = FleetNode(
-            str(row["_id"]),
-            float(row["cpu"]),
-            int(row["memory"]),
-            int(row["gpu"]),
-            str(row["gpu_product"]),
-            int(row["storage"]),
-            int(row["pods"]),
-        )
-        devices = {str(device["resource"]): int(device["count"]) for device in row["devices"]}
-        found = Machine(
-            node, str(row["node_class"]), devices, {}, float(row["since"]), float(row["seen"]) + SEEN_SECONDS
-        )
-    except (KeyError, TypeError, ValueError):
-        return None
-    return found if node.cpu > 0 else None
 
 
 def write_minutes(database: Database[dict[str, Any]], minutes: Sequence[Mapping[str, Any]]) -> None:
@@ -170,48 +127,6 @@ def write_use(database: Database[dict[str, Any]], records: Sequence[Record]) -> 
         database[TASK_HISTORY].bulk_write(changes, ordered=False)
     except PyMongoError as error:
         raise HistoryError(f"MongoDB does not answer: {error}") from error
-
-
-def node_use(database: Database[dict[str, Any]], since: float) -> NodeUse:
-    """What WORKER_STATS says of each node since a moment (epoch seconds). Raises `HistoryError`."""
-    wanted = {"node": 1, "total_s": 1, "overload_s": 1, "watts": 1, "gpu": 1}
-    try:
-        return use_of(database[WORKER_STATS].find({"from": {"$gte": since}}, wanted))
-    except PyMongoError as error:
-        raise HistoryError(f"MongoDB does not answer: {error}") from error
-
-
-def use_of(minutes: Iterable[Mapping[str, Any]]) -> NodeUse:
-    """Shares and means by node. A node is available in the minutes in which it was measured, as others were."""
-    count: Counter[str] = Counter()
-    total: defaultdict[str, float] = defaultdict(float)
-    overload: defaultdict[str, float] = defaultdict(float)
-    watts: defaultdict[str, float] = defaultdict(float)
-    powered: Counter[str] = Counter()
-    busy: defaultdict[str, float] = defaultdict(float)
-    busy_watts: defaultdict[str, float] = defaultdict(float)
-    for row in minutes:
-        node = str(row.get("node", ""))
-        if not row.get("total_s"):  # runs ended in it, and nothing was measured
-            continue
-        count[node] += 1
-        total[node] += row.get("total_s") or 0.0
-        overload[node] += row.get("overload_s") or 0.0
-        if row.get("watts") is not None:
-            watts[node] += row["watts"]
-            powered[node] += 1
-            if (row.get("gpu") or 0.0) >= BUSY_GPU:
-                busy[node] += row["gpu"]
-                busy_watts[node] += row["watts"]
-    most = max(count.values(), default=1)
-    return NodeUse(
-        watts={node: watts[node] / powered[node] for node in powered},
-        gpu_watts={
-            node: min(MAX_DEVICE_WATTS, busy_watts[node] / busy[node]) for node in busy if busy[node] >= MIN_GPU_MINUTES
-        },
-        overload={node: overload[node] / total[node] for node in total if total[node] > 0},
-        available={node: count[node] / most for node in count},
-    )
 
 
 def _expires(collection: Collection[dict[str, Any]], date: str) -> None:

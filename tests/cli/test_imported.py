@@ -31,7 +31,7 @@ def of(pod: str, value: float, **labels: str) -> Sample:
 
 def pods() -> Canned:
     """Four runs of one CronJob's Jobs, one that failed, one whose times contradict each other."""
-    names = [f"train-2890{i}-abcd{i}" for i in range(4)]
+    names = [f"train-2890{i}-bcd2{i + 4}" for i in range(4)]
     everyone = [*names, "failed", "odd"]
     return Canned(
         kube_pod_created=[of(name, NOW - 5000 + 100 * i) for i, name in enumerate(everyone)],
@@ -59,7 +59,7 @@ def test_runs_day_by_day() -> None:
     """Those that succeeded, with one name for all runs of a workload; contradictions are counted."""
     source = pods()
     runs, dropped = read_runs(source, 3, NOW)
-    assert [run.name for run in runs] == [f"ml/train-2890{i}-abcd{i}" for i in range(4)]
+    assert [run.name for run in runs] == [f"ml/train-2890{i}-bcd2{i + 4}" for i in range(4)]
     assert {run.workload for run in runs} == {"ml/Job/train"}
     assert [run.seconds for run in runs] == [60.0, 60.0, 60.0, 500.0]
     assert dropped == 1
@@ -77,6 +77,22 @@ def test_a_trace_that_can_be_read_again() -> None:
         ("gpu-inference", 1, 60.0, "ml")
     }
     assert again[3].deadline_s == pytest.approx(300.0 + 120.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "workload"),
+    [
+        ("Job/train-small", "Job/train-small"),
+        ("Job/train-large", "Job/train-large"),
+        ("Job/nightly-batch-28901234", "Job/nightly-batch"),
+        ("Job/tune-x7k2p", "Job/tune"),
+        ("ReplicaSet/web-6d4cf56db6", "ReplicaSet/web"),
+        ("ml/sweep-12-zv9wq", "ml/sweep"),
+    ],
+)
+def test_names_of_workloads(name: str, workload: str) -> None:
+    """What Kubernetes adds goes, what people wrote stays: words have vowels."""
+    assert imported._SERIAL.sub("", name) == workload  # noqa: SLF001  the pattern alone
 
 
 def test_few_of_a_kind_are_judged_by_their_type() -> None:

@@ -30,7 +30,8 @@ def test_policies_are_compared(tasks: str, tmp_path: Path, capsys: pytest.Captur
     assert [row["policy"] for row in rows] == ["lateness", "round-robin"]
     assert rows[0]["violations"] < rows[1]["violations"]
     assert rows[1]["differences"]["violations"] == pytest.approx(rows[1]["violations"] - rows[0]["violations"])
-    assert set(rows[0]["missed_by_class"]) <= {
+    assert set(rows[0]["by_class"]) == {"violations", "tardiness", "p95_slowdown", "gpu_hours_per_job", "energy_kwh"}
+    assert set(rows[0]["by_class"]["violations"]) <= {
         *(f"{gpus} GPU" for gpus in (0, 1, 2, 4)),
         "gpu-training",
         "gpu-inference",
@@ -47,7 +48,27 @@ def test_one_seed_has_intervals_over_tasks(tasks: str, capsys: pytest.CaptureFix
     options = ["--speeds", SPEEDS, "--knows-speeds", "--seeds", "1", "--policy", "lateness,round-robin", "-o", "json"]
     main(["simulate", "--tasks", tasks, "--fleet", FLEET, *options])
     widths = json.loads(capsys.readouterr().out)[1]["half_widths"]
-    assert {name for name, width in widths.items() if width} == {"violations", "tardiness", "gpu_hours_per_job"}
+    assert {name for name, width in widths.items() if width} == {
+        "violations",
+        "tardiness",
+        "gpu_hours_per_job",
+        "energy_kwh",
+    }
+
+
+def test_classes_add_up(tasks: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Energy of the types is that of all; a whole table is there for people too."""
+    options = ["--tasks", tasks, "--fleet", FLEET, "--seeds", "1", "--policy", "lateness,round-robin"]
+    main(["simulate", *options, "-o", "json"])
+    for row in json.loads(capsys.readouterr().out):
+        energy = row["by_class"]["energy_kwh"]
+        assert sum(kwh for name, kwh in energy.items() if "GPU" not in name) == pytest.approx(row["energy_kwh"])
+        assert sum(kwh for name, kwh in energy.items() if "GPU" in name) == pytest.approx(row["energy_kwh"])
+        slowest = max(row["by_class"]["p95_slowdown"].values())
+        assert slowest >= row["p95_slowdown"] >= min(row["by_class"]["p95_slowdown"].values())
+    main(["simulate", *options, "--by-class"])
+    said = capsys.readouterr().out
+    assert all(said.count(title) == count for title, count in (("p95 slowdown", 3), ("makespan, h", 2)))
 
 
 def test_a_table_for_people(tasks: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -24,9 +24,9 @@ from pymongo import MongoClient
 from pymongo.database import Database
 from tests.e2e.conftest import Cluster, check_history
 
-from cloudai_kube import connection, prometheus, timestamp
+from cloudai_kube import connection, prometheus, timestamp, worker_registry
 from cloudai_kube.transport import Transport
-from cloudai_optimizer import cluster_epoch, config_map, publication, store
+from cloudai_optimizer import cluster_epoch, config_map, publication
 from cloudai_optimizer.cluster_epoch import Options, Report
 from cloudai_optimizer.errors import ClockError, TelemetryError
 from cloudai_rts.machine import Machine
@@ -97,11 +97,11 @@ def test_the_loop_closes(cluster: Cluster, database: Database[dict[str, Any]]) -
     cluster.wait(lambda: abs(cluster.metric("cloudai-operator", ended) - time.time()) < 60, 5)
     assert {row["_id"] for row in database["WORKER_REGISTRY"].find()} == {f"node-{i}" for i in range(NODES)}
     others = [Machine(FleetNode(f"node-{i}", 1, 1, 0, "", 0, 1), "") for i in range(1, NODES)]
-    [gone] = store.gone_machines(database, others, 0.0)
+    [gone] = worker_registry.gone_machines(database, others, 0.0)
     assert (gone.node.node, gone.node.cpu, gone.node_class) == ("node-0", 32.0, "NVIDIA-V100")
     assert gone.devices == {"nvidia.com/gpu": 2}
     assert gone.since <= time.time()
-    assert abs(gone.until - store.SEEN_SECONDS - time.time()) < 60
+    assert abs(gone.until - worker_registry.SEEN_SECONDS - time.time()) < 60
     minutes = list(database["WORKER_STATS"].find({}))
     assert minutes == [] or all(0 <= row["load"] < 2 for row in minutes if row["load"] is not None)
     assert database["TASK_HISTORY"].count_documents({"_id": "old"}) == 0

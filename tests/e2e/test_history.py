@@ -1,5 +1,6 @@
 """History in a database with MongoDB's protocol: everything arrives once, whatever happens to the database."""
 
+import asyncio
 import os
 import signal
 import threading
@@ -8,12 +9,19 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from pymongo import MongoClient
+from prometheus_client import CollectorRegistry
+from pymongo import AsyncMongoClient, MongoClient
+from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 from tests.e2e.conftest import Cluster, check_history
 
+from cloudai_operator.history import HistoryWriter
+from cloudai_operator.metrics import OperatorMetrics
 from cloudai_optimizer import store
 from cloudai_optimizer.store import AGES
 from cloudai_rts import contract
+from cloudai_rts.history import Record
+from cloudai_rts.machine import Machine
+from cloudai_rts.traces import FleetNode
 from cloudai_sandbox.sandbox import Sandbox
 from cloudai_sandbox.services import MONGODB, start_mongodb
 
@@ -46,7 +54,7 @@ def documents(cluster: Cluster, prefix: str) -> list[dict[str, Any]]:
         mine = {task["metadata"]["uid"] for task in cluster.get("tasks.cloudai.dev")["items"]}
         mine |= {pod["metadata"]["uid"] for pod in cluster.get("pods")["items"]}
         found = client["cloudai"]["TASK_HISTORY"].find({"name": {"$regex": f"^{prefix}-"}})
-        return [one for one in found if not GIVEN or one["task_uid"] in mine]
+        return [one for one in found if not GIVEN or one["task_uid"] in mine or one["outcome"] == "Deleted"]
 
 
 def names(prefix: str, count: int) -> list[str]:
@@ -129,6 +137,58 @@ def test_a_slow_database(cluster: Cluster) -> None:
     assert sorted(one["name"] for one in documents(cluster, "slow")) == sorted([*names("slow", 8), "slow-pod"])
 
 
+class Commands(CommandListener):
+    """What was really asked of the database."""
+
+    def __init__(self) -> None:
+        self.indexes: dict[str, set[float | None]] = {}
+
+    def started(self, event: CommandStartedEvent) -> None:
+        """Keep how long documents may get, by collection and index."""
+        if event.command_name == "createIndexes":
+            kept = self.indexes.setdefault(event.command["createIndexes"], set())
+            kept |= {one.get("expireAfterSeconds") for one in event.command["indexes"]}
+
+    def succeeded(self, _event: CommandSucceededEvent) -> None:
+        """Nothing."""
+
+    def failed(self, _event: CommandFailedEvent) -> None:
+        """Nothing."""
+
+
+def test_every_collection_is_to_forget_by_itself(cluster: Cluster) -> None:
+    """The TTL index is asked for by whoever writes; a server that knows none is no error."""
+    heard = Commands()
+    uri = GIVEN or cluster.sandbox.urls[MONGODB]
+    now = time.time()
+    one = Record("ttl", "ttl", "default", "x", "t", "n", "k", now, now, now + 1, "Succeeded", 1.0, 1.0)
+
+    async def write() -> None:
+        async with AsyncMongoClient[dict[str, Any]](uri, timeoutMS=10_000, event_listeners=[heard]) as client:
+            done = asyncio.Event()
+            metrics = OperatorMetrics(CollectorRegistry())
+            writer = HistoryWriter(client["forgetful"], metrics, lambda _owner, _pod: done.set())
+            writer.offer("", one)
+            task = asyncio.create_task(writer.run())
+            await asyncio.wait_for(done.wait(), 20)
+            task.cancel()
+
+    asyncio.run(write())
+    minute = {"_id": "n/0", "node": "n", "from": 60.0, "tasks_run": 0, "sla_violations": 0, "total_runtime_s": 0.0}
+    with MongoClient[dict[str, Any]](uri, timeoutMS=10_000, event_listeners=[heard]) as client:
+        database = client["forgetful"]
+        store.write_machines(database, [Machine(FleetNode("n", 1, 1, 0, "", 0, 1), "k")], now)
+        store.write_minutes(database, [minute])
+        recorded_late = {**minute, "cpu": 99.0, "tasks_run": 2, "sla_violations": 1, "total_runtime_s": 9.0}
+        store.write_minutes(database, [recorded_late])
+        [kept] = database["WORKER_STATS"].find({})
+        assert (kept["tasks_run"], kept["sla_violations"], kept["total_runtime_s"]) == (2, 1, 9.0)
+        assert "cpu" not in kept
+        assert store.measured_until(database, now) == 60.0
+        client.drop_database("forgetful")
+    assert {name for name, ages in heard.indexes.items() if contract.RETENTION_SECONDS in ages} == set(AGES)
+
+
 @ours_only
 def test_what_is_old_is_deleted(cluster: Cluster) -> None:
     """By code, in every collection, and only that, whatever the clock says; servers with TTL indexes do it too."""
@@ -145,6 +205,19 @@ def test_what_is_old_is_deleted(cluster: Cluster) -> None:
         assert left == {name: {"new", "from the future"} for name in AGES}
         assert store.prune(database, now - 40 * 86_400.0) == 0
     assert len(left) == 6
+
+
+def test_a_task_that_is_deleted_while_it_runs(cluster: Cluster) -> None:
+    """So long it ran at least: that is known for good, though the Task is gone."""
+    cluster.apply(cluster.task("deleted-0", {"sandbox.cloudai.dev/runtime-seconds": "600"}))
+    cluster.wait(lambda: cluster.status("deleted-0").get("state") == "Running")
+    began = time.time()
+    cluster.plane.kubectl("delete", "ctask", "deleted-0")
+    cluster.wait(lambda: len(documents(cluster, "deleted")) == 1)
+    [found] = documents(cluster, "deleted")
+    assert found["outcome"] == "Deleted"
+    assert abs(found["finish"] - began) < 10.0
+    assert found["node"].startswith("node-")
 
 
 @ours_only

@@ -67,3 +67,24 @@ def test_a_run_time_is_observed_once(world: WorldClass) -> None:
     one.report("Succeeded", 0)
     found = [*one.step().observations, *one.step().observations]
     assert [(seen.seconds, round(seen.node_factor, 6)) for seen in found] == [(5.0, 2.0)]
+
+
+def test_what_history_lacks_of_a_task_that_is_gone(world: WorldClass) -> None:
+    """What ran when it was deleted, and what had ended and was not recorded; nothing that never ran."""
+    one = world()
+    one.settle()
+    task = one.task
+    decision = {"policy": "rts", "nodeClass": "k", "parametersVersion": 1}
+    begun = "1970-01-01T00:00:10Z"
+    task.status.attempts = [
+        Attempt("safe", 1, "n", decision, begun, "1970-01-01T00:00:20Z", "Succeeded", recorded=True),
+        Attempt("ended", 2, "n", decision, begun, "1970-01-01T00:00:30Z", "Failed"),
+        Attempt("running", 3, "n", decision, begun),
+        Attempt("placed", 4, "n", decision),
+    ]
+    found = attempts.records_of_deleted(task, 100.0)
+    assert [(record.pod_uid, record.outcome, record.runtime) for record in found] == [
+        ("ended", "Failed", 20.0),
+        ("running", "Deleted", 90.0),
+    ]
+    assert task.status.attempts[2].outcome == ""

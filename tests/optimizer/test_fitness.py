@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from tests.optimizer.test_epoch import NODES, history, machines
 
+from cloudai_kube.node_use import NodeUse
 from cloudai_optimizer import fitness, genes, learn
-from cloudai_optimizer.fit.affinity import NodeUse
 from cloudai_optimizer.fitness import DEFAULT, EDD, Evaluation, Stage
 from cloudai_rts.machine import Machine
 from cloudai_rts.parameters import HINGE, LATENESS, Document

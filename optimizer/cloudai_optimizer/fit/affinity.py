@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 import numpy as np
 
+from cloudai_kube.node_use import NodeUse
 from cloudai_rts.hinge import MAX_AFFINITY
 from cloudai_rts.history import RUNNING, SUCCEEDED, Record
 from cloudai_rts.parameters import AffinityTerms, Document, PenaltyTerms
@@ -16,19 +17,6 @@ EPSILON: Final = 1e-9
 MAX_PENALTY: Final = 10.0
 MAX_SPEED: Final = 10.0
 PROXY_SECONDS: Final = 86_400.0
-
-
-@dataclass(frozen=True, slots=True)
-class NodeUse:
-    """What was measured of each node, by name; what is not there was not measured.
-
-    `watts` are means, `gpu_watts` those of a busy GPU; `overload` and `available` are shares of the time.
-    """
-
-    watts: Mapping[str, float] = field(default_factory=dict)
-    gpu_watts: Mapping[str, float] = field(default_factory=dict)
-    overload: Mapping[str, float] = field(default_factory=dict)
-    available: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

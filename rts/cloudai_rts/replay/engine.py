@@ -120,7 +120,9 @@ class Replay:
     carried: Sequence[Carried] = ()
     view: View = field(init=False)
     _machines: list[_Machine] = field(init=False)
-    _used: FloatArray = field(init=False)
+    _used: list[float] = field(init=False)
+    _held: list[float] = field(init=False)
+    _size: list[tuple[float, float]] = field(init=False)
     _tasks: list[Job] = field(init=False)
     _truth: list[tuple[list[float], float]] = field(init=False)
     _open: int = field(init=False)
@@ -152,9 +154,11 @@ class Replay:
         own = {name: factors.tolist() for name, factors in self.world.own.items()}  # looked up one by one
         kinds = [job.true_type or job.known.type for job in (*self.jobs, *(one.job for one in self.carried))]
         self._truth = [(own[kind], self.world.phi.get(kind, DEFAULT_PHI)) for kind in kinds]
-        self._used = self.world.background.astype(np.float64).copy()
-        self._cores = float(self._used.sum())
-        self._overloaded = float(np.maximum(0.0, self._used / self.world.cores - 1.0).sum())
+        self._used, self._held = self.world.background.tolist(), self.world.held()
+        memory = self.world.memory or [math.inf] * len(self.world.nodes)
+        self._size = list(zip(self.world.cores.tolist(), memory, strict=True))
+        self._cores = sum(self._used)
+        self._overloaded = sum(max(0.0, self._load_of(slot) - 1.0) for slot in range(len(self._size)))
         count = len(self.jobs)
         self._tasks, self._open, self._coming = list(self.jobs), count, count
         self._start, self._finish = np.full(count, np.nan), np.full(count, np.nan)
@@ -197,7 +201,7 @@ class Replay:
         """Put those on the machines that run there already."""
         for one in self.carried:
             known = one.job.known
-            self._use(one.node, one.job.cpu_used)
+            self._use(one.node, one.job.cpu_used, one.job.memory_used)
             machine = self._machines[one.node]
             machine.at = now
             machine.remaining[len(self._tasks)] = one.left
@@ -229,7 +233,7 @@ class Replay:
         self._advance(slot, now)
         for index in self._machines[slot].take_done():
             task = self._tasks[index]
-            self._use(slot, -task.cpu_used)
+            self._use(slot, -task.cpu_used, -task.memory_used)
             if index < len(self.jobs):
                 self._finish[index] = now
                 self._open -= 1
@@ -257,7 +261,7 @@ class Replay:
         """Run a node until a moment, or (infinite) until none of the jobs is left there."""
         machine, count = self._machines[slot], len(self.jobs)
         while machine.at < until and (until < math.inf or any(index < count for index in machine.remaining)):
-            used, load = float(self._used[slot]), self._load_of(slot)
+            used, load = self._used[slot], self._load_of(slot)
             factors = self._factors(slot)
             needed = [left * factors[index] for index, left in machine.remaining.items()]
             seconds = max(0.0, min(needed, default=math.inf))
@@ -269,6 +273,7 @@ class Replay:
             machine.at += elapsed
             for index in machine.take_done() if elapsed == seconds else ():
                 self._used[slot] -= self._tasks[index].cpu_used
+                self._held[slot] -= self._tasks[index].memory_used
                 if index < count:
                     self._finish[index] = machine.at
 
@@ -311,7 +316,7 @@ class Replay:
         self._advance(slot, now)
         machine = self._machines[slot]
         machine.remaining[index] = job.work
-        self._use(slot, job.cpu_used)
+        self._use(slot, job.cpu_used, job.memory_used)
         self._plan_end(slot)
 
     def _defer(self, index: int, deferred: Deferred, now: float) -> None:
@@ -350,7 +355,8 @@ class Replay:
             machine.remaining[index] -= elapsed / factor
 
     def _load_of(self, slot: int) -> float:
-        return float(self._used[slot]) / float(self.world.cores[slot])
+        cores, memory = self._size[slot]
+        return max(self._used[slot] / cores, self._held[slot] / memory)
 
     def _factors(self, slot: int) -> dict[int, float]:
         """Seconds that each task on a node needs for one second of its work, as things are there."""
@@ -384,16 +390,18 @@ class Replay:
         if now - self._sampled_at < SAMPLE_SECONDS:
             return
         self._sampled_at = now
-        self.view.fleet.measure(CPU, np.rint(self._used * 1000).astype(np.int64))
+        self.view.fleet.measure(CPU, np.rint(np.array(self._used) * 1000).astype(np.int64))
+        if self.world.memory:
+            self.view.fleet.measure(MEMORY, np.rint(np.array(self._held)).astype(np.int64))
         self.view.loads.sample(self.view.fleet)
 
-    def _use(self, slot: int, cores: float) -> None:
-        """A job begins or ends: real use, and what is beyond the machine's cores (in machines)."""
-        size = float(self.world.cores[slot])
-        before = float(self._used[slot])
-        self._used[slot] = before + cores
+    def _use(self, slot: int, cores: float, memory: float) -> None:
+        """A job begins or ends: real use, and load beyond 1 (in machines)."""
+        before = self._load_of(slot)
+        self._used[slot] += cores
+        self._held[slot] += memory
         self._cores += cores
-        self._overloaded += max(0.0, (before + cores) / size - 1.0) - max(0.0, before / size - 1.0)
+        self._overloaded += max(0.0, self._load_of(slot) - 1.0) - max(0.0, before - 1.0)
 
     def _account(self, now: float) -> None:
         """Add up what happened since the last event."""

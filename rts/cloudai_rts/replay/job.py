@@ -13,9 +13,10 @@ class Job:
     """One task of a replay.
 
     `known` is what the policy sees (arrival and deadline in seconds of the replay's clock). True are `work` (seconds on
-    an idle reference machine), `cpu_used` (cores) and `due`, the deadline it is judged by, None where nobody waits for
-    it. `true_type` is what it is, whatever its user called it (empty: what it was called). `amounts` are its requests;
-    `gpu_product` restricts it to machines with that GPU, `classes` to those of these classes (empty: it does not).
+    an idle reference machine), `cpu_used` (cores), `memory_used` (bytes) and `due`, the deadline it is judged by, None
+    where nobody waits for it. `true_type` is what it is, whatever its user called it (empty: what it was called).
+    `amounts` are its requests; `gpu_product` restricts it to machines with that GPU, `classes` to machines of these
+    classes (empty: it does not).
     """
 
     name: str
@@ -28,6 +29,7 @@ class Job:
     gpu_product: str = ""
     classes: tuple[str, ...] = ()
     priority: int = 0
+    memory_used: float = 0.0
 
     @property
     def admitted(self) -> Admitted:

@@ -18,6 +18,7 @@ from cloudai_rts.history import SUCCEEDED, Record
 from cloudai_rts.machine import Machine
 from cloudai_rts.nodeclass import class_for
 from cloudai_rts.parameters import Document
+from cloudai_rts.replay.energy import USUAL, EnergyRates
 from cloudai_rts.replay.job import Carried, Job
 from cloudai_rts.replay.world import World
 from cloudai_rts.task import Task
@@ -124,7 +125,13 @@ def world_of(machines: Sequence[Machine], document: Document, works: Sequence[Wo
         [machine.node_class for machine in machines],
         [machine.devices for machine in machines],
         [machine.occupied for machine in machines],
+        memory=[machine.node.memory_bytes or math.inf for machine in machines],
     )
+
+
+def measured(world: World, gpu_watts: Mapping[str, float], energy: EnergyRates = USUAL) -> World:
+    """The world with what use takes: `gpu_watts` is that of a busy GPU by node, where that was measured."""
+    return replace(world, energy=energy, gpu_watts=[gpu_watts.get(node.node, energy.per_gpu) for node in world.nodes])
 
 
 def jobs(window: Window, document: Document, machines: Sequence[Machine]) -> list[Job]:
@@ -184,5 +191,13 @@ def _job(work: Work, begin: float, document: Document, store: TauStore) -> Job:
     used = record.cpu if record.used_cpu is None else record.used_cpu
     due = deadline if work.is_judged else None
     return Job(
-        record.pod_uid, known, amounts, work.seconds, used, due, true_type(record), classes=record.allowed_classes
+        record.pod_uid,
+        known,
+        amounts,
+        work.seconds,
+        used,
+        due,
+        true_type(record),
+        classes=record.allowed_classes,
+        memory_used=record.memory if record.used_memory is None else record.used_memory,
     )

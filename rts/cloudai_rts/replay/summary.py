@@ -121,7 +121,6 @@ def summarise(
     work = np.array([job.work for job in jobs])[kept]
     gpus = np.array([job.known.gpu for job in jobs])[kept]
     cpus = np.array([job.cpu_used for job in jobs])[kept]
-    memory = np.array([job.known.memory for job in jobs])[kept]
     finish, start = course.finish[kept], course.start[kept]
     late = violated(jobs, course)[kept]
     judged = ~np.isnan(late)
@@ -145,11 +144,18 @@ def summarise(
         utilisation=course.busy_core_seconds / (cores * span),
         useful_utilisation=useful / (cores * span),
         gpu_hours_per_job=float((run * gpus).sum()) / 3600.0 / max(1, done),
-        energy_joules=float((run * _watts(world, course.node[kept], cpus, memory, gpus)).sum()),
+        energy_joules=float(joules(world, jobs, course)[kept].sum()),
         overload_seconds=course.overload_seconds,
         idle_gpu_hours_while_deferred=course.idle_gpu_seconds / 3600.0,
         deferrals=course.deferrals,
     )
+
+
+def joules(world: World, jobs: Sequence[Job], course: Course) -> FloatArray:
+    """Energy that each job took; 0 of one that never ended."""
+    run = np.where(np.isnan(course.finish), 0.0, course.finish - course.start)
+    cpus, memory = np.array([job.cpu_used for job in jobs]), np.array([job.known.memory for job in jobs])
+    return np.asarray(run * _watts(world, course.node, cpus, memory, np.array([job.known.gpu for job in jobs])))
 
 
 def _watts(world: World, node: IntArray, cpus: FloatArray, memory: FloatArray, gpus: FloatArray) -> FloatArray:

@@ -93,7 +93,7 @@ class Drawn:
 
 
 def draw(seed: int, count: int, shape: Shape, nodes: Sequence[FleetNode]) -> Drawn:
-    """Draw `count` tasks for this fleet. The same seed gives the same workload."""
+    """Draw `count` tasks for this fleet, each of which fits on some machine. The same seed gives the same workload."""
     rng = np.random.default_rng(seed)
     names = list(shape.kinds)
     shares = np.array([shape.kinds[name].share for name in names])
@@ -114,12 +114,15 @@ def draw(seed: int, count: int, shape: Shape, nodes: Sequence[FleetNode]) -> Dra
         multiplier = np.interp(rng.random(count), share, value)
     if shape.gaps:
         gaps = np.resize(np.roll(np.array(shape.gaps), int(rng.integers(len(shape.gaps)))), count)
+    most_gpus = max((node.gpu for node in nodes), default=0)
+    largest = {devices: _largest(nodes, devices) for devices in range(most_gpus + 1)}
     tasks, used, work = [], np.empty(count), np.zeros(count)
     for index, kind in enumerate(kinds):
-        devices = int(gpus[index]) if kind.gpu else 0
+        devices = min(int(gpus[index]), most_gpus) if kind.gpu else 0
         factor = float(scale[index]) * (0.75 * devices if devices > 1 else 1.0)
-        cpu = min(MAX_CORES, max(1.0, float(round(kind.cpu * factor))))
-        memory = min(MAX_GIB, max(1.0, kind.memory_gib * factor))
+        room = largest[devices]
+        cpu = min(MAX_CORES, room.cpu, max(1.0, float(round(kind.cpu * factor))))
+        memory = min(MAX_GIB, room.memory_bytes / GIB, max(1.0, kind.memory_gib * factor))
         runtime = kind.runtime * float(size[index])
         declared = runtime * float(wrong[index]) if declares[index] else None
         used[index] = cpu * use[index]
@@ -147,6 +150,11 @@ def draw(seed: int, count: int, shape: Shape, nodes: Sequence[FleetNode]) -> Dra
     at = np.cumsum(gaps) * (span / float(gaps.sum()))
     called = [names[other[i]] if mislabelled[i] else tasks[i].type for i in range(count)]
     return Drawn([_arriving(task, float(when)) for task, when in zip(tasks, at, strict=True)], used, called)
+
+
+def _largest(nodes: Sequence[FleetNode], devices: int) -> FleetNode:
+    """The largest machine with so many GPUs: what fits nowhere would wait for ever."""
+    return max((node for node in nodes if node.gpu >= devices), key=lambda node: (node.cpu, node.memory_bytes))
 
 
 def _gaps(rng: np.random.Generator, count: int) -> FloatArray:

@@ -45,7 +45,8 @@ class World:
     (cores used by others) are by node.
     `classes` and `devices` (GPU resources) say by node what the shapes in `nodes` cannot: instance types, slices, other
     vendors; `occupied` is what others keep of them for good. `energy` is what use takes; `gpu_watts` what a busy GPU
-    of each node does, if anybody measured that.
+    of each node does, if anybody measured that. `memory` is bytes by node where those make load too, and the fuller of
+    the two counts: recorded loads are such, those of a drawn trace are of cores alone.
     """
 
     nodes: Sequence[FleetNode]
@@ -59,6 +60,12 @@ class World:
     occupied: Sequence[Mapping[str, int]] = ()
     energy: EnergyRates = USUAL
     gpu_watts: Sequence[float] = ()
+    memory: Sequence[float] = ()
+
+    def held(self) -> list[float]:
+        """Bytes by node that others keep for good."""
+        there = self.occupied or [{}] * len(self.nodes)
+        return [float(amounts.get(contract.MEMORY, 0)) for amounts in there]
 
     def admits(self, job: Job) -> BoolArray:
         """Machines that a job may go to for their kind, `[nodes]`."""

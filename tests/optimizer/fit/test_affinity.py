@@ -3,7 +3,8 @@
 import msgspec
 import pytest
 
-from cloudai_optimizer.fit.affinity import NodeUse, affinity, energy_norm, penalty, tally, with_proxy
+from cloudai_kube.node_use import NodeUse
+from cloudai_optimizer.fit.affinity import affinity, energy_norm, penalty, tally, with_proxy
 from cloudai_rts.history import Record
 from cloudai_rts.parameters import AffinityTerms, PenaltyTerms
 from cloudai_rts.replay.energy import EnergyRates

@@ -42,6 +42,32 @@ def test_the_work_behind_a_run_worked_out_by_hand() -> None:
     assert work.seconds == pytest.approx(100.0 / (math.exp(-0.8) * (1 + 0.5 * 0.25)))
 
 
+@pytest.mark.parametrize("resource", ["cpu", "memory"])
+def test_the_same_run_again_takes_as_long(resource: str) -> None:
+    """Whichever of the two the node was full of: where it ran, under the load of then, it takes its 100 s."""
+    strangers = {"cpu": 7200, "memory": round(0.3 * 2**30)} if resource == "cpu" else {"memory": round(0.9 * 2**30)}
+    node = machine(occupied=strangers)
+    works = recorded.recover([record("x", 0.0, cpu=1e-6, load=0.9)], MODEL, {"a": 8.0})
+    world = recorded.world_of([node], MODEL, works)
+    jobs = recorded.jobs(recorded.split(works, 1, 1)[0], MODEL, [node])
+    course = Replay(world, jobs, RtsChooser(MODEL)).run()
+    assert course.finish[0] - course.start[0] == pytest.approx(100.0, rel=1e-5)
+
+
+def test_memory_that_a_run_really_used_counts() -> None:
+    """Two runs that ask for half of the memory each: what they slow each other down by is what they use of it."""
+    found = [record(name, 0.0, cpu=1e-6, memory=2.0**29, used_memory=used, load=0.0) for name, used in USES]
+    works = recorded.recover(found, MODEL, {"a": 8.0})
+    world = recorded.world_of([machine()], MODEL, works)
+    jobs = recorded.jobs(recorded.split(works, 1, 2)[0], MODEL, [machine()])
+    course = Replay(world, jobs, RtsChooser(MODEL)).run()
+    work = 100.0 * (1 + 0.5 * 0.75**2)  # the first to end meets both until then
+    assert course.finish.min() == pytest.approx(work, rel=1e-5)
+
+
+USES = (("x", 0.25 * 2**30), ("y", None))
+
+
 @pytest.mark.parametrize("outcome", ["Failed", "Disrupted", "Running"])
 def test_what_did_not_succeed_took_room_all_the_same(outcome: str) -> None:
     """It runs when the window begins or comes when it began, nobody judges it, and others find less room."""

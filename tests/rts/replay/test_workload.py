@@ -8,6 +8,7 @@ import pytest
 
 from cloudai_rts import traces
 from cloudai_rts.replay.workload import DAY_SECONDS, STANDARD_KINDS, Shape, draw
+from cloudai_rts.traces import FleetNode
 
 NODES = traces.read_fleet((Path(__file__).parents[3] / "config/reference-fleet.csv").read_text(encoding="utf-8"))
 STANDARD = Shape(kinds=STANDARD_KINDS)
@@ -26,6 +27,18 @@ def test_the_six_types_and_the_same_again() -> None:
     again = draw(3, 400, STANDARD, NODES)
     assert (again.tasks, again.called, again.cpu_used.tolist()) == (first.tasks, first.called, first.cpu_used.tolist())
     assert draw(4, 400, STANDARD, NODES).tasks != first.tasks
+
+
+@pytest.mark.parametrize(("gpus", "cores", "gib"), [(1, 8.0, 32), (0, 4.0, 8), (8, 2.0, 200)])
+def test_every_task_fits_somewhere(gpus: int, cores: float, gib: int) -> None:
+    """On small machines tasks are smaller: one that fits nowhere would wait for ever."""
+    small = [FleetNode(f"n{i}", cores, gib << 30, gpus, "X" if gpus else "", 0, 110) for i in range(3)]
+    big_memory = FleetNode("memory", 1.0, 512 << 30, 0, "", 0, 110)
+    nodes = [*small, big_memory]
+    for task in draw(5, 1000, STANDARD, nodes).tasks:
+        assert any(
+            task.cpu <= node.cpu and task.memory_bytes <= node.memory_bytes and task.gpu <= node.gpu for node in nodes
+        ), task
 
 
 def test_bursts() -> None:

@@ -2,8 +2,7 @@
 
 import pytest
 
-from cloudai_optimizer import store
-from cloudai_optimizer.fit.affinity import NodeUse
+from cloudai_kube.node_use import NodeUse, use_of
 
 
 def test_minutes_add_up() -> None:
@@ -14,7 +13,7 @@ def test_minutes_add_up() -> None:
         {"node": "b", "total_s": 60.0, "overload_s": None, "watts": 300.0, "gpu": 1.0},
         {"node": "b", "total_s": 0.0, "overload_s": 0.0, "watts": None},
     ]
-    found = store.use_of(minutes)
+    found = use_of(minutes)
     assert found.watts == {"a": 100.0, "b": 300.0}
     assert found.overload == {"a": 0.5, "b": 0.0}
     assert found.available == {"a": 1.0, "b": pytest.approx(0.5)}
@@ -25,9 +24,9 @@ def test_power_of_a_busy_gpu() -> None:
     working = {"node": "a", "total_s": 60.0, "watts": 500.0, "gpu": 2.0}
     idle = {"node": "a", "total_s": 60.0, "watts": 100.0, "gpu": 0.0}
     short = {"node": "b", "total_s": 60.0, "watts": 500.0, "gpu": 2.0}
-    assert store.use_of([*[working] * 6, *[idle] * 6, short]).gpu_watts == {"a": 250.0}
+    assert use_of([*[working] * 6, *[idle] * 6, short]).gpu_watts == {"a": 250.0}
 
 
 def test_nothing_measured() -> None:
     """Nothing is known."""
-    assert store.use_of([]) == NodeUse()
+    assert use_of([]) == NodeUse()
