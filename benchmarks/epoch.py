@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+from bar import Bar, judge
 from rich.console import Console
 
 from cloudai_optimizer import epoch
@@ -67,12 +68,20 @@ def main() -> None:
         draw(results, arguments.plot)
     if arguments.output == "json":
         sys.stdout.write(json.dumps([asdict(one) for one in results]) + "\n")
-        return
-    for one in results:
-        sys.stdout.write(
-            f"{one.tasks} tasks on {one.nodes} nodes: {one.seconds:.1f} s, peak {one.peak_mib:.0f} MiB, "
-            f"{one.result}, R2 {one.r2:.2f}\n"
-        )
+    else:
+        for one in results:
+            sys.stdout.write(
+                f"{one.tasks} tasks on {one.nodes} nodes: {one.seconds:.1f} s, peak {one.peak_mib:.0f} MiB, "
+                f"{one.result}, R2 {one.r2:.2f}\n"
+            )
+    seconds = {(one.tasks, one.nodes): one.seconds for one in results}
+    judge(
+        [
+            Bar("1,000 tasks on 100 nodes, s", seconds[1_000, 100], most=5.0),
+            Bar("10,000 tasks on 1,000 nodes, s", seconds[10_000, 1_000], most=60.0),
+            Bar("largest process, MiB", max(one.peak_mib for one in results), most=1024.0),
+        ]
+    )
 
 
 def measure(tasks: int, count: int, workers: int, console: Console) -> Result:

@@ -9,6 +9,7 @@ import argparse
 import json
 import statistics
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -16,6 +17,7 @@ from typing import Final
 
 import msgspec
 import numpy as np
+from bar import Bar, judge
 from rich.console import Console
 from rich.progress import track
 from scenario import Scene, scene
@@ -31,7 +33,7 @@ from cloudai_rts.replay.summary import violated
 
 BAD: Final = LatenessTerms(Alpha=1.0, Psi=0.05, Beta=10.0, Eta=0.05, Zeta=0.02, Delta=1.0, LoadScale=0.2)
 """Load is nearly all that counts, and nobody ever waits: least-allocated in disguise."""
-SMALL: Final = Rules(window_tasks=50, guard_tasks=50)
+SMALL: Final = Rules(window_tasks=50, least_window_tasks=50, guard_tasks=50)
 LOAD: Final = 0.9
 UNSEEN: Final = 6000
 
@@ -68,7 +70,13 @@ def main() -> None:
         trials = list(track(found, "epochs", total=len(cases), console=Console(stderr=True)))
     if arguments.output == "json":
         sys.stdout.write(json.dumps([asdict(one) for one in trials]) + "\n")
-        return
+    else:
+        tell(trials)
+    judge(bars(trials))
+
+
+def tell(trials: Sequence[Trial]) -> None:
+    """For people."""
     for kind, name in (("good", "from the defaults, windows of 50 tasks"), ("bad", "from bad weights, 800 tasks")):
         own = [one for one in trials if one.kind == kind]
         passed = [one for one in own if one.accepted]
@@ -79,6 +87,18 @@ def main() -> None:
                 f"  gain on unseen tasks: mean {statistics.mean(gains):+.2f} points, worst {min(gains):+.2f} "
                 f"(missed before {100 * statistics.mean(one.before for one in passed):.1f} %)\n"
             )
+
+
+def bars(trials: Sequence[Trial]) -> list[Bar]:
+    """What must hold: nothing worse passes, and from bad weights most epochs pass and help."""
+    good = [100 * (one.before - one.after) for one in trials if one.kind == "good" and one.accepted]
+    bad = [one for one in trials if one.kind == "bad"]
+    found = [Bar("worst gain of what passed from the defaults, points", min(good, default=0.0), least=-0.5)]
+    if bad:
+        gains = [100 * (one.before - one.after) for one in bad if one.accepted]
+        found.append(Bar("share of the epochs from bad weights that passed", len(gains) / len(bad), least=0.5))
+        found.append(Bar("their mean gain, points", statistics.mean(gains) if gains else 0.0, least=2.0))
+    return found
 
 
 def run(case: tuple[str, int]) -> Trial:

@@ -17,7 +17,8 @@ from functools import partial
 from typing import Any, Final
 
 import numpy as np
-from scenario import TAU, Scene, scene
+from bar import Bar, judge
+from scenario import TAU, Scene, scene, settings
 
 from cloudai_rts.arrays import FloatArray
 from cloudai_rts.history import Record
@@ -31,7 +32,8 @@ from cloudai_rts.replay.job import Job
 from cloudai_rts.replay.summary import violated
 
 Z80: Final = 1.2816
-LOADS: Final = (0.75, 0.90)
+CALIBRATED: Final = (("reference", 0.75), *((name, 0.90) for name in settings()))
+"""Setting and load."""
 HISTORIES: Final = (0, 10, 50, 100, 200, 400, 800, 1500)
 MIN_DECILE: Final = 100
 LEARNED_FROM: Final = 3_000
@@ -61,12 +63,30 @@ def main() -> None:
         found: dict[str, Any] = {
             "held_out": {f"{name}, {who}": held_out(executor, name, who, seeds) for name, who in HELD_OUT}
         }
-        for load in LOADS:
-            sys.stderr.write(f"calibration at load {load:.2f} ...\n")
-            found[f"calibration_{load:.2f}"] = calibration(list(executor.map(partial(placed, load), seeds)))
+        found["calibration"] = {}
+        for setting, load in CALIBRATED:
+            name = f"{setting}, load {load:.2f}"
+            sys.stderr.write(f"calibration, {name} ...\n")
+            runs = list(executor.map(partial(placed, setting, load), seeds))
+            found["calibration"][name] = calibration(runs)
         sys.stderr.write("cold start ...\n")
         found["cold_start"] = cold_start(executor, seeds)
     sys.stdout.write(json.dumps(found) + "\n" if arguments.output == "json" else text(found))
+    judge(bars(found))
+
+
+def bars(found: dict[str, Any]) -> list[Bar]:
+    """What must hold where all machines were seen, and that P(late) is true in every setting."""
+    known = found["held_out"][f"reference, {ROUND_ROBIN}"]
+    result = [
+        Bar("R2 of ln run time", known["r2"], least=0.70),
+        Bar("gain over the type alone", known["r2"] - known["r2_tau_alone"], least=0.35),
+        Bar("Spearman within types", known["spearman"], least=0.6),
+    ]
+    for name, one in found["calibration"].items():
+        errors = [abs(row["predicted"] - row["observed"]) for row in one["deciles"]]
+        result.append(Bar(f"{name}: largest error of P(late) in a decile", max(errors, default=0.0), most=0.08))
+    return result
 
 
 def held_out(executor: Executor, setting: str, placed_by: str, seeds: Sequence[int]) -> dict[str, float]:
@@ -131,9 +151,9 @@ def _usual(history: Sequence[Record]) -> dict[str, float]:
     return {name: statistics.mean(values) for name, values in found.items()}
 
 
-def placed(load: float, seed: int) -> tuple[FloatArray, FloatArray, FloatArray]:
+def placed(setting: str, load: float, seed: int) -> tuple[FloatArray, FloatArray, FloatArray]:
     """P(late) of each task when it was placed, whether it was late, and its error in predicted sds."""
-    at = scene("reference", seed)
+    at = scene(setting, seed)
     document = at.experience()
     drawn = at.test(load)
     jobs = trace.jobs(drawn.tasks, document, drawn.cpu_used, drawn.called)
@@ -192,9 +212,8 @@ def text(found: dict[str, Any]) -> str:
         lines.append(
             f"  Spearman within type {one['spearman']:.3f} (with the true speeds {one['spearman_true_speeds']:.3f})"
         )
-    for load in LOADS:
-        known = found[f"calibration_{load:.2f}"]
-        lines.append(f"load {load:.2f}: {known['inside_80']:.1%} of the completions lie in the 80 % interval")
+    for name, known in found["calibration"].items():
+        lines.append(f"{name}: {known['inside_80']:.1%} of the completions lie in the 80 % interval")
         lines += [
             f"  P(late) {row['from']:.1f}..: {row['tasks']} tasks, predicted {row['predicted']:.1%}, "
             f"observed {row['observed']:.1%}"

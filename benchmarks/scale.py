@@ -17,6 +17,7 @@ from typing import Any
 
 import psutil
 import uvloop
+from bar import Bar, judge
 from rich.console import Console
 
 from cloudai_kube import connection
@@ -73,9 +74,15 @@ def main() -> None:
         result = uvloop.run(measure(sandbox, arguments.tasks, arguments.nodes, console))
     if arguments.output == "json":
         sys.stdout.write(json.dumps(asdict(result)) + "\n")
-        return
-    for name, value in asdict(result).items():
-        sys.stdout.write(f"{name}: {value}\n")
+    else:
+        for name, value in asdict(result).items():
+            sys.stdout.write(f"{name}: {value}\n")
+    judge(
+        [
+            Bar("violations that the audit found", result.violations, most=0),
+            Bar("processes that had to be started again", len(result.restarts), most=0),
+        ]
+    )
 
 
 async def measure(sandbox: Sandbox, tasks: int, nodes: int, console: Console) -> Result:

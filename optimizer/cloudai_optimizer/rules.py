@@ -15,11 +15,11 @@ from cloudai_rts.replay.summary import EddWeights
 class Rules:
     """Settings of an epoch. Fewer than `min_tasks` finished: nothing is done; fewer than `search_tasks`: fit only.
 
-    The window is cut into `windows`; the last tasks of every other one tune the weights (a twentieth of all, at most
-    `window_tasks`), of those in between `guard_tasks` judge them. Under the fitness `pareto`, `energy_weight` (0..1)
-    picks the point of the front. `only_news`: where nothing has finished since the document in force nothing is done.
-    What the window does not show any more counts as `remembered_runs` at most (0: it is forgotten).
-    `energy` is what use takes where nobody measures watts.
+    The window is cut into `windows`; the last tasks of every other one tune the weights (a thirtieth of all, at least
+    `least_window_tasks` and at most `window_tasks`), of those in between `guard_tasks` judge them. Under the fitness
+    `pareto`, `energy_weight` (0..1) picks the point of the front. `only_news`: where nothing has finished since the
+    document in force nothing is done. What the window does not show any more counts as `remembered_runs` at most (0: it
+    is forgotten). `energy` is what use takes where nobody measures watts.
     Weights are searched again after a pause and so many newly finished tasks, or chance would win sooner or later.
     """
 
@@ -29,6 +29,7 @@ class Rules:
     search_tasks: int = 200
     windows: int = 6
     window_tasks: int = 150
+    least_window_tasks: int = 30
     guard_tasks: int = 400
     generations: int = GENERATIONS
     population: int = SIZE

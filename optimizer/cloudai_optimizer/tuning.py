@@ -21,7 +21,6 @@ from cloudai_rts.machine import Machine
 from cloudai_rts.parameters import Document, defaults
 from cloudai_rts.replay import recorded
 
-MIN_WINDOW_TASKS: Final = 30
 SHARE_OF_TASKS: Final = 30
 """A window for tuning has this part of the tasks: hundreds of replays of it must not take longer than what follows."""
 
@@ -48,7 +47,7 @@ def tune(
     """Tune the weights on every other window; let the guard judge them on the windows in between."""
     before = learned.document
     works = recorded.recover(records, before, {machine.node.node: machine.node.cpu for machine in machines})
-    longest = min(rules.window_tasks, max(MIN_WINDOW_TASKS, len(works) // SHARE_OF_TASKS))
+    longest = min(rules.window_tasks, max(rules.least_window_tasks, len(works) // SHARE_OF_TASKS))
     tuned = recorded.split(works, rules.windows, longest)[0::2]
     judged = recorded.split(works, rules.windows, rules.guard_tasks)[1::2]
     tuning, held_out = (fitness.stage(machines, windows, learned, rules.energy) for windows in (tuned, judged))
