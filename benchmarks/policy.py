@@ -59,7 +59,7 @@ TUNED: Final = "tuned"
 IGNORING: Final = "without declarations"
 UNFRAGMENTED: Final = "without fragmentation"
 FORGETTING: Final = "tuned without memory"
-BY_HISTORY: Final = "hinge, weights by history"
+BY_HISTORY: Final = "hinge by history alone"
 ORACLE: Final = "oracle"
 POLICIES: Final = (
     "round-robin",
@@ -128,6 +128,9 @@ def main() -> None:
     arguments = parser.parse_args()
     shapes = list(settings()) if arguments.shapes == "all" else [name.strip() for name in arguments.shapes.split(";")]
     policies = POLICIES if arguments.policies == "all" else (*arguments.policies.split(","), "lateness")
+    unknown = [name for name in (*policies, *shapes) if name not in {*POLICIES, *settings()}]
+    if unknown:
+        parser.error(f"unknown: {', '.join(unknown)}; see --help")
     loads = [float(text) for text in arguments.loads.split(",")]
     seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
     results: dict[Case, Result] = {}
