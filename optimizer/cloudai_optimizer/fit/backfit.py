@@ -11,6 +11,7 @@ from typing import Final
 
 import numpy as np
 
+from cloudai_optimizer.fit import tenancy
 from cloudai_optimizer.fit.estimator import completed, group_mean, pulled_in, spread
 from cloudai_optimizer.fit.memory import Memory
 from cloudai_optimizer.fit.samples import Samples
@@ -57,6 +58,7 @@ class Backfit:
     kappa: float = COLD_KAPPA
     mu: float = COLD_MU
     own: FloatArray = field(init=False)
+    trust: FloatArray = field(init=False)
     habits: Habits = field(init=False)
 
     def __post_init__(self) -> None:
@@ -66,6 +68,7 @@ class Backfit:
         self.offset = np.zeros(types)
         self.sigma = np.full(types, COLD_LOG_SD)
         self.residual = np.zeros(len(self.samples))
+        self.trust = np.ones(len(self.samples))
         self.own = np.isnan(self.known).astype(np.float64)
         self.habits = Habits.of(self.samples)
 
@@ -83,13 +86,16 @@ class Backfit:
         expected = self._expected()
         left = seen - expected - node - curve
         left -= self.habits.of_types(left)
+        self.trust = tenancy.trust(left, self.sigma[samples.type], samples)
         by_type = pulled_in(left, samples.type) + node
         by_class = pulled_in(left - self.habits.of_classes(left), samples.type) + node
+        by_type -= self._off_in_cells(by_type)
         self._machines(by_type, by_class)
         node = self._node()
         self._curve(by_type + curve - node)
         self.residual = robust - expected - node - self._log_curve()
-        self.sigma = spread(self.residual, samples, len(self.sigma))
+        off = self.habits.off_in_types(self.residual, samples.weight, self.sigma[samples.type])
+        self.sigma = spread(self.residual - off, samples, len(self.sigma))
 
     def _expected(self) -> FloatArray:
         """ln tau_i of each sample (1a)."""
@@ -105,10 +111,29 @@ class Backfit:
 
     def _tasks(self, work: FloatArray) -> None:
         """ln tau by type from those of whom nothing else is known, the offset from the others."""
-        samples, types = self.samples, len(self.offset)
-        self.log_tau = group_mean(work, samples.type, samples.weight * self.own, types, 0.0, self.log_tau)
-        weight = samples.weight * (1.0 - self.own)
-        self.offset = group_mean(work - self.known, samples.type, weight, types, SHRINK_OFFSET)
+        samples, types, sd = self.samples, len(self.offset), self.sigma[self.samples.type]
+        weight = samples.weight * self.trust * self.own
+        work_of_type = work - self.habits.off_in_types(work, weight, sd)
+        self.log_tau = group_mean(work_of_type, samples.type, weight, types, 0.0, self.log_tau)
+        weight, error = samples.weight * self.trust * (1.0 - self.own), np.nan_to_num(work - self.known)
+        error = error - self.habits.off_in_types(error, weight, sd)
+        self.offset = group_mean(error, samples.type, weight, types, SHRINK_OFFSET)
+
+    def _off_in_cells(self, by_type: FloatArray) -> FloatArray:
+        """What tenants say of a cell beyond what the others there, and what is remembered of it, can bear."""
+        samples, past, weight = self.samples, self.past, self.samples.weight * self.trust
+        target = by_type - self.v[samples.node]
+        shape = past.u.shape
+        mass = np.bincount(samples.cell(), weights=weight, minlength=past.u.size).reshape(shape)
+        moved = group_mean(target, samples.cell(), weight, past.u.size, 0.0).reshape(shape) - past.known
+        mass = np.where(np.isnan(moved), 0.0, mass)
+        mass[:, self.reference] = 0.0
+        known, runs = past.u + self.u[:, self.reference][:, None], past.runs.copy()
+        told = mass.sum(axis=1) > 0  # where the other cells tell how far the zero itself has moved
+        known[told, self.reference] = ((mass * np.nan_to_num(moved)).sum(axis=1)[told]) / mass.sum(axis=1)[told]
+        runs[told, self.reference] = past.reference_runs[told]
+        sd = self.sigma[samples.type]
+        return self.habits.off_in_cells(target, weight, sd, known.ravel(), runs.ravel())
 
     def _machines(self, by_type: FloatArray, by_class: FloatArray) -> None:
         """u and v from what is left of a run's ln run time once task and load are taken out."""
@@ -117,7 +142,7 @@ class Backfit:
         u = np.clip(u, -MAX_U, MAX_U)
         u -= np.where(present(samples)[:, self.reference], u[:, self.reference], 0.0)[:, None] * present(samples)
         deviation = by_class - u[samples.type, samples.node_class]
-        v = group_mean(deviation, samples.node, samples.node_weight, len(self.v), SHRINK_NODE)
+        v = group_mean(deviation, samples.node, samples.node_weight * self.trust, len(self.v), SHRINK_NODE)
         u, v = self._centred(u, np.clip(v, -MAX_V, MAX_V))
         self.u, self.v = np.clip(u, -MAX_U, MAX_U), np.clip(v, -MAX_V, MAX_V)
 
@@ -129,9 +154,9 @@ class Backfit:
         samples, past = self.samples, self.past
         cell, remembered = samples.cell(), past.runs.ravel()
         shape = past.u.shape
-        plain = group_mean(target, cell, samples.weight, len(remembered), SHRINK_CLASS).reshape(shape)
+        plain = group_mean(target, cell, samples.weight * self.trust, len(remembered), SHRINK_CLASS).reshape(shape)
         known = (past.u + plain[:, self.reference][:, None]).ravel()
-        weight = samples.weight * past.fresh
+        weight = samples.weight * self.trust * past.fresh
         strength = remembered + SHRINK_CLASS
         total = np.bincount(cell, weights=weight * target, minlength=len(known)) + strength * known
         mass = np.bincount(cell, weights=weight, minlength=len(known)) + strength
@@ -159,7 +184,7 @@ class Backfit:
 
         `target` is ln f of each sample as the other terms leave it.
         """
-        load, weight = self.samples.load, self.samples.weight
+        load, weight = self.samples.load, self.samples.weight * self.trust
         value = load_curve(load, self.kappa, self.mu)
         error = target - np.log(value)
         slopes = np.stack([load**2 / value, np.maximum(0.0, load - 1.0) / value])

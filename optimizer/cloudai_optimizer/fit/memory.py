@@ -22,12 +22,16 @@ REMEMBERED: Final = 30.0
 class Memory:
     """u in force and the runs that it stands for, [types, classes] (0: nothing is remembered); `fresh` by sample.
 
-    With new runs added it stands for `most` runs at most.
+    With new runs added it stands for `most` runs at most. `known` is u in force of all cells, NaN where there is none,
+    and `reference_runs` by type what the zero that it counts from stands for: nothing is added to that, but it may
+    speak against whoever is alone there.
     """
 
     u: FloatArray
     runs: FloatArray
     fresh: BoolArray
+    known: FloatArray
+    reference_runs: FloatArray
     most: float = REMEMBERED
 
 
@@ -45,6 +49,7 @@ def remember(
     fresh = samples.finish > read_until
     seen, all_ended = _by_cell(samples, ended & ~fresh), _by_cell(samples, ended)
     u, runs = np.zeros(seen.shape), np.zeros(seen.shape)
+    everywhere, at_zero = np.full(seen.shape, np.nan), np.zeros(len(seen))
     zero = samples.classes[reference]
     for c, name in enumerate(samples.types):
         row = known.U.get(name, {})
@@ -53,9 +58,14 @@ def remember(
             continue  # there is nothing that the two scales have in common
         for n, node_class in enumerate(samples.classes):
             count = known.Counts.get(name, {}).get(node_class, 0.0)
-            if node_class in row and n != reference and count > seen[c, n] and all_ended[c, n] < most:
+            if node_class in row:
+                everywhere[c, n] = row[node_class] - base
+            lacks = count > seen[c, n] and all_ended[c, n] < most
+            if lacks and n == reference:
+                at_zero[c] = min(most, count)
+            elif lacks and node_class in row:
                 u[c, n], runs[c, n] = row[node_class] - base, min(most, count)
-    return Memory(u, runs, fresh, most)
+    return Memory(u, runs, fresh, everywhere, at_zero, most)
 
 
 def _by_cell(samples: Samples, which: BoolArray) -> FloatArray:
@@ -68,4 +78,5 @@ def _by_cell(samples: Samples, which: BoolArray) -> FloatArray:
 def nothing(samples: Samples) -> Memory:
     """No memory: the samples are all there is."""
     shape = (len(samples.types), len(samples.classes))
-    return Memory(np.zeros(shape), np.zeros(shape), np.ones(len(samples), np.bool_))
+    unknown, fresh = np.full(shape, np.nan), np.ones(len(samples), np.bool_)
+    return Memory(np.zeros(shape), np.zeros(shape), fresh, unknown, np.zeros(shape[0]))

@@ -1,8 +1,9 @@
-"""How much one tenant may say about machines that others use too.
+"""How much one tenant may say about machines and types that others use too.
 
 A tenant chooses what he runs and for how long, so a few of his runs where hardly anybody else goes would tell everybody
-how fast a machine is. Robust means do not help against the only voice in a cell. Two things do: nobody has more than a
-share of the weight, and where tenants can be compared only what goes beyond a tenant's habits says something.
+how fast a machine is. Robust means do not help against the only voice in a cell. Three things do: nobody has more than
+a share of the weight; where tenants can be compared only what goes beyond a tenant's habits says something; and what he
+says on average is pulled in to what chance, and the others among themselves, can differ by.
 """
 
 from dataclasses import dataclass, replace
@@ -10,12 +11,18 @@ from typing import Final
 
 import numpy as np
 
+from cloudai_optimizer.fit.estimator import MEDIAN_TO_SD
 from cloudai_optimizer.fit.samples import Samples
 from cloudai_rts.arrays import FloatArray, IntArray
 
 LARGEST_SHARE: Final = 0.25
 """Of the weight in a cell, of a type, on a node; who has more than that of the type or class may have as much there."""
 SHRINK_HABIT: Final = 2.0
+SHRINK_TRUST: Final = 8.0
+LEAST_TRUST: Final = 0.1
+MAX_Z: Final = 3.0
+CHANCE: Final = 1.0
+"""Sd by which a tenant's mean may be off the others'."""
 
 
 def balanced(samples: Samples, remembered: FloatArray, prior: float) -> Samples:
@@ -40,15 +47,19 @@ def balanced(samples: Samples, remembered: FloatArray, prior: float) -> Samples:
 class Habits:
     """What tenants' runs have in common, to be taken out before machines are compared.
 
-    Arrays are by sample: they number the runs of one tenant of one type, in one cell, on one class. `cell_of` and
-    `class_of` say to which cell and class each of those groups belongs.
+    Arrays are by sample: they number the runs of one tenant of one type, in one cell, on one class. `type_of`,
+    `cell_of` and `class_of` say to which type, cell and class each of those groups belongs, `cells` which cells there
+    are at all. `share` is what the tenant of each sample has of its type.
     """
 
     of_type: IntArray
     in_cell: IntArray
     on_class: IntArray
+    type_of: IntArray
     cell_of: IntArray
     class_of: IntArray
+    cells: IntArray
+    share: FloatArray
 
     @classmethod
     def of(cls, samples: Samples) -> "Habits":
@@ -56,8 +67,13 @@ class Habits:
         tenants = max(1, len(samples.tenants))
         in_cell, cells = _numbered(samples.cell() * tenants + samples.tenant)
         on_class, classes = _numbered(samples.node_class * tenants + samples.tenant)
-        of_type, _ = _numbered(samples.type * tenants + samples.tenant)
-        return cls(of_type, in_cell, on_class, _numbered(cells // tenants)[0], _numbered(classes // tenants)[0])
+        of_type, types = _numbered(samples.type * tenants + samples.tenant)
+        cell_of, there = _numbered(cells // tenants)
+        class_of, _ = _numbered(classes // tenants)
+        faded = samples.weight / samples.voice
+        own, whole = np.bincount(of_type, weights=faded), np.bincount(samples.type, weights=faded)
+        share = np.minimum(1.0, own[of_type] / whole[samples.type]) if len(samples) else faded
+        return cls(of_type, in_cell, on_class, types // tenants, cell_of, class_of, there, share)
 
     def of_types(self, residual: FloatArray) -> FloatArray:
         """How much longer (ln) a tenant's tasks of a type take than those of the others in the same cells.
@@ -69,6 +85,89 @@ class Habits:
     def of_classes(self, residual: FloatArray) -> FloatArray:
         """How much longer a tenant's tasks take on the machines of a class than those of the others there."""
         return _beyond(residual, self.on_class, self.on_class, self.class_of)
+
+    def off_in_cells(
+        self, target: FloatArray, weight: FloatArray, sd: FloatArray, known: FloatArray, runs: FloatArray
+    ) -> FloatArray:
+        """By sample: how far (ln) its tenant's mean in its cell is off the others', beyond what can be.
+
+        `sd` is by sample; `known` of each cell counts like so many `runs` of the others.
+        """
+        remembered = runs[self.cells] > 0
+        voices = _Voices.of(target, weight, self.in_cell, self.cell_of).and_of(
+            known[self.cells][remembered], runs[self.cells][remembered], np.flatnonzero(remembered)
+        )
+        return _off(voices, self.in_cell, sd, self.share)
+
+    def off_in_types(self, target: FloatArray, weight: FloatArray, sd: FloatArray) -> FloatArray:
+        """By sample: how far (ln) its tenant's mean of its type is off the others', beyond what can be."""
+        return _off(_Voices.of(target, weight, self.of_type, self.type_of), self.of_type, sd, self.share)
+
+
+@dataclass(frozen=True, slots=True)
+class _Voices:
+    """Means that are about the same thing (a cell, a type), and what they weigh. `about` numbers those things."""
+
+    mean: FloatArray
+    weight: FloatArray
+    about: IntArray
+
+    @classmethod
+    def of(cls, values: FloatArray, weight: FloatArray, own: IntArray, about: IntArray) -> "_Voices":
+        """One voice for each number in `own` (by sample)."""
+        mass: FloatArray = np.bincount(own, weights=weight, minlength=len(about)).astype(np.float64)
+        total = np.bincount(own, weights=weight * values, minlength=len(about))
+        return cls(np.divide(total, mass, out=np.zeros(len(about)), where=mass > 0), mass, about)
+
+    def and_of(self, mean: FloatArray, weight: FloatArray, about: IntArray) -> "_Voices":
+        """These voices and others."""
+        return _Voices(
+            np.concatenate([self.mean, mean]),
+            np.concatenate([self.weight, weight]),
+            np.concatenate([self.about, about]),
+        )
+
+    def usual(self, values: FloatArray) -> FloatArray:
+        """Weighted median over the voices on each thing."""
+        order = np.lexsort((values, self.about))
+        about, weight = self.about[order], self.weight[order]
+        whole = np.bincount(about, weights=weight)
+        before = np.concatenate([[0.0], np.cumsum(whole)[:-1]])
+        reached = np.cumsum(weight) - before[about] >= whole[about] / 2 - 1e-12
+        first = np.full(len(whole), len(order) - 1)
+        np.minimum.at(first, about[reached], np.flatnonzero(reached))
+        return np.asarray(values[order][first])
+
+
+def _off(voices: _Voices, own: IntArray, sd: FloatArray, share: FloatArray) -> FloatArray:
+    """By sample: what is beyond `CHANCE` sd of its voice's distance to the usual, or of the voices among each other.
+
+    The more of it all is his, the less the others can say against him; who is alone may say everything.
+    """
+    if not len(own):
+        return sd
+    usual = voices.usual(voices.mean)[voices.about]
+    apart = MEDIAN_TO_SD * voices.usual(np.abs(voices.mean - usual))[voices.about]
+    mine = voices.weight[own]
+    others = np.bincount(voices.about, weights=voices.weight)[voices.about][own] - mine
+    with np.errstate(divide="ignore", invalid="ignore"):
+        chance = sd * np.sqrt(1.0 / mine + 1.0 / np.maximum(others, 0.0))
+        room = CHANCE * np.maximum(chance, apart[own]) / (1.0 - share)
+    distance = (voices.mean - usual)[own]
+    return np.where(np.isfinite(room), distance - np.clip(distance, -room, room), 0.0)
+
+
+def trust(residual: FloatArray, sd: FloatArray, samples: Samples) -> FloatArray:
+    """By sample: how much its tenant's runs say, 1 at most: less where they vary more than is usual among tenants.
+
+    Runs say by the inverse of their variance; in each type that is against all runs of it. Residuals beyond three sd
+    count as such.
+    """
+    z = np.minimum((residual / sd) ** 2, MAX_Z**2)
+    mass = np.bincount(samples.tenant, weights=samples.weight).astype(np.float64)
+    variance = (np.bincount(samples.tenant, weights=samples.weight * z) + SHRINK_TRUST) / (mass + SHRINK_TRUST)
+    voices = _Voices(variance, mass, np.zeros(len(mass), np.int64))
+    return np.clip(voices.usual(variance)[0] / variance, LEAST_TRUST, 1.0)[samples.tenant] if len(z) else z
 
 
 def _beyond(residual: FloatArray, own: IntArray, part: IntArray, whole_of: IntArray) -> FloatArray:

@@ -61,7 +61,8 @@ def test_what_is_remembered_outweighs_a_few_new_runs() -> None:
     """30 runs said that fast is a quarter of slow; four new ones that it is half move u a little, no more."""
     samples = collect(runs(8))
     fresh = np.ones(8, np.bool_)
-    past = Memory(np.array([[math.log(0.25), 0.0]]), np.array([[30.0, 0.0]]), fresh)
+    known = np.array([[math.log(0.25), 0.0]])
+    past = Memory(known, np.array([[30.0, 0.0]]), fresh, known, np.zeros(1))
     u = fitted(samples, past).u[0]
     assert math.log(0.25) < u[0] - u[1] < math.log(0.3)
 
