@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import msgspec
 import numpy as np
+from bar import Bar, judge
 from scenario import Scene, scene
 
 from cloudai_kube.node_use import NodeUse
@@ -31,6 +32,8 @@ from cloudai_rts.replay.summary import violated
 
 LOAD: Final = 0.75
 TENANTS: Final = 4
+MOST_LOST: Final = 1.5
+"""Points of missed deadlines that the others may lose to the attacker in one epoch."""
 SHARE: Final = 0.2
 SLOWEST: Final = "slowest"
 FASTEST: Final = "fastest"
@@ -89,12 +92,22 @@ def main() -> None:
             )
     if arguments.output == "json":
         sys.stdout.write(json.dumps(found) + "\n")
-        return
-    for name, one in found.items():
-        sys.stdout.write(
-            f"{name:>28}: missed {one['missed']:.1%} -> {one['missed_after']:.1%}, "
-            f"mean wait {one['wait']:.0f} -> {one['wait_after']:.0f} s\n"
-        )
+    else:
+        for name, one in found.items():
+            sys.stdout.write(
+                f"{name:>28}: missed {one['missed']:.1%} -> {one['missed_after']:.1%}, "
+                f"mean wait {one['wait']:.0f} -> {one['wait_after']:.0f} s\n"
+            )
+    judge(
+        [
+            Bar(
+                f"{name}: missed more by the others, points",
+                100 * (one["missed_after"] - one["missed"]),
+                most=MOST_LOST,
+            )
+            for name, one in found.items()
+        ]
+    )
 
 
 def means(results: Sequence[Result]) -> dict[str, float]:

@@ -12,8 +12,9 @@ from tests.optimizer.fit.test_memory import TRUE_U, learned, runs, u_of
 from tests.optimizer.fit.test_runtime import one
 
 from cloudai_optimizer.fit import tenancy
-from cloudai_optimizer.fit.samples import collect
-from cloudai_optimizer.fit.tenancy import Habits
+from cloudai_optimizer.fit.samples import Samples, collect
+from cloudai_optimizer.fit.tenancy import Habits, _Voices
+from cloudai_rts.arrays import FloatArray
 from cloudai_rts.history import Record
 from cloudai_rts.parameters import Document, HistoryWindow
 
@@ -187,3 +188,83 @@ def test_a_liar_moves_little(lies: list[Record], most: float) -> None:
     assert u_of(before) == pytest.approx(TRUE_U, abs=0.35)
     assert abs(u_of(after) - u_of(before)) < most
     assert math.isfinite(after.Tau["a"])
+
+
+def said(offsets: dict[str, float], count: int = 40, seed: int = 5) -> tuple[Samples, FloatArray]:
+    """Runs of tenants in one cell, and what is left of them (ln): noise of .3 around each tenant's offset."""
+    rng = np.random.default_rng(seed)
+    records = [
+        msgspec.structs.replace(one(str(i), "a", "slow", "s0", 1000.0 * i, 10.0, 0.1), namespace=tenant)
+        for tenant in offsets
+        for i in range(count)
+    ]
+    samples = collect([msgspec.structs.replace(record, pod_uid=f"{i}") for i, record in enumerate(records)])
+    left = np.array([offsets[samples.tenants[tenant]] for tenant in samples.tenant])
+    return samples, left + rng.normal(0.0, 0.3, len(left))
+
+
+def excess(offsets: dict[str, float], known: float = 0.0, runs: float = 0.0) -> dict[str, float]:
+    """By tenant: what the others in the cell cannot bear."""
+    samples, left = said(offsets)
+    sd = np.full(len(left), 0.3)
+    found = Habits.of(samples).off_in_cells(left, samples.weight, sd, np.array([known]), np.array([runs]))
+    return {name: float(found[samples.tenant == at][0]) for at, name in enumerate(samples.tenants)}
+
+
+def test_what_one_tenant_says_against_all_others_is_pulled_in() -> None:
+    """Four agree, one says that it is e^3 times as slow: of that hardly anything is left. The four lose nothing."""
+    found = excess({"a": 0.0, "b": 0.05, "c": -0.05, "d": 0.0, "liar": 3.0})
+    assert found["liar"] > 2.7
+    assert max(abs(found[name]) for name in "abcd") < 0.05
+
+
+def test_tenants_who_differ_anyway_may_differ() -> None:
+    """Where everybody has an own opinion none is odd."""
+    found = excess({"a": -1.0, "b": -0.5, "c": 0.0, "d": 0.5, "e": 1.0})
+    assert max(map(abs, found.values())) < 0.2
+
+
+def test_who_is_alone_may_contradict_what_is_remembered() -> None:
+    """A machine has changed, and only he uses it: there is nobody whom he could mislead."""
+    assert excess({"alone": 2.0}, known=0.0, runs=30.0) == {"alone": 0.0}
+
+
+def test_what_is_remembered_is_a_voice() -> None:
+    """Two tenants contradict each other: who agrees with earlier runs is believed."""
+    found = excess({"a": 0.0, "b": 3.0}, known=0.0, runs=60.0)
+    assert abs(found["a"]) < 0.1
+    assert found["b"] > 2.0
+
+
+@given(st.lists(st.tuples(st.floats(-5, 5), st.floats(0.1, 9), st.integers(0, 2)), min_size=1, max_size=30))
+def test_the_usual_is_the_weighted_median(voices: list[tuple[float, float, int]]) -> None:
+    """At least half of the weight lies on either side of it."""
+    known = {about: at for at, about in enumerate(sorted({about for _, _, about in voices}))}
+    mean, weight = (np.array([one[part] for one in voices]) for part in (0, 1))
+    about = np.array([known[one[2]] for one in voices])
+    found = _Voices(mean, weight, about).usual(mean)
+    for at in known.values():
+        own = about == at
+        half = weight[own].sum() / 2 - 1e-6
+        assert weight[own & (mean <= found[at])].sum() >= half
+        assert weight[own & (mean >= found[at])].sum() >= half
+
+
+def test_who_varies_more_says_less() -> None:
+    """By the inverse of the variance, against what is usual; nobody says more for being steady."""
+    samples, left = said({"a": 0.0, "b": 0.0, "c": 0.0, "wild": 0.0})
+    wild = samples.tenant == samples.tenants.index("wild")
+    left = np.where(wild, 3.0 * left, np.where(samples.tenant == 0, 0.1 * left, left))
+    found = tenancy.trust(left, np.full(len(left), 0.3), samples)
+    by_tenant = {name: float(found[samples.tenant == at][0]) for at, name in enumerate(samples.tenants)}
+    assert by_tenant["a"] == 1.0
+    assert 0.1 <= by_tenant["wild"] < 0.3
+    assert min(by_tenant["b"], by_tenant["c"]) > 0.6
+
+
+def test_a_single_tenant_is_trusted() -> None:
+    """However much his runs vary."""
+    samples, left = said({"a": 0.0})
+    assert set(tenancy.trust(9.0 * left, np.full(len(left), 0.3), samples).tolist()) == {1.0}
+    nothing = collect([])
+    assert len(tenancy.trust(np.zeros(0), np.zeros(0), nothing)) == 0
