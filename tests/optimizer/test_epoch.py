@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
 from functools import cache
+from itertools import pairwise
 from multiprocessing import get_context
 from typing import Any
 
@@ -12,6 +13,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from cloudai_kube import timestamp
 from cloudai_optimizer import epoch, genes, reach
 from cloudai_optimizer.epoch import FITTED, REFUSED, TUNED, UNCHANGED, Outcome
 from cloudai_optimizer.rules import Rules
@@ -91,6 +93,14 @@ def test_search_and_guard() -> None:
     assert outcome.quality["R2"] > outcome.quality["R2TauAlone"] + 0.2
 
 
+def test_the_search_gets_better() -> None:
+    """On fixed data the best fitness never falls from one generation to the next, and has risen in the end."""
+    rules = replace(QUICK, generations=5, population=10, window_tasks=130, least_window_tasks=130)
+    best = [one.best for one in run(history(260), rules=rules).generations]
+    assert all(later >= earlier for earlier, later in pairwise(best))
+    assert best[-1] > best[0]
+
+
 def test_same_seed_same_bytes() -> None:
     """Twice the same, whatever executor replays the candidates."""
     found = history(220)
@@ -134,6 +144,16 @@ def test_rubbish_is_dropped_and_counted(spoil: dict[str, object]) -> None:
     outcome = run([*found, *many])
     assert (outcome.result, outcome.document) == (REFUSED, None)
     assert "40 of 140 records are unusable" in outcome.reason
+
+
+def test_a_history_that_is_none() -> None:
+    """Documents that are no records count like records that are rubbish."""
+    found = history(100)
+    with ThreadPoolExecutor(1) as executor:
+        for unreadable, result in ((25, FITTED), (26, REFUSED)):
+            rng = np.random.default_rng(1)
+            outcome = epoch.run(found, machines(), Document(), QUICK, rng, executor, NOW, unreadable=unreadable)
+            assert (outcome.result, outcome.dropped) == (result, {"it is no record": unreadable})
 
 
 def test_unknown_nodes_and_types_do_no_harm() -> None:
@@ -180,6 +200,12 @@ def moved(path: tuple[str, ...], before: float, after: float) -> float:
     return abs(after - before) / size
 
 
+def is_bounded(path: tuple[str, ...]) -> bool:
+    """Whether a number is a parameter; others count or name something."""
+    counts = "Counts" in path or path[-1] == "N"
+    return path[0] not in {"Window", "Evidence", "version", "schemaVersion"} and not counts
+
+
 @pytest.mark.parametrize("model", [LATENESS, HINGE])
 @pytest.mark.parametrize("attack", HOSTILE)
 def test_a_poisoned_tenant_moves_little(attack: str, model: str) -> None:
@@ -198,12 +224,51 @@ def test_a_poisoned_tenant_moves_little(attack: str, model: str) -> None:
     before = dict(values(msgspec.to_builtins(first)))
     checked = 0
     for path, value in values(msgspec.to_builtins(again)):
-        if path in before and path[0] not in {"Window", "Evidence", "version", "schemaVersion"} and path[-1] != "N":
-            if "Counts" in path:
-                continue
+        if path in before and is_bounded(path):
             assert moved(path, before[path], value) <= 0.1 + 2e-3, path
             checked += 1
     assert checked > 80
+
+
+@pytest.mark.parametrize("model", [LATENESS, HINGE])
+@pytest.mark.parametrize("attack", HOSTILE)
+def test_a_hostile_day(attack: str, model: str) -> None:
+    """A release every three hours, each after new hostile records: no number moves by more than a quarter in a day.
+
+    Scores are left out under `lateness`, which does not read them: their limits of two days take too much room.
+    """
+    begin = 1_800_000_000.0
+    quick = replace(QUICK, search_tasks=10_000, only_news=False)
+    found = history(150)
+    first = run(found, Document(model=model), quick).document
+    assert first is not None
+    source = [one for one in history(300, 3) if one.node.startswith("f")][:37]
+    course, known = [first], reach.begun(first, timestamp.millis(begin))
+    for number in range(1, 10):
+        hostile = [
+            msgspec.structs.replace(
+                one, pod_uid=f"h{number}-{i}", namespace="evil", user="evil/x", **HOSTILE[attack](one)
+            )
+            for i, one in enumerate(source)
+        ]
+        at = begin + number * 3 * 3600.0
+        with ThreadPoolExecutor(1) as executor:
+            rng = np.random.default_rng(number)
+            everything = [*found, *hostile]
+            after = epoch.run(everything, machines(), course[-1], quick, rng, executor, NOW, None, known).document
+        assert after is not None
+        known = reach.noted(known, course[-1], [after], timestamp.millis(at))
+        course.append(after)
+    checked = 0
+    for index, one in enumerate(course):  # it is in force until the next one is
+        before = dict(values(msgspec.to_builtins(one)))
+        for other in course[index + 1 : index + 10]:
+            for path, value in values(msgspec.to_builtins(other)):
+                is_read = model == HINGE or path[0] not in {"AffinityMatrix", "PenaltyVector"}
+                if path in before and is_bounded(path) and is_read:
+                    assert moved(path, before[path], value) <= 0.25 + 3e-3, path
+                    checked += 1
+    assert checked > 1000
 
 
 @pytest.mark.parametrize("share", [0.2, 0.8])
