@@ -17,7 +17,7 @@ from cloudai_kube import telemetry
 from cloudai_kube.errors import KubeError
 from cloudai_kube.events import Recorder, Subject
 from cloudai_kube.telemetry import FATAL_XIDS, RATE_SECONDS, STALE_SECONDS, NodeNames, NodeReading, Snapshot, Source
-from cloudai_rts import contract, nodeclass
+from cloudai_rts import nodeclass
 from cloudai_rts.arrays import IntArray
 from cloudai_rts.contract import CPU, MEMORY
 from cloudai_scheduler.cluster.rejections import Rejections
@@ -105,7 +105,7 @@ class TelemetryLoop:
             for resource, amount in _measured(info, reading).items():
                 used[resource][info.slot], known[resource][info.slot] = round(amount), True
             for gpu, xid in reading.xids.items():
-                self._heed_gpu_error(name, gpu, xid)
+                self._heed_gpu_error(info, gpu, xid)
         for resource, amounts in used.items():
             fleet.measure(resource, amounts, known[resource], requested.get(resource))
         self.metrics.telemetry_nodes.set(int(np.count_nonzero(known[CPU])))
@@ -120,13 +120,16 @@ class TelemetryLoop:
         units = int(self.state.fleet.allocatable(resource)[info.slot])
         return (reading.devices or 0.0) * nodeclass.replicas(info.labels) < units
 
-    def _heed_gpu_error(self, node: str, gpu: str, now: float) -> None:
-        """XID is a gauge that keeps its last value: only a change is news."""
+    def _heed_gpu_error(self, info: NodeInfo, gpu: str, now: float) -> None:
+        """XID is a gauge that keeps its last value: only a change is news. Which pods have that GPU nobody knows."""
+        node, fleet = info.name, self.state.fleet
         before = self._xids.get((node, gpu))
         self._xids[node, gpu] = now
         if now == before or int(now) not in FATAL_XIDS:
             return
-        self.rejections.close(node, contract.DEFAULT_GPU_RESOURCE, self.clock())
+        for resource in filter(nodeclass.is_gpu_resource, fleet.resources):
+            if fleet.allocatable(resource)[info.slot] > 0:
+                self.rejections.close(node, resource, self.clock())
         self.metrics.closures.inc()
         message = f"node {node} reports fatal GPU error XID {int(now)}; no GPU pod goes there for 10 min"
         self.recorder.warning(Subject("v1", "Node", "", node, node), "NodeClosed", message)

@@ -29,6 +29,7 @@ from cloudai_kube.transport import Transport
 from cloudai_optimizer import cluster_epoch, config_map, publication
 from cloudai_optimizer.cluster_epoch import Options, Report
 from cloudai_optimizer.errors import ClockError, TelemetryError
+from cloudai_rts import parameters
 from cloudai_rts.machine import Machine
 from cloudai_rts.traces import FleetNode
 from cloudai_sandbox.sandbox import Sandbox
@@ -229,13 +230,15 @@ def answers(kind: Callable[[str, Rows, random.Random], Rows], seed: int) -> Call
     return lambda query: kind(query, healthy(query, rng), rng)
 
 
-def one_epoch(cluster: Cluster, url: str) -> Report:
+def one_epoch(cluster: Cluster, url: str, uri: str = "") -> Report:
     """An epoch in this process."""
     kubeconfig = cluster.plane.service_account_kubeconfig("cloudai-optimizer")
 
     async def run() -> Report:
         async with Transport(connection.load(str(kubeconfig)), "test") as transport:
-            return await cluster_epoch.epoch(transport, Options(NAMESPACE, prometheus_url=url, workers=1))
+            return await cluster_epoch.epoch(
+                transport, Options(NAMESPACE, prometheus_url=url, mongodb_uri=uri, workers=1)
+            )
 
     return asyncio.run(run())
 
@@ -252,12 +255,17 @@ def test_bad_measurements_change_nothing(cluster: Cluster, metrics: Metrics, nam
 
 
 @pytest.mark.parametrize("name", HARMLESS)
-def test_what_does_no_harm(cluster: Cluster, metrics: Metrics, name: str) -> None:
-    """Loads are known all the same: the epoch goes on, and finds nothing new."""
+def test_what_does_no_harm(cluster: Cluster, metrics: Metrics, database: Database[dict[str, Any]], name: str) -> None:
+    """Loads are known all the same: the epoch finds nothing new, or publishes what every reader accepts."""
+    url = f"http://127.0.0.1:{metrics.server_port}"
     for seed in range(SEEDS):
         metrics.rows = answers(HARMLESS[name], seed)
-        found = one_epoch(cluster, f"http://127.0.0.1:{metrics.server_port}")
-        assert found.reason == "nothing has finished since the last epoch"
+        assert one_epoch(cluster, url).reason == "nothing has finished since the last epoch"
+    finish(database, f"harmless-{list(HARMLESS).index(name)}", 2)
+    found = one_epoch(cluster, url, cluster.sandbox.urls[MONGODB])
+    assert (found.result, found.published) == ("fitted", True)
+    assert parameters.parse(in_force(cluster)).version == found.version
+    cluster.wait(lambda: cluster.metric("cloudai-scheduler", "cloudai_rts_parameter_version") == found.version, 5)
 
 
 def test_a_prometheus_that_fails(cluster: Cluster, metrics: Metrics, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -294,11 +302,11 @@ def test_a_history_that_is_not_to_be_believed(cluster: Cluster, database: Databa
     rubbish += [{**good, "_id": f"future-{i}", "pod_uid": f"future-{i}", "finish": now + 9e6} for i in range(9)]
     database["TASK_HISTORY"].insert_many(rubbish)
     uri = ("--mongodb-uri", cluster.sandbox.urls[MONGODB])
-    assert "18 of 32 records are unusable" in optimize(cluster, "epoch", *uri, code=3)
+    assert "18 of 38 records are unusable" in optimize(cluster, "epoch", *uri, code=3)
     database["TASK_HISTORY"].delete_many({"_id": {"$in": [row["_id"] for row in rubbish]}})
     database["TASK_HISTORY"].insert_many([{"_id": f"odd-{i}", "finish": now, "type": i} for i in range(9)])
     for command in ("epoch", "fit"):
-        assert "9 of 23 records are unusable: {'it is no record': 9}" in optimize(cluster, command, *uri, code=3)
+        assert "9 of 29 records are unusable: {'it is no record': 9}" in optimize(cluster, command, *uri, code=3)
     database["TASK_HISTORY"].delete_many({"_id": {"$in": [f"odd-{i}" for i in range(9)]}})
     assert "nothing has finished" in optimize(cluster, "epoch", *uri)
     assert "--mongodb-uri" in optimize(cluster, "epoch", "--mongodb-uri", "mongodb://a b:x/", code=2)

@@ -16,6 +16,7 @@ from cloudai_scheduler.telemetry_loop import TelemetryLoop
 
 Maker = Any  # the fixture of conftest.py
 GPU = "nvidia.com/gpu"
+MIG = "nvidia.com/mig-1g.5gb"
 
 
 class Nobody:
@@ -121,13 +122,15 @@ def test_a_node_that_joins_does_not_shift_the_others(make: Maker) -> None:
 
 
 def test_a_fatal_gpu_error_closes_once(make: Maker) -> None:
-    """A gauge that keeps its value is news once; a harmless code is none; a second GPU's error is."""
+    """A gauge that keeps its value is news once; a harmless code is none; a second GPU's error is. So are slices."""
     rig = Rig(make)
+    rig.state.put_node(make.node("n", cpu="4", allocatable={GPU: "1", MIG: "7"}))
     rig.loop.remember()
     for xids, reasons in (({"a": 13.0}, 0), ({"a": 79.0}, 1), ({"a": 79.0}, 1), ({"a": 79.0, "b": 48.0}, 2)):
         rig.measured(1.0, **xids)
         assert len(rig.nobody.reasons) == reasons
-    assert rig.rejections.closed_nodes({GPU}, "", rig.now) == {"n"}
+    for resource, closed in ((GPU, {"n"}), (MIG, {"n"}), ("cpu", set())):
+        assert rig.rejections.closed_nodes({resource}, "", rig.now) == closed
 
 
 @pytest.mark.parametrize(("devices", "load"), [(4.0, 0.75), (5.0, 0.75), (3.0, 0.25), (None, 0.25)])
