@@ -34,6 +34,8 @@ MAX_MU: Final = 20.0
 MAX_U: Final = 5.0
 MAX_V: Final = 3.0
 ROUNDS: Final = 30
+TRUST_ROUNDS: Final = 10
+"""Then it stays: weights that follow the residuals for ever need not come to rest."""
 
 
 @dataclass(slots=True)
@@ -74,10 +76,10 @@ class Backfit:
 
     def run(self) -> None:
         """As many rounds as it takes for the terms to settle."""
-        for _ in range(ROUNDS):
-            self._round()
+        for number in range(ROUNDS):
+            self._round(number)
 
-    def _round(self) -> None:
+    def _round(self, number: int) -> None:
         samples, node, curve = self.samples, self._node(), self._log_curve()
         mean = self._expected() + node + curve
         seen = completed(samples, mean, self.sigma[samples.type])
@@ -86,7 +88,8 @@ class Backfit:
         expected = self._expected()
         left = seen - expected - node - curve
         left -= self.habits.of_types(left)
-        self.trust = tenancy.trust(left, self.sigma[samples.type], samples)
+        if number < TRUST_ROUNDS:
+            self.trust = tenancy.trust(left, self.sigma[samples.type], samples)
         by_type = pulled_in(left, samples.type) + node
         by_class = pulled_in(left - self.habits.of_classes(left), samples.type) + node
         by_type -= self._off_in_cells(by_type)
@@ -94,7 +97,8 @@ class Backfit:
         node = self._node()
         self._curve(by_type + curve - node)
         self.residual = robust - expected - node - self._log_curve()
-        off = self.habits.off_in_types(self.residual, samples.weight, self.sigma[samples.type])
+        sd = self.sigma[samples.type]
+        off = self.habits.off_in_types(self.residual, samples.weight, sd, tenancy.FOR_SPREAD)
         self.sigma = spread(self.residual - off, samples, len(self.sigma))
 
     def _expected(self) -> FloatArray:

@@ -15,7 +15,7 @@ from cloudai_optimizer.fit.backfit import MAX_U, Backfit, present
 from cloudai_optimizer.fit.estimator import completed, group_mean, pulled_in, spread
 from cloudai_optimizer.fit.memory import Memory
 from cloudai_optimizer.fit.samples import Samples
-from cloudai_optimizer.fit.tenancy import Habits
+from cloudai_optimizer.fit.tenancy import CHANCE, FOR_SPREAD, Habits
 from cloudai_rts.arrays import FloatArray
 from cloudai_rts.prediction import load_curve
 
@@ -123,10 +123,13 @@ def with_types(samples: Samples, found: RuntimeFit) -> RuntimeFit:
     seen = completed(
         samples, found.log_tau[samples.type] + found.log_node_factor(samples), found.sigma[samples.type]
     ) - found.log_node_factor(samples)
-    robust = pulled_in(seen, samples.type)
-    robust -= Habits.of(samples).off_in_types(robust, samples.weight, found.sigma[samples.type])
-    log_tau = group_mean(robust, samples.type, samples.weight, count, 0.0, found.log_tau)
-    return replace(found, log_tau=log_tau, sigma=spread(robust - log_tau[samples.type], samples, count))
+    robust, habits = pulled_in(seen, samples.type), Habits.of(samples)
+    own, wide = (
+        robust - habits.off_in_types(robust, samples.weight, found.sigma[samples.type], most)
+        for most in (CHANCE, FOR_SPREAD)
+    )
+    log_tau = group_mean(own, samples.type, samples.weight, count, 0.0, found.log_tau)
+    return replace(found, log_tau=log_tau, sigma=spread(wide - log_tau[samples.type], samples, count))
 
 
 def r_squared(samples: Samples, predicted: FloatArray) -> float:

@@ -23,6 +23,10 @@ LEAST_TRUST: Final = 0.1
 MAX_Z: Final = 3.0
 CHANCE: Final = 1.0
 """Sd by which a tenant's mean may be off the others'."""
+FOR_SPREAD: Final = 2.5
+"""The same where the spread of all runs is at stake: honest tenants must not look more alike than they are."""
+FEW: Final = 3
+"""So many voices it takes to tell which of them is off."""
 
 
 def balanced(samples: Samples, remembered: FloatArray, prior: float) -> Samples:
@@ -97,11 +101,18 @@ class Habits:
         voices = _Voices.of(target, weight, self.in_cell, self.cell_of).and_of(
             known[self.cells][remembered], runs[self.cells][remembered], np.flatnonzero(remembered)
         )
-        return _off(voices, self.in_cell, sd, self.share)
+        return _off(voices, self.in_cell, sd, self.share, CHANCE)
 
-    def off_in_types(self, target: FloatArray, weight: FloatArray, sd: FloatArray) -> FloatArray:
-        """By sample: how far (ln) its tenant's mean of its type is off the others', beyond what can be."""
-        return _off(_Voices.of(target, weight, self.of_type, self.type_of), self.of_type, sd, self.share)
+    def off_in_types(
+        self, target: FloatArray, weight: FloatArray, sd: FloatArray, chance: float = CHANCE
+    ) -> FloatArray:
+        """By sample: how far (ln) its tenant's mean of its type is off the others', beyond what can be.
+
+        Of two tenants, who run different things, neither is off.
+        """
+        voices = _Voices.of(target, weight, self.of_type, self.type_of)
+        there = voices.count()[self.type_of][self.of_type]
+        return np.where(there < FEW, 0.0, _off(voices, self.of_type, sd, self.share, chance))
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +138,18 @@ class _Voices:
             np.concatenate([self.about, about]),
         )
 
+    def count(self) -> IntArray:
+        """Voices that weigh anything, by thing."""
+        return np.bincount(self.about, weights=self.weight > 0).astype(np.int64)
+
+    def evened(self) -> "_Voices":
+        """Where there are three, none weighs more than the second heaviest: one alone must not be the measure."""
+        order = np.lexsort((self.weight, self.about))
+        last = np.cumsum(np.bincount(self.about)) - 1
+        second = self.weight[order][np.maximum(last - 1, 0)]
+        most = np.where(self.count() < FEW, np.inf, second)[self.about]
+        return _Voices(self.mean, np.minimum(self.weight, most), self.about)
+
     def usual(self, values: FloatArray) -> FloatArray:
         """Weighted median over the voices on each thing."""
         order = np.lexsort((values, self.about))
@@ -139,20 +162,21 @@ class _Voices:
         return np.asarray(values[order][first])
 
 
-def _off(voices: _Voices, own: IntArray, sd: FloatArray, share: FloatArray) -> FloatArray:
-    """By sample: what is beyond `CHANCE` sd of its voice's distance to the usual, or of the voices among each other.
+def _off(voices: _Voices, own: IntArray, sd: FloatArray, share: FloatArray, most: float) -> FloatArray:
+    """By sample: what is beyond `most` sd of its voice's distance to the usual, or of the voices among each other.
 
     The more of it all is his, the less the others can say against him; who is alone may say everything.
     """
     if not len(own):
         return sd
-    usual = voices.usual(voices.mean)[voices.about]
-    apart = MEDIAN_TO_SD * voices.usual(np.abs(voices.mean - usual))[voices.about]
+    votes = voices.evened()
+    usual = votes.usual(voices.mean)[voices.about]
+    apart = MEDIAN_TO_SD * votes.usual(np.abs(voices.mean - usual))[voices.about]
     mine = voices.weight[own]
     others = np.bincount(voices.about, weights=voices.weight)[voices.about][own] - mine
     with np.errstate(divide="ignore", invalid="ignore"):
         chance = sd * np.sqrt(1.0 / mine + 1.0 / np.maximum(others, 0.0))
-        room = CHANCE * np.maximum(chance, apart[own]) / (1.0 - share)
+        room = most * np.maximum(chance, apart[own]) / (1.0 - share)
     distance = (voices.mean - usual)[own]
     return np.where(np.isfinite(room), distance - np.clip(distance, -room, room), 0.0)
 
@@ -166,7 +190,8 @@ def trust(residual: FloatArray, sd: FloatArray, samples: Samples) -> FloatArray:
     z = np.minimum((residual / sd) ** 2, MAX_Z**2)
     mass = np.bincount(samples.tenant, weights=samples.weight).astype(np.float64)
     variance = (np.bincount(samples.tenant, weights=samples.weight * z) + SHRINK_TRUST) / (mass + SHRINK_TRUST)
-    voices = _Voices(variance, mass, np.zeros(len(mass), np.int64))
+    one_vote_each = np.minimum(mass, SHRINK_TRUST)
+    voices = _Voices(variance, one_vote_each, np.zeros(len(mass), np.int64))
     return np.clip(voices.usual(variance)[0] / variance, LEAST_TRUST, 1.0)[samples.tenant] if len(z) else z
 
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from tests.optimizer.fit.test_memory import TRUE_U, learned, runs, u_of
 from tests.optimizer.fit.test_runtime import one
 
-from cloudai_optimizer.fit import tenancy
+from cloudai_optimizer.fit import runtime, tenancy
+from cloudai_optimizer.fit.runtime import RuntimeFit
 from cloudai_optimizer.fit.samples import Samples, collect
 from cloudai_optimizer.fit.tenancy import Habits, _Voices
 from cloudai_rts.arrays import FloatArray
@@ -268,3 +269,79 @@ def test_a_single_tenant_is_trusted() -> None:
     assert set(tenancy.trust(9.0 * left, np.full(len(left), 0.3), samples).tolist()) == {1.0}
     nothing = collect([])
     assert len(tenancy.trust(np.zeros(0), np.zeros(0), nothing)) == 0
+
+
+def test_a_regular_tenant_is_not_the_measure_of_the_others() -> None:
+    """Most of all runs are his, of a type of his own and always equally long: nobody else is trusted less for that."""
+    samples, left = said({"a": 0.0, "b": 0.0, "c": 0.0, "d": 0.0})
+    regular = [
+        msgspec.structs.replace(one(f"r{i}", "own", "slow", "s0", 1000.0 * i, 10.0, 0.1), namespace="regular")
+        for i in range(1000)
+    ]
+    both = collect([*samples_of(samples), *regular])
+    everybody = np.zeros(len(both))
+    everybody[both.type == both.types.index("a")] = left
+    found = tenancy.trust(everybody, np.full(len(both), 0.3), both)
+    assert found.min() > 0.6
+
+
+def samples_of(samples: Samples) -> list[Record]:
+    """Runs of the same tenants in the same cell."""
+    return [
+        msgspec.structs.replace(
+            one(f"s{i}", "a", "slow", "s0", 1000.0 * i, 10.0, 0.1), namespace=samples.tenants[int(tenant)]
+        )
+        for i, tenant in enumerate(samples.tenant)
+    ]
+
+
+def sized(who: dict[str, tuple[int, float]], seed: int = 3) -> RuntimeFit:
+    """A fit over runs of one type on one machine: how many a tenant has, and how long they take (log sd .35)."""
+    rng = np.random.default_rng(seed)
+    records = [
+        msgspec.structs.replace(
+            one("", "a", "slow", "s0", 1000.0, seconds * math.exp(rng.normal(0.0, 0.35)), 0.0),
+            namespace=tenant,
+            pod_uid=f"{tenant}-{i}",
+        )
+        for tenant, (count, seconds) in who.items()
+        for i in range(count)
+    ]
+    samples = tenancy.balanced(collect(records), np.zeros(0), PRIOR)
+    return runtime.with_types(samples, runtime.fit(samples))
+
+
+def test_two_tenants_may_run_different_things_of_a_type() -> None:
+    """Neither is off: tau lies between them, and the spread says that they differ."""
+    found = sized({"a": (150, 100.0), "b": (100, 1000.0)})
+    assert math.log(150.0) < found.log_tau[0] < math.log(500.0)
+    assert found.sigma[0] > 0.9
+
+
+@pytest.mark.parametrize("tenants", [30, 300])
+def test_many_small_tenants_do_not_make_run_times_surer(tenants: int) -> None:
+    """One run each: the spread is what it is for one tenant with as many runs."""
+    alone, many = sized({"a": (tenants, 100.0)}), sized({f"t{i}": (1, 100.0) for i in range(tenants)})
+    assert many.sigma[0] == pytest.approx(alone.sigma[0], rel=0.1)
+    assert many.log_tau[0] == pytest.approx(alone.log_tau[0], abs=0.1)
+
+
+def test_a_machine_that_has_changed_is_learned_by_all_as_by_one() -> None:
+    """Slow machines were repaired. What a few runs of four tenants say together counts as much as if one said it."""
+    before = Document()
+    for number in range(3):  # no release moves a value further than its step
+        before = learned(runs(200, 0.5, number, number * 1e6), before)
+    assert u_of(before) == pytest.approx(TRUE_U, abs=0.15)
+    after = {}
+    for tenants in (1, 4):
+        fresh = [
+            msgspec.structs.replace(
+                record,
+                namespace=f"t{i % tenants}",
+                finish=record.start + record.runtime * (math.exp(-TRUE_U) if record.node_class == "slow" else 1.0),
+            )
+            for i, record in enumerate(runs(120, 0.15, 7, 1e7))
+        ]
+        after[tenants] = u_of(learned(fresh, before))
+    assert after[1] < TRUE_U - 0.4
+    assert after[4] == pytest.approx(after[1], abs=0.1)

@@ -1,0 +1,164 @@
+"""History while its database is away, slow or half-open for minutes: nobody waits for it, and nothing is lost.
+
+Batches of Tasks come all the time, and the operator is killed in the middle. Shown are the seconds from kubectl's start
+until a batch is bound, before and during each trouble, and afterwards how many runs history holds, and how many twice.
+"""
+
+import argparse
+import json
+import os
+import signal
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from bar import Bar, judge
+from operator_bars import apply, task, wait_bound
+from pymongo import MongoClient
+from rich.console import Console
+
+from cloudai_rts import contract
+from cloudai_sandbox.sandbox import Sandbox
+from cloudai_sandbox.services import MONGODB, start_mongodb
+
+BATCH: Final = 20
+PAUSE_SECONDS: Final = 10.0
+RUNTIME: Final = "1.2"
+STALL_SECONDS: Final = 1.5
+PATIENCE_SECONDS: Final = 180.0
+AWAY, SLOW, HALF_OPEN = "away", "slow", "half-open"
+KINDS: Final = (AWAY, SLOW, HALF_OPEN)
+
+
+@dataclass(frozen=True)
+class Result:
+    """One trouble: its length, seconds to bind a batch before and during it, and what history holds afterwards."""
+
+    kind: str
+    seconds: float
+    bound_before: float
+    bound_during: float
+    tasks: int
+    recorded: int
+    twice: int
+    caught_up_seconds: float
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog="example:\n  python benchmarks/history_outage.py --seconds 600 --kinds half-open",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--seconds", type=float, default=600.0, help="length of each trouble")
+    parser.add_argument("--kinds", default=",".join(KINDS), help=f"of {', '.join(KINDS)}")
+    parser.add_argument("-o", "--output", choices=["text", "json"], default="text")
+    arguments = parser.parse_args()
+    kinds = arguments.kinds.split(",")
+    if not set(kinds) <= set(KINDS):
+        parser.error(f"--kinds {arguments.kinds}: known are {', '.join(KINDS)}")
+    console = Console(stderr=True, log_path=False)
+    with (
+        tempfile.TemporaryDirectory(prefix="cloudai-history-") as folder,
+        Sandbox(Path(folder), nodes=20, services=(MONGODB,), say=console.log) as sandbox,
+    ):
+        results = [measure(sandbox, kind, arguments.seconds, console) for kind in kinds]
+    if arguments.output == "json":
+        sys.stdout.write(json.dumps([asdict(one) for one in results]) + "\n")
+    else:
+        tell(results)
+    judge([bar for one in results for bar in bars(one)])
+
+
+def bars(one: Result) -> list[Bar]:
+    """Everything is there once, and binds take no longer."""
+    return [
+        Bar(f"{one.kind}: Tasks that history lacks", one.tasks - one.recorded, most=0),
+        Bar(f"{one.kind}: Tasks that history has twice", one.twice, most=0),
+        Bar(f"{one.kind}: seconds to bind, over those before", one.bound_during / one.bound_before, most=1.25),
+    ]
+
+
+def tell(results: list[Result]) -> None:
+    """For people."""
+    for one in results:
+        sys.stdout.write(
+            f"{one.kind} for {one.seconds:.0f} s: a batch of {BATCH} bound in {one.bound_during:.2f} s "
+            f"({one.bound_before:.2f} before); {one.recorded} of {one.tasks} Tasks recorded "
+            f"{one.caught_up_seconds:.0f} s after it ended, {one.twice} twice\n"
+        )
+
+
+def measure(sandbox: Sandbox, kind: str, seconds: float, console: Console) -> Result:
+    """Batches before, during and after one trouble."""
+    count, before = batches(sandbox, f"{kind}-before", 6 * PAUSE_SECONDS, lambda: None)
+    console.log(f"{MONGODB} is {kind} for {seconds:.0f} s")
+    process = sandbox.process(MONGODB)
+    port = int(sandbox.urls[MONGODB].rstrip("/").rpartition(":")[2])
+    if kind == AWAY:
+        process.kill()
+        sandbox.children.running.remove(process)
+    elif kind == HALF_OPEN:
+        os.kill(process.process.pid, signal.SIGSTOP)
+    stall = (lambda: _stall(process.process.pid)) if kind == SLOW else (lambda: None)
+    half = time.monotonic() + seconds / 2
+    first, during = batches(sandbox, f"{kind}-first", seconds / 2, stall)
+    console.log(f"the operator is killed, {half - time.monotonic():.0f} s from half-time")
+    os.kill(sandbox.process(contract.OPERATOR_NAME).process.pid, signal.SIGKILL)
+    time.sleep(0.5)
+    sandbox.revive()
+    sandbox.wait_ready(contract.OPERATOR_NAME)
+    second, later = batches(sandbox, f"{kind}-second", seconds / 2, stall)
+    if kind == AWAY:
+        start_mongodb(sandbox.folder, sandbox.children, console.log, port)
+    elif kind == HALF_OPEN:
+        os.kill(process.process.pid, signal.SIGCONT)
+    tasks = count + first + second
+    recorded, twice, waited = caught_up(sandbox, f"{kind}-", tasks)
+    return Result(
+        kind, seconds, statistics.median(before), statistics.median([*during, *later]), tasks, recorded, twice, waited
+    )
+
+
+def batches(sandbox: Sandbox, prefix: str, seconds: float, meanwhile: Callable[[], None]) -> tuple[int, list[float]]:
+    """Batch after batch for so long. Returns how many Tasks that were, and the seconds until each batch was bound."""
+    end = time.monotonic() + seconds
+    found: list[float] = []
+    while time.monotonic() < end:
+        name = f"{prefix}-{len(found)}-"
+        begun = apply(sandbox, [task(f"{name}{index}", RUNTIME) for index in range(BATCH)])
+        found.append(wait_bound(sandbox, name, BATCH) - begun)
+        rest = time.monotonic() + PAUSE_SECONDS
+        while time.monotonic() < min(rest, end):
+            meanwhile()
+            time.sleep(0.05)
+    return BATCH * len(found), found
+
+
+def _stall(process: int) -> None:
+    """Every answer takes a second or two."""
+    os.kill(process, signal.SIGSTOP)
+    time.sleep(STALL_SECONDS)
+    os.kill(process, signal.SIGCONT)
+
+
+def caught_up(sandbox: Sandbox, prefix: str, tasks: int) -> tuple[int, int, float]:
+    """Tasks that history has, those that it has more than once, and the seconds until it had all."""
+    begun = time.monotonic()
+    names: list[str] = []
+    with MongoClient[dict[str, Any]](sandbox.urls[MONGODB], timeoutMS=20_000) as client:
+        while len(set(names)) < tasks and time.monotonic() - begun < PATIENCE_SECONDS:
+            time.sleep(1.0)
+            found = client[contract.MONGODB_DATABASE][contract.TASK_HISTORY].find({}, {"name": 1})
+            names = [row["name"] for row in found if row["name"].startswith(prefix)]
+    return len(set(names)), len(names) - len(set(names)), time.monotonic() - begun
+
+
+if __name__ == "__main__":
+    main()
