@@ -188,9 +188,11 @@ class Backfit:
 
         `target` is ln f of each sample as the other terms leave it.
         """
-        load, weight = self.samples.load, self.samples.weight * self.trust
+        samples = self.samples
+        load, weight = samples.load, samples.load_weight * self.trust
         value = load_curve(load, self.kappa, self.mu)
         error = target - np.log(value)
+        error -= self.habits.off_at_loads(error, weight, self.sigma[samples.type])
         slopes = np.stack([load**2 / value, np.maximum(0.0, load - 1.0) / value])
         pull = SHRINK_CURVE * CURVE_UNIT
         cold = np.array([COLD_KAPPA - self.kappa, COLD_MU - self.mu])

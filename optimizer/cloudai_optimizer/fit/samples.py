@@ -12,6 +12,10 @@ from cloudai_rts.nodeclass import class_for
 HALF_LIFE_SAMPLES = 200.0
 """A sample counts half after so many newer ones of its cell: machines and images change."""
 
+LOAD_LEVEL = 0.25
+LOAD_LEVELS = 9
+"""The last is everything from 2 on."""
+
 
 @dataclass(frozen=True, slots=True)
 class Samples:
@@ -19,8 +23,8 @@ class Samples:
 
     `log_runtime` is ln of seconds (for a censored run: of what it had lasted so far); `load` is the node's with the
     task on it; `log_declared` is NaN where the user declared nothing; `finish` in seconds since the epoch, minus
-    infinity while it runs. `weight` and `node_weight` fade with age; `voice` is how much of the former the tenant's
-    share leaves (1: all).
+    infinity while it runs. `weight`, `node_weight` and `load_weight` (for cells, nodes and the load curve) fade with
+    age; `voice` is how much of the first the tenant's share leaves (1: all).
     """
 
     types: list[str]
@@ -42,10 +46,15 @@ class Samples:
     finish: FloatArray
     weight: FloatArray
     node_weight: FloatArray
+    load_weight: FloatArray
     voice: FloatArray
 
     def __len__(self) -> int:
         return len(self.log_runtime)
+
+    def load_level(self) -> IntArray:
+        """One number for loads that are alike."""
+        return np.minimum(self.load / LOAD_LEVEL, LOAD_LEVELS - 1).astype(np.int64)
 
     def cell(self) -> IntArray:
         """One number for each (type, class)."""
@@ -87,8 +96,9 @@ def collect(records: Sequence[Record], cores: Mapping[str, float] | None = None)
         np.ones(len(ordered)),
         np.ones(len(ordered)),
         np.ones(len(ordered)),
+        np.ones(len(ordered)),
     )
-    samples.weight[:] = samples.node_weight[:] = _fading(samples.cell())
+    samples.weight[:] = samples.node_weight[:] = samples.load_weight[:] = _fading(samples.cell())
     return samples
 
 

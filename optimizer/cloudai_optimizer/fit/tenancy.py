@@ -30,7 +30,7 @@ FEW: Final = 3
 
 
 def balanced(samples: Samples, remembered: FloatArray, prior: float) -> Samples:
-    """The samples with weights in which no tenant has more than his share of a cell and a type, and of a node.
+    """The samples with weights in which no tenant has more than his share of a cell and a type, a node, a load.
 
     His share is what he has of the type, or of the nodes of the class: what only he runs, or where only he does,
     concerns nobody else. `remembered` is what earlier runs count for in each cell, `prior` what is assumed of all: both
@@ -44,24 +44,27 @@ def balanced(samples: Samples, remembered: FloatArray, prior: float) -> Samples:
     weight = _limited(faded, samples.cell(), samples.tenant, of_type, remembered.ravel(), prior)
     weight = _limited(weight, samples.type, samples.tenant, of_type, nothing, prior)
     on_node = _limited(faded, samples.node, samples.tenant, of_class, nothing, prior)
-    return replace(samples, weight=weight, node_weight=on_node, voice=weight / faded)
+    at_load = _limited(weight, samples.load_level(), samples.tenant, of_type, nothing, prior)
+    return replace(samples, weight=weight, node_weight=on_node, load_weight=at_load, voice=weight / faded)
 
 
 @dataclass(frozen=True, slots=True)
 class Habits:
     """What tenants' runs have in common, to be taken out before machines are compared.
 
-    Arrays are by sample: they number the runs of one tenant of one type, in one cell, on one class. `type_of`,
-    `cell_of` and `class_of` say to which type, cell and class each of those groups belongs, `cells` which cells there
-    are at all. `share` is what the tenant of each sample has of its type.
+    Arrays are by sample: they number the runs of one tenant of one type, in one cell, on one class, at one load.
+    `type_of`, `cell_of`, `class_of` and `load_of` say to which type, cell, class and load each of those groups belongs,
+    `cells` which cells there are at all. `share` is what the tenant of each sample has of its type.
     """
 
     of_type: IntArray
     in_cell: IntArray
     on_class: IntArray
+    at_load: IntArray
     type_of: IntArray
     cell_of: IntArray
     class_of: IntArray
+    load_of: IntArray
     cells: IntArray
     share: FloatArray
 
@@ -72,12 +75,14 @@ class Habits:
         in_cell, cells = _numbered(samples.cell() * tenants + samples.tenant)
         on_class, classes = _numbered(samples.node_class * tenants + samples.tenant)
         of_type, types = _numbered(samples.type * tenants + samples.tenant)
+        at_load, loads = _numbered(samples.load_level() * tenants + samples.tenant)
         cell_of, there = _numbered(cells // tenants)
         class_of, _ = _numbered(classes // tenants)
         faded = samples.weight / samples.voice
         own, whole = np.bincount(of_type, weights=faded), np.bincount(samples.type, weights=faded)
         share = np.minimum(1.0, own[of_type] / whole[samples.type]) if len(samples) else faded
-        return cls(of_type, in_cell, on_class, types // tenants, cell_of, class_of, there, share)
+        load_of, _ = _numbered(loads // tenants)
+        return cls(of_type, in_cell, on_class, at_load, types // tenants, cell_of, class_of, load_of, there, share)
 
     def of_types(self, residual: FloatArray) -> FloatArray:
         """How much longer (ln) a tenant's tasks of a type take than those of the others in the same cells.
@@ -102,6 +107,10 @@ class Habits:
             known[self.cells][remembered], runs[self.cells][remembered], np.flatnonzero(remembered)
         )
         return _off(voices, self.in_cell, sd, self.share, CHANCE)
+
+    def off_at_loads(self, target: FloatArray, weight: FloatArray, sd: FloatArray) -> FloatArray:
+        """By sample: how far (ln) its tenant's mean at such a load is off the others', beyond what can be."""
+        return _off(_Voices.of(target, weight, self.at_load, self.load_of), self.at_load, sd, self.share, CHANCE)
 
     def off_in_types(
         self, target: FloatArray, weight: FloatArray, sd: FloatArray, chance: float = CHANCE
