@@ -11,8 +11,10 @@ import signal
 import statistics
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -30,6 +32,7 @@ BATCH: Final = 20
 PAUSE_SECONDS: Final = 10.0
 RUNTIME: Final = "1.2"
 STALL_SECONDS: Final = 1.5
+BREATH_SECONDS: Final = 0.05
 PATIENCE_SECONDS: Final = 180.0
 AWAY, SLOW, HALF_OPEN = "away", "slow", "half-open"
 KINDS: Final = (AWAY, SLOW, HALF_OPEN)
@@ -97,7 +100,7 @@ def tell(results: list[Result]) -> None:
 
 def measure(sandbox: Sandbox, kind: str, seconds: float, console: Console) -> Result:
     """Batches before, during and after one trouble."""
-    count, before = batches(sandbox, f"{kind}-before", 6 * PAUSE_SECONDS, lambda: None)
+    count, before = batches(sandbox, f"{kind}-before", 6 * PAUSE_SECONDS)
     console.log(f"{MONGODB} is {kind} for {seconds:.0f} s")
     process = sandbox.process(MONGODB)
     port = int(sandbox.urls[MONGODB].rstrip("/").rpartition(":")[2])
@@ -106,15 +109,14 @@ def measure(sandbox: Sandbox, kind: str, seconds: float, console: Console) -> Re
         sandbox.children.running.remove(process)
     elif kind == HALF_OPEN:
         os.kill(process.process.pid, signal.SIGSTOP)
-    stall = (lambda: _stall(process.process.pid)) if kind == SLOW else (lambda: None)
-    half = time.monotonic() + seconds / 2
-    first, during = batches(sandbox, f"{kind}-first", seconds / 2, stall)
-    console.log(f"the operator is killed, {half - time.monotonic():.0f} s from half-time")
-    os.kill(sandbox.process(contract.OPERATOR_NAME).process.pid, signal.SIGKILL)
-    time.sleep(0.5)
-    sandbox.revive()
-    sandbox.wait_ready(contract.OPERATOR_NAME)
-    second, later = batches(sandbox, f"{kind}-second", seconds / 2, stall)
+    with stalling(process.process.pid) if kind == SLOW else nullcontext():
+        first, during = batches(sandbox, f"{kind}-first", seconds / 2)
+        console.log("the operator is killed")
+        os.kill(sandbox.process(contract.OPERATOR_NAME).process.pid, signal.SIGKILL)
+        time.sleep(0.5)
+        sandbox.revive()
+        sandbox.wait_ready(contract.OPERATOR_NAME)
+        second, later = batches(sandbox, f"{kind}-second", seconds / 2)
     if kind == AWAY:
         start_mongodb(sandbox.folder, sandbox.children, console.log, port)
     elif kind == HALF_OPEN:
@@ -126,7 +128,7 @@ def measure(sandbox: Sandbox, kind: str, seconds: float, console: Console) -> Re
     )
 
 
-def batches(sandbox: Sandbox, prefix: str, seconds: float, meanwhile: Callable[[], None]) -> tuple[int, list[float]]:
+def batches(sandbox: Sandbox, prefix: str, seconds: float) -> tuple[int, list[float]]:
     """Batch after batch for so long. Returns how many Tasks that were, and the seconds until each batch was bound."""
     end = time.monotonic() + seconds
     found: list[float] = []
@@ -134,18 +136,29 @@ def batches(sandbox: Sandbox, prefix: str, seconds: float, meanwhile: Callable[[
         name = f"{prefix}-{len(found)}-"
         begun = apply(sandbox, [task(f"{name}{index}", RUNTIME) for index in range(BATCH)])
         found.append(wait_bound(sandbox, name, BATCH) - begun)
-        rest = time.monotonic() + PAUSE_SECONDS
-        while time.monotonic() < min(rest, end):
-            meanwhile()
-            time.sleep(0.05)
+        time.sleep(max(0.0, min(PAUSE_SECONDS, end - time.monotonic())))
     return BATCH * len(found), found
 
 
-def _stall(process: int) -> None:
-    """Every answer takes a second or two."""
-    os.kill(process, signal.SIGSTOP)
-    time.sleep(STALL_SECONDS)
-    os.kill(process, signal.SIGCONT)
+@contextmanager
+def stalling(process: int) -> Iterator[None]:
+    """Every answer of a process takes a second or two."""
+    stop = threading.Event()
+
+    def stall() -> None:
+        while not stop.is_set():
+            os.kill(process, signal.SIGSTOP)
+            stop.wait(STALL_SECONDS)
+            os.kill(process, signal.SIGCONT)
+            stop.wait(BREATH_SECONDS)
+
+    thread = threading.Thread(target=stall)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
 
 
 def caught_up(sandbox: Sandbox, prefix: str, tasks: int) -> tuple[int, int, float]:

@@ -160,7 +160,8 @@ def bars(shape: str, load: float, seeds: range, results: Mapping[Case, Result]) 
 
     def below(policy: str, other: str, share: float, figure: str = "violations") -> Bar:
         what = f"{shape}, {load:.2f}: {figure} of {policy} below those of {other}, %"
-        return Bar(what, 100 * (1 - mean(policy, figure) / mean(other, figure)), least=share)
+        whole = mean(other, figure)
+        return Bar(what, 100 * (1 - mean(policy, figure) / whole) if whole > 0 else math.nan, least=share)
 
     found = []
     if shape == "reference" and load in {0.75, 0.90}:

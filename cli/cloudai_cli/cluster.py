@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cloudai_cli.errors import InputError
@@ -12,7 +12,6 @@ from cloudai_kube.errors import NotFoundError
 from cloudai_kube.objects import ConfigMap
 from cloudai_kube.transport import Transport
 from cloudai_rts import contract, history, parameters
-from cloudai_rts.history import Record
 from cloudai_rts.machine import Machine
 from cloudai_rts.parameters import Document
 from cloudai_rts.replay import recorded
@@ -43,29 +42,23 @@ async def read(there: Whereabouts, document: Document | None) -> RecordedScenari
         nodes = await inventory.nodes(transport)
         machines = inventory.machines(nodes, await inventory.occupied(transport), there.gpu_product_label)
         records = await inventory.attempts(transport, now, only_running=bool(there.mongodb_uri))
+    gone: list[Machine] = []
     gpu_watts: Mapping[str, float] = {}
     if there.mongodb_uri:
-        database, since = task_history.connect(there.mongodb_uri, "kubectl-cloudai"), now - 3600.0 * there.hours
-        ended, unreadable = task_history.read(database, since)
+        since = now - 3600.0 * there.hours
+        with task_history.connected(there.mongodb_uri, "kubectl-cloudai") as database:
+            ended, unreadable = task_history.read(database, since)
+            gone = worker_registry.gone_machines(database, machines, since)
+            gpu_watts = node_use.read(database, since).gpu_watts
         if unreadable:
             sys.stderr.write(f"{unreadable} documents of {contract.TASK_HISTORY} cannot be read and are left out\n")
         records = task_history.with_running(ended, records)
-        machines += worker_registry.gone_machines(database, machines, since)
-        gpu_watts = node_use.read(database, since).gpu_watts
     records = [record for record in records if history.problem(record, now) is None]
-    machines = _there(machines, records)
-    works = recorded.recover(records, known, {machine.node.node: machine.node.cpu for machine in machines})
+    works = recorded.recover(records, known, [*machines, *gone])
     if not any(work.is_judged for work in works) or not machines:
         where = f"in the last {there.hours:g} h" if there.mongodb_uri else "of the Tasks that still exist"
         raise InputError(f"nothing has finished {where}; run some Tasks, or give --tasks and --fleet")
     return RecordedScenario(machines, works, known, gpu_watts)
-
-
-def _there(machines: Sequence[Machine], records: Sequence[Record]) -> list[Machine]:
-    """Machines that were there when the first of the tasks came, or that any of them used."""
-    begin = min((record.arrival for record in records), default=0.0)
-    used = {record.node for record in records}
-    return [machine for machine in machines if machine.node.node in used or machine.was_there(begin)]
 
 
 async def _parameters(transport: Transport, namespace: str) -> Document:

@@ -126,7 +126,8 @@ def _row(policy: str, own: Sequence[Outcome], reference: Sequence[Outcome]) -> d
     gaps = {name: _gaps(own, reference, figure) for name, figure in FIGURES.items()}
     everybody = np.arange(len(own[0].response))
     over_tasks = {name: _half_width(name, own, reference, everybody) for name in OF_TASKS}
-    widths = {name: over_tasks.get(name) or half_width(values) for name, values in gaps.items()}
+    of_mean = {name for name in OF_TASKS if FIGURES[name].of_class in {np.mean, np.sum}}
+    widths = {name: over_tasks[name] if name in of_mean else half_width(values) for name, values in gaps.items()}
     classes = own[0].classes
     return {
         "policy": policy,

@@ -3,7 +3,8 @@
 Only calls that every server with MongoDB's protocol knows: find, sort, limit.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 from pymongo import MongoClient
@@ -19,7 +20,8 @@ from cloudai_rts.history import RUNNING, Record
 LONGEST_WINDOW: Final = 50_000
 
 
-def connect(uri: str, application: str) -> Database[dict[str, Any]]:
+@contextmanager
+def connected(uri: str, application: str) -> Iterator[Database[dict[str, Any]]]:
     """The database; gives up after seconds, not after the driver's half minute.
 
     Raises `ConfigurationError` for a bad URI.
@@ -30,7 +32,8 @@ def connect(uri: str, application: str) -> Database[dict[str, Any]]:
         )
     except (MongoConfigurationError, InvalidURI, ValueError) as error:
         raise ConfigurationError(f"--mongodb-uri: {error}; write mongodb://HOST:PORT/") from error
-    return client[contract.MONGODB_DATABASE]
+    with client:
+        yield client[contract.MONGODB_DATABASE]
 
 
 def read(database: Database[dict[str, Any]], since: float) -> tuple[list[Record], int]:

@@ -65,7 +65,7 @@ class Ended:
 
 
 def read(source: RangeSource, names: NodeNames, begin: float, end: float, dropped: Counter[str]) -> dict[Key, Minute]:
-    """Minutes that begin in a stretch of time, by node and beginning (seconds since the epoch).
+    """The minutes of a stretch of time, whole ones, by node and beginning (seconds since the epoch).
 
     Values that cannot be used are left out and counted in `dropped`. Raises `PrometheusError`.
     """

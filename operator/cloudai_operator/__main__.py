@@ -146,6 +146,7 @@ class Process:
                 await election.acquire()
                 workers.may_act = election.leads
                 group.create_task(_hold(election))
+                workers.cache.tasks.clear()  # what is gone since then the last leader has dealt with
                 await _list_until_done(transport, workers)  # what the last leader wrote meanwhile
             metrics.leader.set(1)
             watch.start()
@@ -169,10 +170,9 @@ def _see(workers: Workers, event: str, raw: dict[str, Any]) -> None:
     task = task_watch.read(raw)
     if task is None:
         return
+    workers.cache.put_task(task)
     if event == "DELETED":
         workers.cache.remove_task(task.metadata.uid)
-    else:
-        workers.cache.put_task(task)
 
 
 async def _list_until_done(transport: Transport, workers: Workers) -> None:

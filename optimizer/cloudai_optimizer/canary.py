@@ -1,10 +1,10 @@
 """Whether a candidate does worse than its control: the same tenants' other tasks in the same period.
 
 Tasks are dealt to the two by a hash of their UID, so each tenant is an experiment of his own, and what counts is the
-difference within tenants (Mantel and Haenszel's weights). Who has tasks on one side only says nothing, and nobody
-decides alone: weights have a limit, and what a tenant sees that the others do not is pulled in to what chance allows.
-So whoever fails on purpose, or claims to have been placed by the candidate, cannot end a good trial or prolong a bad
-one.
+difference within tenants (Mantel and Haenszel's weights). Who has tasks on one side only says nothing, so claiming to
+have been placed by the candidate is of no use. No large tenant outweighs the others: his weight has a limit, and what
+he sees that they do not is pulled in to what chance allows. But a tenant who is clearly harmed ends the trial alone: he
+may do so on purpose, and all that is lost are weights that were not in force yet.
 """
 
 from collections import defaultdict
@@ -26,7 +26,14 @@ LONGEST_SECONDS: Final = 86_400.0
 LARGEST_SHARE: Final = 0.25
 """Of the weight, of one tenant; who has more than that of all deadlines may have as much."""
 CHANCE: Final = 2.0
-"""Sd by which a tenant's difference may be off the others' without being pulled in."""
+"""Sd by which a large tenant's difference may be off the others' without being pulled in."""
+LARGE: Final = 0.05
+"""Of the weight: a smaller tenant cannot outweigh anybody, and his few tasks are either late or not."""
+HARM: Final = 4.0
+MIN_TRIED: Final = 10
+"""So many sd is a tenant harmed beyond doubt, if he has so many tasks under the candidate."""
+SHRINK: Final = 10.0
+"""A tenant's share of missed deadlines is taken for that of all by so many tasks."""
 _Z90: Final = 1.2816
 RUNNING, PROMOTED, ROLLED_BACK = "running", "promoted", "rolled back"
 
@@ -74,9 +81,10 @@ class _Sides:
     def difference(self) -> float:
         return _share(self.tried) - _share(self.control)
 
-    def variance(self) -> float:
-        """Of the difference, if both sides are alike."""
-        pooled = _share([*self.tried, *self.control])
+    def variance(self, usual: float) -> float:
+        """Of the difference, if both sides are alike. `usual` is the share of all that is late."""
+        late = sum(self.tried) + sum(self.control)
+        pooled = (late + SHRINK * usual) / (self.count() + SHRINK)
         return max(pooled * (1.0 - pooled), 1e-9) * (1.0 / len(self.tried) + 1.0 / len(self.control))
 
 
@@ -90,12 +98,12 @@ def judge(
     tenants = [one for one in _sides(active, canary, records, since, now).values() if one.is_comparable()]
     tried = [late for one in tenants for late in one.tried]
     control = [late for one in tenants for late in one.control]
-    difference, error = _compared(tenants) if tenants else (0.0, 0.0)
+    difference, error, is_harmed = _compared(tenants, _share([*tried, *control])) if tenants else (0.0, 0.0, False)
     result = RUNNING
     if since > now:  # the clock has been set back: nobody knows what was placed since
         result = ROLLED_BACK
     elif len(tried) >= min_deadlines or now - since > LONGEST_SECONDS:
-        result = ROLLED_BACK if not tenants or difference > _Z90 * error else PROMOTED
+        result = ROLLED_BACK if not tenants or is_harmed or difference > _Z90 * error else PROMOTED
     return Verdict(result, len(tried), _share(tried), len(control), _share(control), difference)
 
 
@@ -120,14 +128,17 @@ def _may_be(record: Record, canary: CanaryShare, *, is_tried: bool) -> bool:
     return record.task_uid == record.pod_uid or (share_of(record.task_uid) < canary.Share) == is_tried
 
 
-def _compared(tenants: Sequence[_Sides]) -> tuple[float, float]:
-    """What is missed more under the candidate within tenants, and its standard error."""
+def _compared(tenants: Sequence[_Sides], usual: float) -> tuple[float, float, bool]:
+    """What is missed more under the candidate within tenants, its standard error, and whether one is clearly harmed."""
     weights = _weights(tenants)
     seen = np.array([one.difference() for one in tenants])
-    deviation = np.sqrt([one.variance() for one in tenants])
-    usual = _median(seen, weights)
-    seen = np.clip(seen, usual - CHANCE * deviation, usual + CHANCE * deviation)
-    return float(weights @ seen), float(np.sqrt(weights**2 @ deviation**2))
+    deviation = np.sqrt([one.variance(usual) for one in tenants])
+    many = np.array([len(one.tried) >= MIN_TRIED for one in tenants])
+    is_harmed = bool((many & (seen > HARM * deviation)).any())
+    middle = _median(seen, weights)
+    near = np.clip(seen, middle - CHANCE * deviation, middle + CHANCE * deviation)
+    seen = np.where(weights >= LARGE, near, seen)
+    return float(weights @ seen), float(np.sqrt(weights**2 @ deviation**2)), is_harmed
 
 
 def _weights(tenants: Sequence[_Sides]) -> FloatArray:

@@ -122,7 +122,7 @@ async def epoch(transport: Transport, options: Options) -> Report:
         await _keep_watching(transport, options, now)
     if before.frozen and before.document.Canary is None:
         return Report(FROZEN, before.frozen, before.document.version, False, time.monotonic() - begun)
-    past = await observations.history(transport, options.sources(), now)
+    past = await _past(transport, options, before, now)
     if before.document.Canary is not None:
         verdict = canary.judge(before.document, past.records, _since(before), now)
         if before.frozen and verdict.result != ROLLED_BACK:  # what does harm is taken back all the same
@@ -138,6 +138,16 @@ async def epoch(transport: Transport, options: Options) -> Report:
     outcome.seconds = time.monotonic() - begun
     change = _change(before, outcome, options, timestamp.millis(now))
     return await _publish(transport, options, before, change, outcome.result, outcome.reason, begun, None, outcome)
+
+
+async def _past(transport: Transport, options: Options, before: Published, now: float) -> Past:
+    """History. If it cannot be read for so long that a canary is overdue, that is judged by nothing: it ends."""
+    try:
+        return await observations.history(transport, options.sources(), now)
+    except HistoryError:
+        if before.document.Canary is None or now - _since(before) <= canary.LONGEST_SECONDS:
+            raise
+        return Past([])
 
 
 def _now(transport: Transport) -> float:
@@ -164,7 +174,10 @@ async def _keep_watching(transport: Transport, options: Options, now: float) -> 
 
 
 async def fit(transport: Transport, options: Options) -> Outcome:
-    """Fit only, publish nothing; also where nothing has finished since the last epoch. Raises `HistoryError`."""
+    """Fit only, publish nothing; also where nothing has finished since the last epoch.
+
+    Raises `ClockError`, `HistoryError`, `PublishError` for parameters that nobody can read, or `KubeError`.
+    """
     before = await config_map.read(transport, options.namespace)
     now = _now(transport)
     past = await observations.history(transport, options.sources(), now)

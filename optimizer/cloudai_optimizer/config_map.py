@@ -9,7 +9,7 @@ import contextlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -22,6 +22,8 @@ from cloudai_optimizer.reach import Reach, Span
 from cloudai_rts import contract, parameters
 from cloudai_rts.errors import ParameterError
 from cloudai_rts.parameters import Document
+
+UNKNOWN_VERSIONS: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +118,7 @@ async def write(transport: Transport, namespace: str, change: Change, before: Pu
             body["binaryData"] = {key: text for key, text in packed.items() if text is not None}
             await transport.request("POST", _path(namespace), body)
     except ConflictError as error:
-        now = await read(transport, namespace)
+        now = await read(transport, namespace, even_unusable=not before.text)
         if (
             now.resource_version != before.resource_version
             and replace(now, resource_version=before.resource_version) == before
@@ -138,9 +140,13 @@ async def note_epoch(transport: Transport, namespace: str, note: EpochNote) -> N
 
 
 def _last_version(text: str, *others: Document | None) -> int:
-    """The highest version that a text which cannot be read as a document names, or that lies beside it."""
+    """The highest version that a text which cannot be read as a document names, or that lies beside it.
+
+    Where it names none, more than any that may have been in force meanwhile: a version is used once.
+    """
     named = [int(number) for number in re.findall(r'"[vV]ersion"\s*:\s*(\d{1,15})\b', text)]
-    return max([0, *named, *(one.version for one in others if one is not None)])
+    beside = max([0, *(one.version for one in others if one is not None)])
+    return max(beside, *named) if named else beside + UNKNOWN_VERSIONS
 
 
 def _readable(packed: str | None) -> Document | None:

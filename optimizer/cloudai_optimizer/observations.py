@@ -1,8 +1,10 @@
 """What an epoch looks at: machines, what strangers keep of them, what was measured, and what has finished."""
 
 import asyncio
+import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -31,6 +33,7 @@ LONGEST_MEASURED_SECONDS: Final = 3 * 3600.0
 MIN_USABLE_SHARE: Final = 0.8
 MIN_MEASURED_SECONDS: Final = 5.0
 """A pod that was looked at earlier than that says nothing yet: its times are whole seconds."""
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,50 +74,70 @@ async def history(transport: Transport, sources: Sources, now: float) -> Past:
     there = await inventory.attempts(transport, now, only_running=bool(sources.mongodb_uri))
     if not sources.mongodb_uri:
         return Past([record for record in there if record.finish >= since])
-    database = _database(sources.mongodb_uri)
-    try:
+    with _database(sources.mongodb_uri) as database:
         records, unreadable = task_history.read(database, since)
-    except DatabaseError as error:
-        raise HistoryError(str(error)) from error
-    if sources.keep:
-        store.prune(database, now)
+        if sources.keep:
+            store.prune(database, now)
     return Past(task_history.with_running(records, there), unreadable)
 
 
-def _database(uri: str) -> Database[dict[str, Any]]:
+@contextmanager
+def _database(uri: str) -> Iterator[Database[dict[str, Any]]]:
+    """The database. Whatever goes wrong with it is a `HistoryError`, a bad URI an `InputError`."""
     try:
-        return task_history.connect(uri, contract.OPTIMIZER_NAME)
+        with task_history.connected(uri, contract.OPTIMIZER_NAME) as database:
+            yield database
     except ConfigurationError as error:
         raise InputError(str(error)) from error
+    except DatabaseError as error:
+        raise HistoryError(str(error)) from error
 
 
 async def look(transport: Transport, sources: Sources, records: Sequence[Record], now: float) -> Observations:
     """Machines and what was measured of them. Raises `TelemetryError`: nothing is learned from half of it."""
     nodes = await inventory.nodes(transport)
     machines = inventory.machines(nodes, await inventory.occupied(transport), sources.gpu_product_label)
-    minutes: dict[worker_minutes.Key, Minute] = {}
-    measured, dropped = list(records), Counter[str]()
-    database = _database(sources.mongodb_uri) if sources.mongodb_uri else None
-    begin = _measured_from(None if database is None else store.measured_until(database, now), now)
-    if sources.prometheus_url:
-        try:
-            source = Prometheus(sources.prometheus_url)
-            minutes, used = await asyncio.to_thread(_ask, source, nodes, begin, now, dropped)
-        except PrometheusError as error:
-            raise TelemetryError(f"{error}; the parameters stay as they are") from error
-        measured = [with_use(record, used, begin) for record in records]
-    if database is None:
-        return Observations(measured, machines, _use(minutes, machines), dropped)
-    if sources.keep:
-        store.write_machines(database, machines, now)
-        store.write_minutes(database, worker_minutes.documents(minutes, machines, _ended(records, begin, now)))
-        store.write_use(database, [new for new, old in zip(measured, records, strict=True) if new is not old])
-    since = now - sources.window_seconds
-    try:
+    if not sources.mongodb_uri:
+        measured = await _measure(sources, nodes, records, _measured_from(None, now), now)
+        use = node_use.use_of(worker_minutes.documents(measured.minutes, machines, {}))
+        return Observations(measured.records, machines, use, measured.dropped)
+    with _database(sources.mongodb_uri) as database:
+        begin = _measured_from(store.measured_until(database, now), now)
+        measured = await _measure(sources, nodes, records, begin, now)
+        if sources.keep:
+            ended = _ended(records, begin, now)
+            store.write_machines(database, machines, now)
+            store.write_minutes(database, worker_minutes.documents(measured.minutes, machines, ended))
+            new = [one for one, old in zip(measured.records, records, strict=True) if one is not old]
+            store.write_use(database, new)
+        since = now - sources.window_seconds
         machines += worker_registry.gone_machines(database, machines, since)
-        return Observations(measured, machines, node_use.read(database, since), dropped)
-    except DatabaseError as error:
-        raise HistoryError(str(error)) from error
+        return Observations(measured.records, machines, node_use.read(database, since), measured.dropped)
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """What Prometheus says: minutes of nodes, the records with what their pods used, what could not be used."""
+
+    records: list[Record]
+    minutes: dict[worker_minutes.Key, Minute]
+    dropped: Counter[str]
+
+
+async def _measure(
+    sources: Sources, nodes: Sequence[Node], records: Sequence[Record], begin: float, now: float
+) -> _Measured:
+    """Minutes from `begin` on. Nothing where there is no Prometheus. Raises `TelemetryError`."""
+    dropped = Counter[str]()
+    if not sources.prometheus_url:
+        return _Measured(list(records), {}, dropped)
+    try:
+        source = Prometheus(sources.prometheus_url)
+        minutes, used = await asyncio.to_thread(_ask, source, nodes, begin, now, dropped)
+    except PrometheusError as error:
+        raise TelemetryError(f"{error}; the parameters stay as they are") from error
+    lately = now - MEASURED_SECONDS
+    return _Measured([with_use(record, used, lately) for record in records], minutes, dropped)
 
 
 def _measured_from(newest: float | None, now: float) -> float:
@@ -135,8 +158,25 @@ def _ask(
             f"{MIN_USABLE_SHARE:.0%} are needed; check node-exporter. The parameters stay as they are",
             counted(MEASUREMENT, dropped),
         )
-    minutes = worker_minutes.read(source, found.names, begin, now - MINUTE_SECONDS, dropped)
-    return minutes, pod_use.read(source, now - begin, dropped)
+    minutes = worker_minutes.read(source, found.names, now - MEASURED_SECONDS, now - MINUTE_SECONDS, dropped)
+    used = pod_use.read(source, MEASURED_SECONDS, dropped)
+    return {**_earlier(source, found.names, begin, now - MEASURED_SECONDS, dropped), **minutes}, used
+
+
+def _earlier(
+    source: Prometheus, names: NodeNames, begin: float, end: float, dropped: Counter[str]
+) -> dict[worker_minutes.Key, Minute]:
+    """Minutes that no epoch has read yet, piece by piece, the newest first; as far as Prometheus can tell."""
+    minutes: dict[worker_minutes.Key, Minute] = {}
+    while end > begin:
+        first = max(begin, end - MEASURED_SECONDS)
+        try:
+            minutes |= worker_minutes.read(source, names, first, end - MINUTE_SECONDS, dropped)
+        except PrometheusError as error:  # what is long ago must not keep anybody from learning
+            _log.warning("minutes before %.0f cannot be read: %s", end, error)
+            break
+        end = first
+    return minutes
 
 
 def with_use(record: Record, used: Mapping[tuple[str, str], PodUse], since: float) -> Record:
@@ -165,9 +205,3 @@ def _ended(records: Sequence[Record], begin: float, now: float) -> dict[worker_m
         there.late += bool(record.violated)
         there.seconds += record.runtime
     return found
-
-
-def _use(minutes: Mapping[worker_minutes.Key, Minute], machines: Sequence[Machine]) -> NodeUse:
-    """The minutes at hand, where no database remembers more."""
-    rows = worker_minutes.documents(minutes, machines, {})
-    return node_use.use_of(rows)

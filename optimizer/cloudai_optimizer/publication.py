@@ -110,10 +110,11 @@ def rollback(before: Published, created_at: str) -> Change:
     version = max(before.document.version, before.document.Canary.Version if before.document.Canary else 0) + 1
     reason = f"rolled back to the content of version {before.previous.version}"
     evidence = {"Result": ROLLED_BACK, "Reason": reason}
-    if SEARCHED_AT in before.document.Evidence:  # or the next epoch could find the same weights again at once
-        evidence[SEARCHED_AT] = before.document.Evidence[SEARCHED_AT]
+    known = before.document if before.text else before.previous  # a document that nobody can read says nothing
+    if SEARCHED_AT in known.Evidence:  # or the next epoch could find the same weights again at once
+        evidence[SEARCHED_AT] = known.Evidence[SEARCHED_AT]
     # What has finished so far stays read: the next epoch must not bring back at once what was taken away.
-    old = msgspec.structs.replace(before.previous, Window=before.document.Window)
+    old = msgspec.structs.replace(before.previous, Window=known.Window)
     text = dumped(old, version, created_at, None, evidence)
     return Change(
         {contract.PARAMETERS_KEY: text, contract.CANDIDATE_KEY: None, contract.PREVIOUS_KEY: None, **FORGOTTEN}

@@ -66,7 +66,7 @@ def write_machines(database: Database[dict[str, Any]], machines: Sequence[Machin
 
 
 def write_minutes(database: Database[dict[str, Any]], minutes: Sequence[Mapping[str, Any]]) -> None:
-    """Add minutes to WORKER_STATS. What was measured stays; runs of a minute may have been recorded since.
+    """Add minutes to WORKER_STATS. What was measured stays; what was not, and runs recorded since, are added.
 
     Raises `HistoryError`.
     """
@@ -77,12 +77,22 @@ def write_minutes(database: Database[dict[str, Any]], minutes: Sequence[Mapping[
         stats.create_index([("from", 1)])
         _expires(stats, "at")
         there = _insert(stats, [{**row, "at": datetime.fromtimestamp(row["from"], UTC)} for row in minutes])
-        late = [minutes[index] for index in there if minutes[index]["tasks_run"]]
-        if late:
-            sums = [UpdateOne({"_id": row["_id"]}, {"$set": {name: row[name] for name in RUNS}}) for row in late]
-            stats.bulk_write(sums, ordered=False)
+        changes = [change for index in there for change in _additions(minutes[index])]
+        if changes:
+            stats.bulk_write(changes, ordered=False)
     except PyMongoError as error:
         raise HistoryError(f"MongoDB does not answer: {error}") from error
+
+
+def _additions(minute: Mapping[str, Any]) -> list[UpdateOne]:
+    """What a minute that is there already may lack. A sum that is read from a part of its runs takes nothing away."""
+    found = []
+    if minute["tasks_run"]:
+        found.append(UpdateOne({"_id": minute["_id"]}, {"$max": {name: minute[name] for name in RUNS}}))
+    if minute["total_s"]:
+        measured = {name: value for name, value in minute.items() if name not in {"_id", *RUNS}}
+        found.append(UpdateOne({"_id": minute["_id"], "total_s": 0.0}, {"$set": measured}))
+    return found
 
 
 def _insert(collection: Collection[dict[str, Any]], rows: list[dict[str, Any]]) -> list[int]:
@@ -98,12 +108,14 @@ def _insert(collection: Collection[dict[str, Any]], rows: list[dict[str, Any]]) 
 
 
 def measured_until(database: Database[dict[str, Any]], now: float) -> float | None:
-    """Beginning of the newest minute of WORKER_STATS, seconds since the epoch; None without any.
+    """Beginning of the newest minute of WORKER_STATS that was measured, seconds since the epoch; None without any.
 
     Raises `HistoryError`.
     """
     try:
-        newest = database[WORKER_STATS].find_one({"from": {"$lte": now}}, {"from": 1}, sort=[("from", -1)])
+        newest = database[WORKER_STATS].find_one(
+            {"from": {"$lte": now}, "total_s": {"$gt": 0}}, {"from": 1}, sort=[("from", -1)]
+        )
     except PyMongoError as error:
         raise HistoryError(f"MongoDB does not answer: {error}") from error
     return None if newest is None else float(newest["from"])

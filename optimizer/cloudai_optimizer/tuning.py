@@ -46,7 +46,7 @@ def tune(
 ) -> Tuned:
     """Tune the weights on every other window; let the guard judge them on the windows in between."""
     before = learned.document
-    works = recorded.recover(records, before, {machine.node.node: machine.node.cpu for machine in machines})
+    works = recorded.recover(records, before, machines)
     longest = min(rules.window_tasks, max(rules.least_window_tasks, len(works) // SHARE_OF_TASKS))
     tuned = recorded.split(works, rules.windows, longest)[0::2]
     judged = recorded.split(works, rules.windows, rules.guard_tasks)[1::2]

@@ -120,18 +120,18 @@ class TelemetryLoop:
         units = int(self.state.fleet.allocatable(resource)[info.slot])
         return (reading.devices or 0.0) * nodeclass.replicas(info.labels) < units
 
-    def _heed_gpu_error(self, info: NodeInfo, gpu: str, now: float) -> None:
+    def _heed_gpu_error(self, info: NodeInfo, gpu: str, xid: float) -> None:
         """XID is a gauge that keeps its last value: only a change is news. Which pods have that GPU nobody knows."""
         node, fleet = info.name, self.state.fleet
         before = self._xids.get((node, gpu))
-        self._xids[node, gpu] = now
-        if now == before or int(now) not in FATAL_XIDS:
+        self._xids[node, gpu] = xid
+        if xid == before or int(xid) not in FATAL_XIDS:
             return
         for resource in filter(nodeclass.is_gpu_resource, fleet.resources):
             if fleet.allocatable(resource)[info.slot] > 0:
                 self.rejections.close(node, resource, self.clock())
         self.metrics.closures.inc()
-        message = f"node {node} reports fatal GPU error XID {int(now)}; no GPU pod goes there for 10 min"
+        message = f"node {node} reports fatal GPU error XID {int(xid)}; no GPU pod goes there for 10 min"
         self.recorder.warning(Subject("v1", "Node", "", node, node), "NodeClosed", message)
         _log.warning("%s", message)
 

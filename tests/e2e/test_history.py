@@ -174,17 +174,21 @@ def test_every_collection_is_to_forget_by_itself(cluster: Cluster) -> None:
             task.cancel()
 
     asyncio.run(write())
-    minute = {"_id": "n/0", "node": "n", "from": 60.0, "tasks_run": 0, "sla_violations": 0, "total_runtime_s": 0.0}
+    nothing = {"tasks_run": 0, "sla_violations": 0, "total_runtime_s": 0.0}
+    minute = {"_id": "n/0", "node": "n", "from": 60.0, "total_s": 60.0, "cpu": 1.0, **nothing}
+    unmeasured = {"_id": "n/1", "node": "n", "from": 120.0, "total_s": 0.0, "cpu": None, **nothing}
     with MongoClient[dict[str, Any]](uri, timeoutMS=10_000, event_listeners=[heard]) as client:
         database = client["forgetful"]
         store.write_machines(database, [Machine(FleetNode("n", 1, 1, 0, "", 0, 1), "k")], now)
-        store.write_minutes(database, [minute])
-        recorded_late = {**minute, "cpu": 99.0, "tasks_run": 2, "sla_violations": 1, "total_runtime_s": 9.0}
-        store.write_minutes(database, [recorded_late])
-        [kept] = database["WORKER_STATS"].find({})
-        assert (kept["tasks_run"], kept["sla_violations"], kept["total_runtime_s"]) == (2, 1, 9.0)
-        assert "cpu" not in kept
+        store.write_minutes(database, [minute, unmeasured])
         assert store.measured_until(database, now) == 60.0
+        recorded_late = {**minute, "cpu": 99.0, "tasks_run": 2, "sla_violations": 1, "total_runtime_s": 9.0}
+        store.write_minutes(database, [recorded_late, {**unmeasured, "total_s": 60.0, "cpu": 3.0}])
+        store.write_minutes(database, [{**recorded_late, "tasks_run": 1, "total_runtime_s": 4.0}])
+        first, second = database["WORKER_STATS"].find({}).sort("from", 1)
+        assert (first["tasks_run"], first["sla_violations"], first["total_runtime_s"]) == (2, 1, 9.0)
+        assert (first["cpu"], second["cpu"]) == (1.0, 3.0)
+        assert store.measured_until(database, now) == 120.0
         client.drop_database("forgetful")
     assert {name for name, ages in heard.indexes.items() if contract.RETENTION_SECONDS in ages} == set(AGES)
 

@@ -3,6 +3,7 @@
 import math
 from itertools import count
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -86,9 +87,13 @@ HARMED = [
 
 
 def test_a_tenant_who_fails_on_purpose_ends_no_good_trial() -> None:
-    """A hundred late runs that claim the candidate's version: without a control of his they say nothing."""
+    """A hundred late runs that claim the candidate's version: without a control of his they say nothing.
+
+    Who has one, and really is late whenever the candidate places him, is harmed as far as anybody can tell.
+    """
     assert judged(*HONEST, runs(CANDIDATE, 100, 100, "evil")).result == PROMOTED
     assert judged(*HONEST, runs(CANDIDATE, 100, 100, "evil", dealt=False)).result == PROMOTED
+    assert judged(*HONEST, runs(CANDIDATE, 20, 20, "harmed"), runs(CONTROL, 4, 80, "harmed")).result == ROLLED_BACK
 
 
 def test_a_tenant_who_claims_success_prolongs_no_bad_trial() -> None:
@@ -108,6 +113,28 @@ def test_nobody_sees_what_the_others_do_not(tried: int, control: int, helps: boo
     chance = 2.0 * math.sqrt(0.25 * (1 / tried + 1 / control))
     share = max(0.25, (tried + control) / (500 + tried + control))
     assert abs(found - usual) <= share * (chance + abs(usual)) + 1e-9
+
+
+def simulated(tenants: int, tried: int, control: int, late: float, harm: float, seed: int) -> str:
+    """How a trial ends: so many tasks a tenant on either side, shares of late ones under control and candidate."""
+    rng = np.random.default_rng(seed)
+    parts = []
+    for tenant in range(tenants):
+        name = f"t{tenant}"
+        parts += [runs(CANDIDATE, int(rng.binomial(tried, harm)), tried, name)]
+        parts += [runs(CONTROL, int(rng.binomial(control, late)), control, name)]
+    return judged(*parts, now=90_000.0).result
+
+
+@pytest.mark.parametrize(("tenants", "tried", "control"), [(1, 100, 400), (4, 30, 120), (40, 3, 12), (100, 1, 4)])
+def test_how_often_a_trial_ends_rightly(tenants: int, tried: int, control: int) -> None:
+    """Large tenants or many tiny ones: harm that triples what is late is seen, none is seen where there is none."""
+    ends = [
+        [simulated(tenants, tried, control, 0.05, share, seed) == ROLLED_BACK for seed in range(60)]
+        for share in (0.05, 0.15)
+    ]
+    assert np.mean(ends[0]) <= 0.25
+    assert np.mean(ends[1]) >= 0.8
 
 
 def test_rubbish_is_not_counted() -> None:

@@ -41,7 +41,7 @@ def stage(model: str = LATENESS) -> Stage:
     found = history(160)
     cores = {one.node.node: one.node.cpu for one in machines()}
     learned = learn.from_records(found, Document(model=model), cores, NodeUse())
-    works = recorded.recover(found, learned.document, cores)
+    works = recorded.recover(found, learned.document, machines())
     return fitness.stage(machines(), recorded.split(works, 2, 40), learned)
 
 
@@ -91,7 +91,7 @@ def test_machines_that_were_not_there() -> None:
     known = machines()
     cores = {one.node.node: one.node.cpu for one in known}
     learned = learn.from_records(found, Document(), cores, NodeUse())
-    [window] = recorded.split(recorded.recover(found, learned.document, cores), 1, 60)
+    [window] = recorded.split(recorded.recover(found, learned.document, known), 1, 60)
     elsewhere = [replace(one, record=msgspec.structs.replace(one.record, node=NODES[1].node)) for one in window.works]
     idle = recorded.Window(window.begin, elsewhere)
     late = [replace(known[0], since=window.begin + 1.0), *known[1:-1], replace(known[-1], until=window.begin - 1.0)]

@@ -194,14 +194,17 @@ def trust(residual: FloatArray, sd: FloatArray, samples: Samples) -> FloatArray:
     """By sample: how much its tenant's runs say, 1 at most: less where they vary more than is usual among tenants.
 
     Runs say by the inverse of their variance; in each type that is against all runs of it. Residuals beyond three sd
-    count as such.
+    count as such. Of two tenants nobody can say what is usual.
     """
+    if len(samples.tenants) < FEW:
+        return np.ones(len(samples))
     z = np.minimum((residual / sd) ** 2, MAX_Z**2)
     mass = np.bincount(samples.tenant, weights=samples.weight).astype(np.float64)
     variance = (np.bincount(samples.tenant, weights=samples.weight * z) + SHRINK_TRUST) / (mass + SHRINK_TRUST)
     one_vote_each = np.minimum(mass, SHRINK_TRUST)
     voices = _Voices(variance, one_vote_each, np.zeros(len(mass), np.int64))
-    return np.clip(voices.usual(variance)[0] / variance, LEAST_TRUST, 1.0)[samples.tenant] if len(z) else z
+    by_tenant: FloatArray = np.clip(voices.usual(variance)[0] / variance, LEAST_TRUST, 1.0)
+    return by_tenant[samples.tenant]
 
 
 def _beyond(residual: FloatArray, own: IntArray, part: IntArray, whole_of: IntArray) -> FloatArray:

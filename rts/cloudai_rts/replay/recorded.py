@@ -23,6 +23,7 @@ from cloudai_rts.replay.job import Carried, Job
 from cloudai_rts.replay.world import World
 from cloudai_rts.task import Task
 from cloudai_rts.tau import TauStore
+from cloudai_rts.traces import FleetNode
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,20 +49,27 @@ class Work:
         return self.record.arrival if first else max(self.record.arrival, self.record.start)
 
 
-def recover(records: Sequence[Record], document: Document, cores: Mapping[str, float]) -> list[Work]:
-    """Intrinsic work of each run, in order of arrival. `cores` by node."""
+def recover(records: Sequence[Record], document: Document, machines: Sequence[Machine]) -> list[Work]:
+    """Intrinsic work of each run, in order of arrival. `machines` are all that any of them used."""
     ran = [record for record in records if record.runtime > 0]
-    works = [Work(record, record.runtime / _slowness(record, document, cores)) for record in ran]
+    nodes = {machine.node.node: machine.node for machine in machines}
+    works = [Work(record, record.runtime / _slowness(record, document, nodes.get(record.node))) for record in ran]
     return sorted(works, key=lambda work: (work.arrival, work.record.pod_uid))
 
 
-def _slowness(record: Record, document: Document, cores: Mapping[str, float]) -> float:
+def _slowness(record: Record, document: Document, node: FleetNode | None) -> float:
     """exp(u + v) f(L'): how much slower the node was than the idle reference machine."""
     runtime = document.Runtime
     u = runtime.U.get(record.type, {}).get(class_for(record.node_class, record.gpu_resource), 0.0)
-    there = cores.get(record.node, 0.0)
-    load = record.load + (record.cpu / there if there > 0 else 0.0)
+    load = record.load if node is None else _load_with(record, node)
     return math.exp(u + runtime.V.get(record.node, 0.0)) * prediction.load_curve_at(load, runtime.Kappa, runtime.Mu)
+
+
+def _load_with(record: Record, node: FleetNode) -> float:
+    """The node's load with the run on it, as a replay has it there: of cores, or of memory if that is fuller."""
+    free = record.available.memoryBytes
+    full = (node.memory_bytes - free + record.memory) / node.memory_bytes if free > 0 else 0.0
+    return max(record.load + record.cpu / node.cpu, full)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,14 +158,14 @@ def carried(window: Window, document: Document, machines: Sequence[Machine]) -> 
     """The tasks that ran when the window began, with what was left of them; lost machines' tasks are left out."""
     store = TauStore(document.Tau)
     position = {machine.node.node: index for index, machine in enumerate(machines)}
-    cores = {machine.node.node: machine.node.cpu for machine in machines}
     found = []
     for work in window.running:
         record = work.record
         if record.node in position:
             job = replace(_job(work, window.begin, document, store), due=None)
             left = work.seconds * (record.finish - window.begin) / record.runtime
-            predicted = job.known.reference_runtime * _slowness(record, document, cores)
+            node = machines[position[record.node]].node
+            predicted = job.known.reference_runtime * _slowness(record, document, node)
             found.append(Carried(job, position[record.node], record.start - window.begin, left, predicted))
     return found
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from cloudai_rts.history import Record
+from cloudai_rts.history import Available, Record
 from cloudai_rts.machine import Machine
 from cloudai_rts.parameters import Document, RuntimeModel
 from cloudai_rts.replay import recorded
@@ -38,7 +38,7 @@ def machine(cpu: float = 8.0, occupied: dict[str, int] | None = None, devices: d
 
 def test_the_work_behind_a_run_worked_out_by_hand() -> None:
     """100 s = work x exp(-1 + .2) x (1 + .5 x (.25 + 2/8)^2)."""
-    (work,) = recorded.recover([record("x", 0.0), record("y", 1.0, finish=1.0)], MODEL, {"a": 8.0})
+    (work,) = recorded.recover([record("x", 0.0), record("y", 1.0, finish=1.0)], MODEL, [machine()])
     assert work.seconds == pytest.approx(100.0 / (math.exp(-0.8) * (1 + 0.5 * 0.25)))
 
 
@@ -47,17 +47,27 @@ def test_the_same_run_again_takes_as_long(resource: str) -> None:
     """Whichever of the two the node was full of: where it ran, under the load of then, it takes its 100 s."""
     strangers = {"cpu": 7200, "memory": round(0.3 * 2**30)} if resource == "cpu" else {"memory": round(0.9 * 2**30)}
     node = machine(occupied=strangers)
-    works = recorded.recover([record("x", 0.0, cpu=1e-6, load=0.9)], MODEL, {"a": 8.0})
+    works = recorded.recover([record("x", 0.0, cpu=1e-6, load=0.9)], MODEL, [machine()])
     world = recorded.world_of([node], MODEL, works)
     jobs = recorded.jobs(recorded.split(works, 1, 1)[0], MODEL, [node])
     course = Replay(world, jobs, RtsChooser(MODEL)).run()
     assert course.finish[0] - course.start[0] == pytest.approx(100.0, rel=1e-5)
 
 
+def test_the_memory_of_the_run_itself_counts() -> None:
+    """It asks for three quarters of the memory: recovered and replayed alone on the same machine it takes its 100 s."""
+    node = machine()
+    free = Available(cpu=8.0, memoryBytes=2.0**30)
+    works = recorded.recover([record("x", 0.0, cpu=1.0, memory=0.75 * 2**30, load=0.0, available=free)], MODEL, [node])
+    jobs = recorded.jobs(recorded.split(works, 1, 1)[0], MODEL, [node])
+    course = Replay(recorded.world_of([node], MODEL, works), jobs, RtsChooser(MODEL)).run()
+    assert course.finish[0] - course.start[0] == pytest.approx(100.0, rel=1e-6)
+
+
 def test_memory_that_a_run_really_used_counts() -> None:
     """Two runs that ask for half of the memory each: what they slow each other down by is what they use of it."""
     found = [record(name, 0.0, cpu=1e-6, memory=2.0**29, used_memory=used, load=0.0) for name, used in USES]
-    works = recorded.recover(found, MODEL, {"a": 8.0})
+    works = recorded.recover(found, MODEL, [machine()])
     world = recorded.world_of([machine()], MODEL, works)
     jobs = recorded.jobs(recorded.split(works, 1, 2)[0], MODEL, [machine()])
     course = Replay(world, jobs, RtsChooser(MODEL)).run()
@@ -76,7 +86,7 @@ def test_what_did_not_succeed_took_room_all_the_same(outcome: str) -> None:
         record("new", 100.0, cpu=4.0, deadline=900.0),
         record("other", 150.0, start=160.0, finish=170.0, outcome=outcome, deadline=900.0),
     ]
-    works = recorded.recover(found, MODEL, {"a": 8.0})
+    works = recorded.recover(found, MODEL, [machine()])
     window = recorded.split(works, 1, 2)[0]
     assert [work.record.pod_uid for work in window.running] == ["long"]
     jobs = recorded.jobs(window, MODEL, [machine()])
@@ -91,7 +101,7 @@ def test_a_second_attempt_comes_after_the_first() -> None:
     """Both took room, one after the other, and the late one stays late."""
     first = record("x", 0.0, finish=1000.0, outcome="Disrupted")
     second = record("y", 0.0, start=1000.0, finish=2000.0, attempt=2, deadline=1500.0)
-    works = recorded.recover([second, first], MODEL, {"a": 8.0})
+    works = recorded.recover([second, first], MODEL, [machine()])
     jobs = recorded.jobs(recorded.Window(0.0, works), MODEL, [machine()])
     assert [(job.name, job.known.arrival, job.due) for job in jobs] == [("x", 0.0, None), ("y", 1000.0, 1500.0)]
 
@@ -99,7 +109,7 @@ def test_a_second_attempt_comes_after_the_first() -> None:
 def test_a_slice_is_another_machine() -> None:
     """Work on a slice runs at the slice's speed in the replay."""
     slices = [record("x", 0.0, gpu=1.0, gpu_resource="nvidia.com/mig-1g.5gb"), record("y", 0.0)]
-    works = recorded.recover(slices, MODEL, {"a": 8.0})
+    works = recorded.recover(slices, MODEL, [machine()])
     world = recorded.world_of([machine(devices={"nvidia.com/mig-1g.5gb": 2})], MODEL, works)
     assert world.own["t"][0] == pytest.approx(math.exp(-0.8))
     assert world.own["t nvidia.com/mig-1g.5gb"][0] == pytest.approx(math.exp(1.2))
@@ -110,7 +120,7 @@ def test_a_slice_is_another_machine() -> None:
 @pytest.mark.parametrize(("taken", "together"), [(0, True), (5000, False)])
 def test_strangers_keep_their_share(taken: int, together: bool) -> None:
     """With 5 of 8 cores taken two tasks of two cores run one after the other, on a busier node."""
-    works = recorded.recover([record("x", 0.0), record("y", 0.0)], MODEL, {"a": 8.0})
+    works = recorded.recover([record("x", 0.0), record("y", 0.0)], MODEL, [machine()])
     world = recorded.world_of([machine(occupied={"cpu": taken})], MODEL, works)
     course = Replay(world, recorded.jobs(recorded.Window(0.0, works), MODEL, [machine()]), RtsChooser(MODEL)).run()
     assert bool(course.start[0] == course.start[1]) == together
@@ -125,7 +135,7 @@ def test_a_window_begins_on_the_cluster_as_it_was() -> None:
         record("n", 40.0, start=61.0, finish=161.0, deadline=500.0),
         record("m", 41.0, start=62.0, finish=162.0),
     ]
-    works = recorded.recover(found, MODEL, {"a": 8.0})
+    works = recorded.recover(found, MODEL, [machine()])
     window = recorded.split(works, 1, 2)[0]
     assert window.begin == 40.0
     assert [[one.record.pod_uid for one in part] for part in (window.running, window.waiting, window.works)] == [
@@ -148,7 +158,7 @@ def test_a_window_begins_on_the_cluster_as_it_was() -> None:
 def test_who_runs_already_takes_room() -> None:
     """On a machine for two of them, one carried task with 60 s to go lets only one of two start at once."""
     found = [record("x", 0.0), record("n", 40.0), record("m", 40.0)]
-    works = recorded.recover(found, MODEL, {"a": 4.0})
+    works = recorded.recover(found, MODEL, [machine(4.0)])
     window = recorded.split(works, 1, 2)[0]
     world = recorded.world_of([machine(4.0)], MODEL, works)
     carried = recorded.carried(window, MODEL, [machine(4.0)])
@@ -161,7 +171,7 @@ def test_a_long_queue_is_cut() -> None:
     """Of fifty that waited, a window of ten tasks begins with the ten that were served first."""
     queue = [record(f"q{i}", float(i), start=1000.0 + i, finish=1100.0 + i) for i in range(50)]
     new = [record(f"n{i}", 500.0 + i, start=2000.0 + i, finish=2100.0 + i) for i in range(10)]
-    works = recorded.recover([*queue, *new], MODEL, {"a": 8.0})
+    works = recorded.recover([*queue, *new], MODEL, [machine()])
     window = recorded.split(works, 1, 10)[0]
     assert [one.record.pod_uid for one in window.waiting] == [f"q{i}" for i in range(10)]
 
@@ -175,7 +185,7 @@ def test_tasks_go_where_they_were_admitted() -> None:
         record("bound", 1.0, deadline=9e9, allowed_classes=("slow", "gone")),
         record("lost", 2.0, deadline=9e9, allowed_classes=("gone",)),
     ]
-    works = recorded.recover(found, MODEL, {"a": 8.0})
+    works = recorded.recover(found, MODEL, [machine()])
     jobs = recorded.jobs(recorded.Window(0.0, works), MODEL, machines)
     world = recorded.world_of(machines, MODEL, works)
     course = Replay(world, jobs, RtsChooser(MODEL)).run()
