@@ -437,14 +437,15 @@ def test_a_hundred_kills(cluster: Cluster, database: Database[dict[str, Any]]) -
         return child
 
     courses = []
-    for number in range(3):
+    for number in range(5):
         at = time.monotonic()
         begun(-number).join()
         courses.append(time.monotonic() - at)
+    longest = 1.3 * max(courses[1:])  # the first starts the server that the others are forked from
     version, outcomes = asyncio.run(_version(kubeconfig)), []
     for number in range(1, KILLS + 1):
         child = begun(number)
-        time.sleep(1.2 * min(courses) * number / KILLS)
+        time.sleep(longest * number / KILLS)
         child.kill()
         child.join()
         outcomes.append(asyncio.run(_version(kubeconfig)) - version)
