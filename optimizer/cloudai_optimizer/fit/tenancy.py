@@ -11,8 +11,8 @@ from typing import Final
 
 import numpy as np
 
-from cloudai_optimizer.fit.estimator import MEDIAN_TO_SD
 from cloudai_optimizer.fit.samples import Samples
+from cloudai_optimizer.fit.voices import FEW, Voices, off_the_usual
 from cloudai_rts.arrays import FloatArray, IntArray
 
 LARGEST_SHARE: Final = 0.25
@@ -25,8 +25,6 @@ CHANCE: Final = 1.0
 """Sd by which a tenant's mean may be off the others'."""
 FOR_SPREAD: Final = 2.5
 """The same where the spread of all runs is at stake: honest tenants must not look more alike than they are."""
-FEW: Final = 3
-"""So many voices it takes to tell which of them is off."""
 
 
 def balanced(samples: Samples, remembered: FloatArray, prior: float) -> Samples:
@@ -103,14 +101,16 @@ class Habits:
         `sd` is by sample; `known` of each cell counts like so many `runs` of the others.
         """
         remembered = runs[self.cells] > 0
-        voices = _Voices.of(target, weight, self.in_cell, self.cell_of).and_of(
+        voices = Voices.of(target, weight, self.in_cell, self.cell_of).and_of(
             known[self.cells][remembered], runs[self.cells][remembered], np.flatnonzero(remembered)
         )
-        return _off(voices, self.in_cell, sd, self.share, CHANCE)
+        return off_the_usual(voices, self.in_cell, sd, self.share, CHANCE)
 
     def off_at_loads(self, target: FloatArray, weight: FloatArray, sd: FloatArray) -> FloatArray:
         """By sample: how far (ln) its tenant's mean at such a load is off the others', beyond what can be."""
-        return _off(_Voices.of(target, weight, self.at_load, self.load_of), self.at_load, sd, self.share, CHANCE)
+        return off_the_usual(
+            Voices.of(target, weight, self.at_load, self.load_of), self.at_load, sd, self.share, CHANCE
+        )
 
     def off_in_types(
         self, target: FloatArray, weight: FloatArray, sd: FloatArray, chance: float = CHANCE
@@ -119,75 +119,9 @@ class Habits:
 
         Of two tenants, who run different things, neither is off.
         """
-        voices = _Voices.of(target, weight, self.of_type, self.type_of)
+        voices = Voices.of(target, weight, self.of_type, self.type_of)
         there = voices.count()[self.type_of][self.of_type]
-        return np.where(there < FEW, 0.0, _off(voices, self.of_type, sd, self.share, chance))
-
-
-@dataclass(frozen=True, slots=True)
-class _Voices:
-    """Means that are about the same thing (a cell, a type), and what they weigh. `about` numbers those things."""
-
-    mean: FloatArray
-    weight: FloatArray
-    about: IntArray
-
-    @classmethod
-    def of(cls, values: FloatArray, weight: FloatArray, own: IntArray, about: IntArray) -> "_Voices":
-        """One voice for each number in `own` (by sample)."""
-        mass: FloatArray = np.bincount(own, weights=weight, minlength=len(about)).astype(np.float64)
-        total = np.bincount(own, weights=weight * values, minlength=len(about))
-        return cls(np.divide(total, mass, out=np.zeros(len(about)), where=mass > 0), mass, about)
-
-    def and_of(self, mean: FloatArray, weight: FloatArray, about: IntArray) -> "_Voices":
-        """These voices and others."""
-        return _Voices(
-            np.concatenate([self.mean, mean]),
-            np.concatenate([self.weight, weight]),
-            np.concatenate([self.about, about]),
-        )
-
-    def count(self) -> IntArray:
-        """Voices that weigh anything, by thing."""
-        return np.bincount(self.about, weights=self.weight > 0).astype(np.int64)
-
-    def evened(self) -> "_Voices":
-        """Where there are three, none weighs more than the second heaviest: one alone must not be the measure."""
-        order = np.lexsort((self.weight, self.about))
-        last = np.cumsum(np.bincount(self.about)) - 1
-        second = self.weight[order][np.maximum(last - 1, 0)]
-        most = np.where(self.count() < FEW, np.inf, second)[self.about]
-        return _Voices(self.mean, np.minimum(self.weight, most), self.about)
-
-    def usual(self, values: FloatArray) -> FloatArray:
-        """Weighted median over the voices on each thing."""
-        order = np.lexsort((values, self.about))
-        about, weight = self.about[order], self.weight[order]
-        whole = np.bincount(about, weights=weight)
-        before = np.concatenate([[0.0], np.cumsum(whole)[:-1]])
-        reached = np.cumsum(weight) - before[about] >= whole[about] / 2 - 1e-12
-        first = np.full(len(whole), len(order) - 1)
-        np.minimum.at(first, about[reached], np.flatnonzero(reached))
-        return np.asarray(values[order][first])
-
-
-def _off(voices: _Voices, own: IntArray, sd: FloatArray, share: FloatArray, most: float) -> FloatArray:
-    """By sample: what is beyond `most` sd of its voice's distance to the usual, or of the voices among each other.
-
-    The more of it all is his, the less the others can say against him; who is alone may say everything.
-    """
-    if not len(own):
-        return sd
-    votes = voices.evened()
-    usual = votes.usual(voices.mean)[voices.about]
-    apart = MEDIAN_TO_SD * votes.usual(np.abs(voices.mean - usual))[voices.about]
-    mine = voices.weight[own]
-    others = np.bincount(voices.about, weights=voices.weight)[voices.about][own] - mine
-    with np.errstate(divide="ignore", invalid="ignore"):
-        chance = sd * np.sqrt(1.0 / mine + 1.0 / np.maximum(others, 0.0))
-        room = most * np.maximum(chance, apart[own]) / (1.0 - share)
-    distance = (voices.mean - usual)[own]
-    return np.where(np.isfinite(room), distance - np.clip(distance, -room, room), 0.0)
+        return np.where(there < FEW, 0.0, off_the_usual(voices, self.of_type, sd, self.share, chance))
 
 
 def trust(residual: FloatArray, sd: FloatArray, samples: Samples) -> FloatArray:
@@ -202,7 +136,7 @@ def trust(residual: FloatArray, sd: FloatArray, samples: Samples) -> FloatArray:
     mass = np.bincount(samples.tenant, weights=samples.weight).astype(np.float64)
     variance = (np.bincount(samples.tenant, weights=samples.weight * z) + SHRINK_TRUST) / (mass + SHRINK_TRUST)
     one_vote_each = np.minimum(mass, SHRINK_TRUST)
-    voices = _Voices(variance, one_vote_each, np.zeros(len(mass), np.int64))
+    voices = Voices(variance, one_vote_each, np.zeros(len(mass), np.int64))
     by_tenant: FloatArray = np.clip(voices.usual(variance)[0] / variance, LEAST_TRUST, 1.0)
     return by_tenant[samples.tenant]
 

@@ -14,7 +14,7 @@ from tests.optimizer.fit.test_runtime import one
 from cloudai_optimizer.fit import runtime, tenancy
 from cloudai_optimizer.fit.runtime import RuntimeFit
 from cloudai_optimizer.fit.samples import Samples, collect
-from cloudai_optimizer.fit.tenancy import Habits, _Voices
+from cloudai_optimizer.fit.tenancy import Habits
 from cloudai_rts.arrays import FloatArray
 from cloudai_rts.history import Record
 from cloudai_rts.parameters import Document, HistoryWindow
@@ -235,20 +235,6 @@ def test_what_is_remembered_is_a_voice() -> None:
     found = excess({"a": 0.0, "b": 3.0}, known=0.0, runs=60.0)
     assert abs(found["a"]) < 0.1
     assert found["b"] > 2.0
-
-
-@given(st.lists(st.tuples(st.floats(-5, 5), st.floats(0.1, 9), st.integers(0, 2)), min_size=1, max_size=30))
-def test_the_usual_is_the_weighted_median(voices: list[tuple[float, float, int]]) -> None:
-    """At least half of the weight lies on either side of it."""
-    known = {about: at for at, about in enumerate(sorted({about for _, _, about in voices}))}
-    mean, weight = (np.array([one[part] for one in voices]) for part in (0, 1))
-    about = np.array([known[one[2]] for one in voices])
-    found = _Voices(mean, weight, about).usual(mean)
-    for at in known.values():
-        own = about == at
-        half = weight[own].sum() / 2 - 1e-6
-        assert weight[own & (mean <= found[at])].sum() >= half
-        assert weight[own & (mean >= found[at])].sum() >= half
 
 
 def test_who_varies_more_says_less() -> None:
