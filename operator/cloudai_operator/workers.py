@@ -177,15 +177,9 @@ class Workers:
 
     def _remember(self, task: Task) -> None:
         """History is to have what a Task that is gone has run."""
-        if self.history is None:
-            return
-        try:
-            records = attempts.records_of_deleted(task, self.clock())
-        except (FormatError, ValueError):
-            _log.exception("Task %s/%s", task.metadata.namespace, task.metadata.name)
-            return
-        for record in records:
-            self.history.offer("", record)
+        if self.history is not None:
+            for record in attempts.records_of_deleted(task, self.clock()):
+                self.history.offer("", record)
 
     async def _clean_up(self, uid: str) -> None:
         """Delete the pods of a deleted Task: not every cluster runs a garbage collector."""

@@ -15,6 +15,9 @@ from typing import Final
 import numpy as np
 
 from cloudai_optimizer.errors import PublishError
+from cloudai_optimizer.fit.tenancy import LARGEST_SHARE
+from cloudai_optimizer.fit.voices import Voices
+from cloudai_optimizer.guard import Z90
 from cloudai_rts import history
 from cloudai_rts.arrays import FloatArray
 from cloudai_rts.history import Record
@@ -23,8 +26,6 @@ from cloudai_rts.parameters import CanaryShare, Document
 
 MIN_DEADLINES: Final = 100
 LONGEST_SECONDS: Final = 86_400.0
-LARGEST_SHARE: Final = 0.25
-"""Of the weight, of one tenant; who has more than that of all deadlines may have as much."""
 CHANCE: Final = 2.0
 """Sd by which a large tenant's difference may be off the others' without being pulled in."""
 LARGE: Final = 0.05
@@ -34,7 +35,6 @@ MIN_TRIED: Final = 10
 """So many sd is a tenant harmed beyond doubt, if he has so many tasks under the candidate."""
 SHRINK: Final = 10.0
 """A tenant's share of missed deadlines is taken for that of all by so many tasks."""
-_Z90: Final = 1.2816
 RUNNING, PROMOTED, ROLLED_BACK = "running", "promoted", "rolled back"
 
 
@@ -103,7 +103,7 @@ def judge(
     if since > now:  # the clock has been set back: nobody knows what was placed since
         result = ROLLED_BACK
     elif len(tried) >= min_deadlines or now - since > LONGEST_SECONDS:
-        result = ROLLED_BACK if not tenants or is_harmed or difference > _Z90 * error else PROMOTED
+        result = ROLLED_BACK if not tenants or is_harmed or difference > Z90 * error else PROMOTED
     return Verdict(result, len(tried), _share(tried), len(control), _share(control), difference)
 
 
@@ -135,14 +135,14 @@ def _compared(tenants: Sequence[_Sides], usual: float) -> tuple[float, float, bo
     deviation = np.sqrt([one.variance(usual) for one in tenants])
     many = np.array([len(one.tried) >= MIN_TRIED for one in tenants])
     is_harmed = bool((many & (seen > HARM * deviation)).any())
-    middle = _median(seen, weights)
+    middle = Voices(seen, weights, np.zeros(len(tenants), np.int64)).usual(seen)[0]
     near = np.clip(seen, middle - CHANCE * deviation, middle + CHANCE * deviation)
     seen = np.where(weights >= LARGE, near, seen)
     return float(weights @ seen), float(np.sqrt(weights**2 @ deviation**2)), is_harmed
 
 
 def _weights(tenants: Sequence[_Sides]) -> FloatArray:
-    """Weight of each tenant's difference; together 1."""
+    """Weight of each tenant's difference, no more than `LARGEST_SHARE` or his share of the deadlines; together 1."""
     own = np.array([one.weight() for one in tenants])
     count = np.array([one.count() for one in tenants])
     share = np.maximum(LARGEST_SHARE, count / count.sum())
@@ -150,13 +150,6 @@ def _weights(tenants: Sequence[_Sides]) -> FloatArray:
         most = np.where(share < 1.0, (own.sum() - own) * share / (1.0 - share), np.inf)
     limited = np.minimum(own, most)
     return np.asarray(limited / limited.sum())
-
-
-def _median(values: FloatArray, weights: FloatArray) -> float:
-    """The weighted median."""
-    order = np.argsort(values, kind="stable")
-    middle = np.searchsorted(np.cumsum(weights[order]), 0.5)
-    return float(values[order][min(int(middle), len(values) - 1)])
 
 
 def _share(late: Sequence[bool]) -> float:

@@ -16,7 +16,7 @@ from cloudai_rts.replay.interval import MIN_BLOCKS, block_means
 MIN_GAIN: Final = 0.002
 MIN_ENERGY_SAVED: Final = 0.01
 _T90: Final = (3.078, 1.886, 1.638, 1.533, 1.476, 1.440, 1.415, 1.397, 1.383, 1.372)
-_Z90: Final = 1.2816
+Z90: Final = 1.2816
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,4 +54,4 @@ def quantile90(freedom: int) -> float:
         return math.inf
     if freedom <= len(_T90):
         return _T90[freedom - 1]
-    return _Z90 * (1.0 + (1.0 + _Z90**2) / (4.0 * freedom))
+    return Z90 * (1.0 + (1.0 + Z90**2) / (4.0 * freedom))

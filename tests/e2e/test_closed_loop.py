@@ -319,7 +319,7 @@ def test_a_clock_that_has_jumped(cluster: Cluster, monkeypatch: pytest.MonkeyPat
     before = in_force(cluster)
     for days, said in ((40, "ahead of"), (-40, "behind")):
         jumped = types.SimpleNamespace(time=lambda days=days: time.time() + days * 86_400.0, monotonic=time.monotonic)
-        monkeypatch.setattr(cluster_epoch, "time", jumped)
+        monkeypatch.setattr(cluster_epoch, "time", jumped)  # no test may set the machine's clock
         with pytest.raises(ClockError, match=rf"345[56]\d{{3}} s {said} the API server's"):
             one_epoch(cluster, "")
     assert in_force(cluster) == before
