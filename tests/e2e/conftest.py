@@ -1,6 +1,7 @@
 """One sandbox for all end-to-end tests: a real control plane, four nodes, our operator and scheduler."""
 
 import json
+import re
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -9,6 +10,8 @@ from typing import Any
 import pytest
 
 from cloudai_sandbox.sandbox import Sandbox
+
+LEASE_LOST = re.compile("the lease is lost: exiting|was not renewed in time: exiting")
 
 
 @pytest.fixture(scope="session")
@@ -66,8 +69,20 @@ class Cluster:
             found = what()
             if found:
                 return found
+            self._check_processes()
             time.sleep(0.2)
         pytest.fail(f"not within {seconds} s")
+
+    def _check_processes(self) -> None:
+        """Who lost his Lease (the machine stood still) starts again, as in a Deployment; no other end is fine."""
+        for name in self.sandbox.run:
+            child = self.sandbox.process(name)
+            if child.alive() or child.process.returncode < 0:  # killed: by a test, which also starts it again
+                continue
+            end = child.log.read_text(errors="replace")[-1500:]
+            if not LEASE_LOST.search(end.rstrip().rpartition("\n")[2]):
+                pytest.fail(f"{name} ended with code {child.process.returncode}; its log ends:\n{end}")
+            self.sandbox.revive()
 
     def metric(self, process: str, line: str) -> float:
         """Value of one line of a process's metrics, 0 if it is not there yet."""
