@@ -29,6 +29,7 @@ TASKS: Final = 1500
 HISTORY_LOAD: Final = 0.75
 SLOW: Final = 1.5
 EPOCHS: Final = 3
+USER: Final = "default"
 LARGE: Final = 8
 """GPUs of the large tasks, for which machines are joined."""
 TAU: Final = {name: kind.runtime for name, kind in workload.REFERENCE_KINDS.items()}
@@ -91,8 +92,9 @@ class Scene:
         return world.from_speeds(self.nodes, self.speeds, list(TAU))
 
     def test(self, load: float, count: int = TASKS) -> Drawn:
-        """Tasks on which policies are judged."""
-        return workload.draw(5000 + self.seed, count, replace(self.setting.shape, load=load), self.nodes)
+        """Tasks on which policies are judged, from the same user as the history."""
+        drawn = workload.draw(5000 + self.seed, count, replace(self.setting.shape, load=load), self.nodes)
+        return replace(drawn, tasks=[replace(task, user=USER) for task in drawn.tasks])
 
     def experience(
         self, count: int = TASKS, ignoring_declarations: bool = False, chooser: Chooser | None = None

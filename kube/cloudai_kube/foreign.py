@@ -53,6 +53,7 @@ def record_of(pod: Pod, arrivals: Arrivals, sla_multiplier: float, now: float | 
         storage=float(amounts.get(STORAGE, 0)),
         user=meta.namespace,
         deadline=said.deadline,
+        deadline_source=said.deadline_source,
         declared=said.expected,
     )
     return records.with_decision(record, decision)

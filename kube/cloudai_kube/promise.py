@@ -47,12 +47,13 @@ class Arrivals:
 class Promise:
     """What was said; None where nothing was. `problems` are the annotations that could not be read.
 
-    Times in seconds since the epoch; `expected` is the user's own estimate, `reference_runtime` (both seconds) and
-    `log_sd` what the operator expected at acceptance.
+    Times in seconds since the epoch; `deadline_source` is who gave the deadline (empty without one), `expected` the
+    user's own estimate, `reference_runtime` (both seconds) and `log_sd` what the operator expected at acceptance.
     """
 
     arrival: float
     deadline: float | None
+    deadline_source: str
     expected: float | None
     reference_runtime: float | None
     log_sd: float | None
@@ -92,21 +93,20 @@ def read(pod: Pod, arrivals: Arrivals, sla_multiplier: float) -> Promise:
     runtime = take(contract.ANNOTATION_REFERENCE_RUNTIME, positive_number)
     log_sd = take(contract.ANNOTATION_RUNTIME_LOG_SD, positive_number)
     by_declaration = None if expected is None else deadline_of(arrival, sla_multiplier, expected)
-    deadline = _deadline(arrival, take, by_declaration)
-    return Promise(arrival, deadline, expected, runtime, log_sd, tuple(problems))
+    deadline, source = _deadline(arrival, take, by_declaration)
+    return Promise(arrival, deadline, source, expected, runtime, log_sd, tuple(problems))
 
 
 def _deadline(
     arrival: float, take: Callable[[str, Callable[[str], float]], float | None], by_declaration: float | None
-) -> float | None:
-    """The most definite word first; a declared run time alone promises k times itself, as in a Task."""
-    deadline = take(contract.ANNOTATION_DEADLINE, timestamp.parse)
-    if deadline is None:
-        deadline = take(contract.ANNOTATION_FINISH_BY, timestamp.parse)
-    if deadline is None:
-        within = take(contract.ANNOTATION_FINISH_WITHIN, duration.parse)
-        deadline = by_declaration if within is None else arrival + within
-    return deadline
+) -> tuple[float | None, str]:
+    """The most definite word first, and whose it is; a declared run time promises k times itself, as in a Task."""
+    for key in (contract.ANNOTATION_DEADLINE, contract.ANNOTATION_FINISH_BY):
+        if (deadline := take(key, timestamp.parse)) is not None:
+            return deadline, contract.FINISH_BY
+    if (within := take(contract.ANNOTATION_FINISH_WITHIN, duration.parse)) is not None:
+        return arrival + within, contract.FINISH_WITHIN
+    return by_declaration, "" if by_declaration is None else contract.BY_DECLARATION
 
 
 def positive_number(text: str) -> float:

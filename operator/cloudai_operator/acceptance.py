@@ -6,6 +6,7 @@ from cloudai_kube import duration, records, timestamp
 from cloudai_kube.task import Task, requests
 from cloudai_rts import contract, prediction
 from cloudai_rts.parameters import Document
+from cloudai_rts.prediction import Said
 from cloudai_rts.task import deadline_of, infer_type
 from cloudai_rts.tau import TauStore
 
@@ -41,11 +42,14 @@ def terms(task: Task, arrival: float, tau: TauStore, document: Document, sla_mul
     """Everything that acceptance freezes. `arrival` in seconds since the epoch."""
     task_type = type_of(task)
     known = tau.get(task_type)
-    user = contract.tenant(task.metadata.namespace, task.spec.user)
-    estimate = prediction.estimate(
-        task_type, known, records.declared_of(task), user, records.identity_of(task), document.Runtime
-    )
     deadline = deadline_for(task, arrival, known, tau.has_learned(task_type), sla_multiplier)
+    said = Said(
+        user=contract.tenant(task.metadata.namespace, task.spec.user),
+        declared=records.declared_of(task),
+        allowed=contract.time_allowed(arrival, deadline.at, deadline.source),
+        identity=records.identity_of(task),
+    )
+    estimate = prediction.estimate(task_type, known, said, document.Runtime)
     return Terms(task_type, estimate.seconds, estimate.log_sd, deadline)
 
 
@@ -53,13 +57,13 @@ def deadline_for(task: Task, arrival: float, tau: float, learned: bool, sla_mult
     """D_i: the user's own word first; else multiplier x the declared, else x the type's run time (EDD 3.4)."""
     sla = task.spec.sla
     if sla.finishBy:
-        return Deadline(timestamp.parse(sla.finishBy), "FinishBy")
+        return Deadline(timestamp.parse(sla.finishBy), contract.FINISH_BY)
     if sla.finishWithin:
-        return Deadline(arrival + duration.parse(sla.finishWithin), "FinishWithin")
+        return Deadline(arrival + duration.parse(sla.finishWithin), contract.FINISH_WITHIN)
     multiplier = sla_multiplier if sla.multiplier is None else float(sla.multiplier)
     if sla.expectedRuntime:
-        return Deadline(deadline_of(arrival, multiplier, duration.parse(sla.expectedRuntime)), "Expected")
-    return Deadline(deadline_of(arrival, multiplier, tau), "Learned" if learned else "Default")
+        return Deadline(deadline_of(arrival, multiplier, duration.parse(sla.expectedRuntime)), contract.BY_DECLARATION)
+    return Deadline(deadline_of(arrival, multiplier, tau), contract.BY_LEARNING if learned else contract.BY_DEFAULT)
 
 
 def changed_deadline(task: Task, arrival: float) -> Deadline | None:

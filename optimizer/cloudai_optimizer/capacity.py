@@ -5,14 +5,14 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from cloudai_rts.parameters import DeclaredError, Document, IdentityRecord
+from cloudai_rts.parameters import Document, IdentityRecord, Indication
 
 MAX_BYTES: Final = 900 * 1024
 """Below the API server's limit of 1 MiB for the whole object, metadata and all."""
 SHARES: Final = (1.0, 0.5, 0.25, 0.1, 0.02)
 """How much is kept, in the order in which it is tried."""
 ALWAYS_TYPES: Final = 64
-_Known = TypeVar("_Known", DeclaredError, IdentityRecord)
+_Known = TypeVar("_Known", Indication, IdentityRecord)
 _Row = TypeVar("_Row")
 
 
@@ -29,7 +29,10 @@ def trimmed(document: Document, share: float) -> Document:
     less = msgspec.structs.replace(
         runtime,
         Declared=_largest(runtime.Declared, share),
+        Allowed=_largest(runtime.Allowed, share),
         Identity=_largest(runtime.Identity, share),
+        DeclaredOf=_of(runtime.DeclaredOf, types),
+        AllowedOf=_of(runtime.AllowedOf, types),
         U=_of(runtime.U, types),
         Sigma=_of(runtime.Sigma, types),
         Counts=_of(runtime.Counts, types),

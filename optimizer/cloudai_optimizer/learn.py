@@ -15,9 +15,10 @@ from cloudai_kube import timestamp
 from cloudai_kube.errors import FormatError
 from cloudai_kube.node_use import NodeUse
 from cloudai_optimizer import limits
-from cloudai_optimizer.fit import affinity, declared, memory, runtime, tenancy, theta
+from cloudai_optimizer.fit import affinity, identity, memory, runtime, tenancy, theta
 from cloudai_optimizer.fit.affinity import Tallies
 from cloudai_optimizer.fit.backfit import SHRINK_CLASS
+from cloudai_optimizer.fit.indication import Words, heard, indications
 from cloudai_optimizer.fit.memory import Memory
 from cloudai_optimizer.fit.runtime import RuntimeFit
 from cloudai_optimizer.fit.samples import Samples, collect
@@ -25,7 +26,8 @@ from cloudai_optimizer.reach import Reach
 from cloudai_rts import history
 from cloudai_rts.arrays import FloatArray
 from cloudai_rts.history import SUCCEEDED, Record
-from cloudai_rts.parameters import HINGE, Document, HistoryWindow, RuntimeModel
+from cloudai_rts.parameters import HINGE, Document, HistoryWindow, IdentityRecord, RuntimeModel
+from cloudai_rts.prediction import COLD_ALLOWED, COLD_DECLARED
 from cloudai_rts.replay.energy import USUAL, EnergyRates
 
 PASSES: Final = 2
@@ -70,12 +72,10 @@ def from_records(
     first = runtime.fit(samples, reference_class=known, known_cells=cells)
     found = first
     for _ in range(PASSES):  # what users are wrong by and how fast nodes are depend on each other
-        errors = declared.declared_errors(samples, found.log_node_factor(samples))
-        same = declared.identities(samples, found.log_node_factor(samples), first.log_tau)
-        base = declared.base(samples, errors, same, first.sigma)
-        if np.isnan(base).all():
+        each = _each_task(samples, found, first)
+        if np.isnan(each.base).all():
             break
-        found = runtime.fit(samples, base, known, first.log_tau, cells)
+        found = runtime.fit(samples, each.base, known, first.log_tau, cells)
     found = runtime.anchored(found, samples, known, incumbent.Runtime.U)
     terms = runtime.model_terms(samples, runtime.with_types(samples, found))
     model = RuntimeModel(
@@ -86,8 +86,11 @@ def from_records(
         V=terms["V"],
         Sigma=terms["Sigma"],
         Counts=terms["Counts"],
-        Declared=errors,
-        Identity=same,
+        Declared=each.declared.users,
+        DeclaredOf=each.declared.types,
+        Allowed=each.allowed.users,
+        AllowedOf=each.allowed.types,
+        Identity=each.identities,
     )
     tallies = affinity.tally(records)
     use = affinity.with_proxy(use, records, energy)
@@ -103,7 +106,7 @@ def from_records(
         Window=_window(records, now),
     )
     document = _limited(document, incumbent, reach, cores, cells, samples)
-    expected = np.where(np.isnan(base), found.log_tau[samples.type], base)
+    expected = np.where(np.isnan(each.base), found.log_tau[samples.type], each.base)
     quality = {
         "R2": runtime.r_squared(samples, expected + found.log_node_factor(samples)),
         "R2TauAlone": runtime.r_squared(samples, first.log_tau[samples.type]),
@@ -112,6 +115,30 @@ def from_records(
     lately = [] if reach is None else reach.scored()
     document = limits.scores_near(affinity.scored(document, tallies, use), incumbent, lately)
     return Learned(document, incumbent, tallies, use, quality)
+
+
+@dataclass(frozen=True, slots=True)
+class _EachTask:
+    """What is known of very tasks (3.1a), and `base`, its ln seconds by sample; NaN where only the type is known."""
+
+    declared: Words
+    allowed: Words
+    identities: dict[str, IdentityRecord]
+    base: FloatArray
+
+
+def _each_task(samples: Samples, found: RuntimeFit, first: RuntimeFit) -> _EachTask:
+    """First tasks just like it, then what was declared, then the time allowed, each as it adds to what came before."""
+    work = samples.log_runtime - found.log_node_factor(samples)
+    types = runtime.with_types(samples, found)
+    same = identity.identities(samples, work, first.log_tau)
+    expected = identity.expected(samples, same, types.log_tau, types.sigma)
+    declared = indications(samples, work, samples.log_declared, expected, COLD_DECLARED)
+    expected = heard(samples, samples.log_declared, declared, expected)
+    allowed = indications(samples, work, samples.log_allowed, expected, COLD_ALLOWED)
+    expected = heard(samples, samples.log_allowed, allowed, expected)
+    says_more = expected.sd < types.sigma[samples.type] - ROUNDING
+    return _EachTask(declared, allowed, same, np.where(says_more, expected.log, np.nan))
 
 
 def keep_weights(document: Document, weights: Document) -> Document:

@@ -14,18 +14,19 @@ from typing import Final, TypeVar
 import msgspec
 
 from cloudai_rts.hinge import MAX_AFFINITY
-from cloudai_rts.parameters import DeclaredError, Document, IdentityRecord, RuntimeModel, ThetaTerms
-from cloudai_rts.prediction import COLD_DECLARED_SD
+from cloudai_rts.parameters import Document, IdentityRecord, Indication, RuntimeModel, ThetaTerms
+from cloudai_rts.prediction import COLD_ALLOWED, COLD_DECLARED
 
 DAY_STEPS: Final = 2.5
 """Steps of a release that a day may add up to."""
-_Known = TypeVar("_Known", DeclaredError, IdentityRecord)
+_Known = TypeVar("_Known", Indication, IdentityRecord)
 FADING: Final = 0.995
 """Half of it is left after 139 releases: about a day with a release every ten minutes."""
 STEP_U: Final = 1.0
 STEP_V: Final = 0.6
 STEP_SIGMA: Final = 0.195
 STEP_BIAS: Final = 1.0
+STEP_SHARE: Final = 0.1
 STEP_LOG_TAU: Final = 2.5
 STEP_TAU: Final = 2.0
 STEP_THETA: Final = 0.5
@@ -44,7 +45,6 @@ _WEIGHT_RANGES: Final[Mapping[str, tuple[float, ...]]] = {
     "PenaltyW": (10.0, 10.0, 10.0, 10.0),
 }
 _WEIGHT_SHARE: Final = 0.25
-_COLD_DECLARED: Final = DeclaredError(0.0, COLD_DECLARED_SD, 0.0)
 
 
 def kept(new: Document, old: Document) -> Document:
@@ -57,6 +57,9 @@ def kept(new: Document, old: Document) -> Document:
         Sigma={**known.Sigma, **runtime.Sigma},
         Counts=_rows_kept(runtime.Counts, _faded(known.Counts, set(runtime.U))),
         Declared=_remembered(runtime.Declared, known.Declared),
+        DeclaredOf={**known.DeclaredOf, **runtime.DeclaredOf},
+        Allowed=_remembered(runtime.Allowed, known.Allowed),
+        AllowedOf={**known.AllowedOf, **runtime.AllowedOf},
         Identity=_remembered(runtime.Identity, known.Identity),
     )
     return msgspec.structs.replace(new, Runtime=whole, Tau={**old.Tau, **new.Tau})
@@ -91,10 +94,10 @@ def learned_within(new: Document, origin: Document, steps: float) -> Document:
         U={name: _row_near(row, old.U.get(name, {}), steps * STEP_U, 0.0) for name, row in runtime.U.items()},
         V=_row_near(runtime.V, old.V, steps * STEP_V, 0.0),
         Sigma=_row_near(runtime.Sigma, old.Sigma, steps * STEP_SIGMA),
-        Declared={
-            name: _declared_near(one, old.Declared.get(name, _COLD_DECLARED if name == EVERYBODY else None), steps)
-            for name, one in runtime.Declared.items()
-        },
+        Declared=_indications_near(runtime.Declared, old.Declared, COLD_DECLARED, steps),
+        DeclaredOf=_row_near(runtime.DeclaredOf, old.DeclaredOf, steps * STEP_BIAS, 0.0),
+        Allowed=_indications_near(runtime.Allowed, old.Allowed, COLD_ALLOWED, steps),
+        AllowedOf=_row_near(runtime.AllowedOf, old.AllowedOf, steps * STEP_BIAS, 0.0),
         Identity={name: _identity_near(one, old.Identity.get(name), steps) for name, one in runtime.Identity.items()},
     )
     tau = {
@@ -162,11 +165,17 @@ def _row_near(
     }
 
 
-def _declared_near(new: DeclaredError, old: DeclaredError | None, steps: float) -> DeclaredError:
-    if old is None:
-        return new
+def _indications_near(
+    new: Mapping[str, Indication], old: Mapping[str, Indication], cold: Indication, steps: float
+) -> dict[str, Indication]:
+    known = {EVERYBODY: cold, **old}
+    return {name: _indication_near(one, known[name], steps) if name in known else one for name, one in new.items()}
+
+
+def _indication_near(new: Indication, old: Indication, steps: float) -> Indication:
     bias, sd = _near(new.Bias, old.Bias, steps * STEP_BIAS), _near(new.Sd, old.Sd, steps * STEP_SIGMA)
-    return DeclaredError(round(bias, 3), round(sd, 3), new.N)
+    share = _near(new.Share, old.Share, steps * STEP_SHARE)
+    return Indication(round(bias, 3), round(sd, 3), new.N, round(share, 3))
 
 
 def _identity_near(new: IdentityRecord, old: IdentityRecord | None, steps: float) -> IdentityRecord:

@@ -55,6 +55,13 @@ LABEL_GPU_REPLICAS: Final = "nvidia.com/gpu.replicas"
 LABEL_INSTANCE_TYPE: Final = "node.kubernetes.io/instance-type"
 LABEL_HOSTNAME: Final = "kubernetes.io/hostname"
 
+FINISH_BY: Final = "FinishBy"
+FINISH_WITHIN: Final = "FinishWithin"
+BY_DECLARATION: Final = "Expected"
+BY_LEARNING: Final = "Learned"
+BY_DEFAULT: Final = "Default"
+"""Where a deadline comes from; the last three are multiples of a run time."""
+
 # A kubelet that refuses a pod it was given sets one of these as the pod's reason, or "OutOf<resource>".
 REJECTION_REASONS: Final = frozenset({"UnexpectedAdmissionError", "TopologyAffinityError", "NodeAffinity"})
 REJECTION_PREFIX: Final = "OutOf"
@@ -75,6 +82,13 @@ DECISION_MAX_BYTES: Final = 2048
 def tenant(namespace: str, user: str) -> str:
     """Who declares and repeats work. `user` is free text: only together with the namespace is nobody another."""
     return f"{namespace}/{user}" if user else namespace
+
+
+def time_allowed(arrival: float, deadline: float | None, source: str) -> float | None:
+    """Seconds from arrival to a deadline of the user's own; None without one, or where a run time gave it."""
+    if deadline is None or source in {BY_DECLARATION, BY_LEARNING, BY_DEFAULT} or deadline <= arrival:
+        return None
+    return deadline - arrival
 
 
 def pod_name(task: str, task_uid: str, attempt: int) -> str:

@@ -105,6 +105,11 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
         return self.finish - self.start
 
     @property
+    def allowed(self) -> float | None:
+        """Seconds from arrival to a deadline of the user's own; None without one, or where a run time gave it."""
+        return contract.time_allowed(self.arrival, self.deadline, self.deadline_source)
+
+    @property
     def violated(self) -> bool | None:
         """Whether it missed its deadline; None without one, and where it may still be met in another attempt."""
         if self.deadline is None:

@@ -88,12 +88,16 @@ class LatenessTerms(_Group, frozen=True):
     LoadScale: Annotated[float, Meta(ge=0, le=5)] = 1.5
 
 
-class DeclaredError(_Group, frozen=True):
-    """How one user's declared run times err, in log space."""
+class Indication(_Group, frozen=True):
+    """What one user's words, run times declared or time allowed, say of run times, in log space.
+
+    ln said + Bias (and the type's) is wrong by `Sd`; it knows the `Share` of the variance that is left without it.
+    """
 
     Bias: _U
     Sd: _Sd
     N: _Count
+    Share: Annotated[float, Meta(ge=0, le=1)] = 1.0
 
 
 class IdentityRecord(_Group, frozen=True):
@@ -105,7 +109,10 @@ class IdentityRecord(_Group, frozen=True):
 
 
 class RuntimeModel(_Group, frozen=True):
-    """The learned run-time model: u by type and node class, v by node, sigma by type, and the load curve's terms."""
+    """The learned run-time model: u by type and node class, v by node, sigma by type, and the load curve's terms.
+
+    Declared and Allowed are what users' words are worth, by user, `...Of` what they are off by in each type.
+    """
 
     ReferenceClass: Annotated[str, Meta(max_length=253)] = ""
     Kappa: Annotated[float, Meta(ge=0, le=5)] = 0.3
@@ -114,7 +121,10 @@ class RuntimeModel(_Group, frozen=True):
     V: dict[str, _V] = {}
     Sigma: dict[str, _Sd] = {}
     Counts: dict[str, dict[str, _Count]] = {}
-    Declared: dict[str, DeclaredError] = {}
+    Declared: dict[str, Indication] = {}
+    DeclaredOf: dict[str, _U] = {}
+    Allowed: dict[str, Indication] = {}
+    AllowedOf: dict[str, _U] = {}
     Identity: dict[str, IdentityRecord] = {}
 
 

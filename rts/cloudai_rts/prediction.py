@@ -11,10 +11,13 @@ from typing import Final
 import numpy as np
 
 from cloudai_rts.arrays import FloatArray, IntArray
-from cloudai_rts.parameters import RuntimeModel
+from cloudai_rts.parameters import Indication, RuntimeModel
 from cloudai_rts.task import COLD_LOG_SD, MAX_LOG_SD, MIN_LOG_SD
 
-COLD_DECLARED_SD: Final = 0.6
+COLD_DECLARED: Final = Indication(0.0, 0.6, 0.0)
+"""A declaration is taken at its word, with this spread, until more is known."""
+COLD_ALLOWED: Final = Indication(0.0, 0.6, 0.0, 0.0)
+"""A deadline says nothing of its task until more is known."""
 HISTORY_MIN_SD: Final = 0.1
 NODE_LOG_SD: Final = 0.1
 
@@ -72,24 +75,36 @@ def clip_log_sd(log_sd: float) -> float:
     return min(MAX_LOG_SD, max(MIN_LOG_SD, log_sd))
 
 
-def declared_estimate(declared_seconds: float, user: str, runtime: RuntimeModel) -> Estimate:
-    """A user's own estimate, corrected by how this user's estimates erred (3.1a); cold: taken at its word, sd .6."""
-    record = runtime.Declared.get(user) or runtime.Declared.get("")
-    if record is None:
-        return Estimate(declared_seconds, COLD_DECLARED_SD)
-    return Estimate(declared_seconds * math.exp(record.Bias), record.Sd)
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a user said of a task: who (empty: unknown), the own estimate and the time allowed (seconds, None if none).
+
+    Allowed is from the arrival to a deadline of the user's own, not to one that follows from a run time. `identity` is
+    shared by tasks that do the same.
+    """
+
+    user: str = ""
+    declared: float | None = None
+    allowed: float | None = None
+    identity: str = ""
 
 
-def estimate(
-    task_type: str, tau: float, declared_seconds: float | None, user: str, identity: str, runtime: RuntimeModel
-) -> Estimate:
-    """All that is known of one task (1a): its declaration, tasks just like it, else its type's `tau` (seconds)."""
-    known = runtime.Identity.get(identity) if identity else None
+def estimate(task_type: str, tau: float, said: Said, runtime: RuntimeModel) -> Estimate:
+    """All that is known of one task (1a): what its user said, tasks just like it, else its type's `tau` (seconds)."""
+    like = runtime.Identity.get(said.identity) if said.identity else None
     history = Estimate(tau, type_log_sd(task_type, runtime))
-    if known is not None and known.Sd < history.log_sd:
-        history = Estimate(math.exp(known.LogTau), known.Sd)
-    declared = declared_estimate(declared_seconds, user, runtime) if declared_seconds else None
-    return combine(declared, history, node_log_sd(runtime))
+    if like is not None and like.Sd < history.log_sd:
+        history = Estimate(math.exp(like.LogTau), like.Sd)
+    known = history = Estimate(history.seconds, max(HISTORY_MIN_SD, history.log_sd))
+    if said.declared:
+        indication = runtime.Declared.get(said.user) or runtime.Declared.get("", COLD_DECLARED)
+        known = heard(known, said.declared, indication, runtime.DeclaredOf.get(task_type, 0.0))
+    if said.allowed:
+        indication = runtime.Allowed.get(said.user) or runtime.Allowed.get("", COLD_ALLOWED)
+        known = heard(known, said.allowed, indication, runtime.AllowedOf.get(task_type, 0.0))
+    if known is history:  # the type's own spread holds that of nodes
+        return Estimate(known.seconds, clip_log_sd(known.log_sd))
+    return Estimate(known.seconds, clip_log_sd(math.hypot(known.log_sd, node_log_sd(runtime))))
 
 
 def node_log_sd(runtime: RuntimeModel) -> float:
@@ -97,16 +112,17 @@ def node_log_sd(runtime: RuntimeModel) -> float:
     return 0.0 if not runtime.Sigma else NODE_LOG_SD
 
 
-def combine(declared: Estimate | None, history: Estimate, node_log_sd: float) -> Estimate:
-    """Equation (1a): both sources by their precision in log space, plus the spread that nodes add.
+def heard(known: Estimate, said_seconds: float, indication: Indication, type_bias: float = 0.0) -> Estimate:
+    """Equation (1a): two sources by their precision in log space, as far as the second knows what the first does not.
 
-    Without a declaration the history stands alone: what is known of the type, or of tasks just like this one.
+    With a Share of 1 that is ln tau = (ln a / s_a^2 + ln b / s_b^2) / (1 / s_a^2 + 1 / s_b^2).
     """
-    known = Estimate(history.seconds, max(HISTORY_MIN_SD, history.log_sd))
-    if declared is None:
-        return Estimate(known.seconds, clip_log_sd(known.log_sd))
-    weight_declared = declared.log_sd**-2
-    weight_known = known.log_sd**-2
-    total = weight_declared + weight_known
-    log_tau = (math.log(declared.seconds) * weight_declared + math.log(known.seconds) * weight_known) / total
-    return Estimate(math.exp(log_tau), clip_log_sd(math.sqrt(1.0 / total + node_log_sd**2)))
+    if not indication.Share:
+        return known
+    variance = known.log_sd**2
+    told = indication.Share * variance
+    trust = told / (told + indication.Sd**2)
+    # A mean run time is known, and its logarithm lies half a variance above the mean of the logarithms.
+    surprise = math.log(said_seconds / known.seconds) + indication.Bias + type_bias + 0.5 * variance
+    left = variance - trust * told
+    return Estimate(known.seconds * math.exp(trust * surprise + 0.5 * (left - variance)), math.sqrt(left))

@@ -8,7 +8,7 @@ from cloudai_optimizer.config_map import Published
 from cloudai_optimizer.errors import PublishError
 from cloudai_optimizer.reach import Reach, Span
 from cloudai_rts import contract, parameters
-from cloudai_rts.parameters import HINGE, DeclaredError, Document, IdentityRecord, RuntimeModel
+from cloudai_rts.parameters import HINGE, Document, IdentityRecord, Indication, RuntimeModel
 
 NOW = "2026-01-01T00:00:00.000Z"
 
@@ -19,7 +19,7 @@ def document(identities: int, nodes: int = 0, types: int = 1) -> Document:
     cells = {f"type-{kind}": {f"node-{index}": 1.234 for index in range(nodes)} for kind in range(types)}
     runtime = RuntimeModel(
         Identity=known,
-        Declared={"": DeclaredError(0.0, 0.5, 1), "u": DeclaredError(0.0, 0.5, 9)},
+        Declared={"": Indication(0.0, 0.5, 1), "u": Indication(0.0, 0.5, 9)},
         V={f"node-{index}": 0.123 for index in range(nodes)},
     )
     return Document(Runtime=runtime, AffinityMatrix=cells if nodes else {})

@@ -174,7 +174,8 @@ HOSTILE: dict[str, Callable[[Record], dict[str, Any]]] = {
     "idle machines are full": lambda one: {"load": 60.0, "declared": 0.5, "finish": one.start + 3e6},
     "all is in time": lambda one: {"deadline": one.finish + 1e6, "declared": 1e6},
 }
-WHOLE_RANGE = {"Theta": 5.0, "Kappa": 5.0, "Mu": 20.0, "U": 10.0, "V": 6.0, "Sigma": 1.95, "Bias": 10.0, "Sd": 1.95}
+WHOLE_RANGE = {"Theta": 5.0, "Kappa": 5.0, "Mu": 20.0, "U": 10.0, "V": 6.0, "Sigma": 1.95}
+WORDS = {"Bias": 10.0, "Sd": 1.95, "Share": 1.0, "DeclaredOf": 10.0, "AllowedOf": 10.0}
 SCORES = {"AffinityMatrix": 10.0, "PenaltyVector": 10.0, "AffinityW": 10.0, "PenaltyW": 10.0, "LogTau": 25.0}
 LOGARITHMIC = {gene.name: math.log(gene.high / gene.low) for gene in genes.LATENESS_GENES}
 
@@ -196,7 +197,7 @@ def moved(path: tuple[str, ...], before: float, after: float) -> float:
         return abs(math.log(after / before)) / LOGARITHMIC[path[1]]
     if path[0] == "Risk":  # .1 to 1000, .05 to 100
         return abs(math.log(after / before)) / math.log(1e4 if path[1] == "Alpha" else 2e3)
-    [size] = [one for name, one in {**WHOLE_RANGE, **SCORES, "Rho": 5.0}.items() if name in path]
+    [size] = [one for name, one in {**WHOLE_RANGE, **WORDS, **SCORES, "Rho": 5.0}.items() if name in path]
     return abs(after - before) / size
 
 

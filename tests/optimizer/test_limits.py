@@ -8,9 +8,9 @@ from cloudai_optimizer import limits
 from cloudai_rts import parameters
 from cloudai_rts.parameters import (
     AffinityTerms,
-    DeclaredError,
     Document,
     IdentityRecord,
+    Indication,
     LatenessTerms,
     PenaltyTerms,
     RiskTerms,
@@ -49,10 +49,10 @@ def test_what_was_not_known_counts_from_nothing() -> None:
 
 def test_guesses_are_not_overturned_at_once() -> None:
     """Everybody's error counts from its cold value; one user's own error does not."""
-    hostile = DeclaredError(5.0, 2.0, 50)
+    hostile = Indication(5.0, 2.0, 50)
     new = Document(Runtime=RuntimeModel(Declared={"": hostile, "evil": hostile}))
     found = limits.learned_within(new, Document(), 1.0)
-    assert found.Runtime.Declared == {"": DeclaredError(1.0, 0.795, 50), "evil": hostile}
+    assert found.Runtime.Declared == {"": Indication(1.0, 0.795, 50), "evil": hostile}
 
 
 def test_scores_stay_within_a_tenth_of_their_range() -> None:
@@ -67,10 +67,10 @@ def test_scores_stay_within_a_tenth_of_their_range() -> None:
 def test_who_was_away_for_a_day_is_still_known() -> None:
     """Users and images that the window does not show stay, fading; where room is short the best known do."""
     many = {f"i{count}": IdentityRecord(3.0, 0.2, count) for count in range(limits.REMEMBERED)}
-    before = Document(Runtime=RuntimeModel(Declared={"ann": DeclaredError(1.0, 0.3, 40)}, Identity=many))
-    new = Document(Runtime=RuntimeModel(Declared={"bob": DeclaredError(0.0, 0.6, 1)}, Identity={"x": many["i1"]}))
+    before = Document(Runtime=RuntimeModel(Declared={"ann": Indication(1.0, 0.3, 40)}, Identity=many))
+    new = Document(Runtime=RuntimeModel(Declared={"bob": Indication(0.0, 0.6, 1)}, Identity={"x": many["i1"]}))
     found = limits.kept(new, before).Runtime
-    assert found.Declared["ann"] == DeclaredError(1.0, 0.3, 39.8)
+    assert found.Declared["ann"] == Indication(1.0, 0.3, 39.8)
     assert len(found.Identity) == limits.REMEMBERED
     assert "i0" not in found.Identity
     assert {"x", f"i{limits.REMEMBERED - 1}"} <= set(found.Identity)

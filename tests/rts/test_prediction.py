@@ -4,10 +4,12 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cloudai_rts import prediction
-from cloudai_rts.parameters import DeclaredError, RuntimeModel
-from cloudai_rts.prediction import Estimate
+from cloudai_rts.parameters import Indication, RuntimeModel
+from cloudai_rts.prediction import Estimate, Said
 
 
 def test_load_curve_by_hand() -> None:
@@ -43,20 +45,59 @@ def test_unknown_types_classes_and_nodes_have_factor_one() -> None:
 
 def test_declared_and_history_by_hand() -> None:
     """(1a): declared 100 s (sd .6), history 400 s (sd .5): weights 2.78 and 4, ln tau = (12.79 + 23.97) / 6.78."""
-    found = prediction.combine(Estimate(100.0, 0.6), Estimate(400.0, 0.5), 0.0)
+    found = prediction.heard(Estimate(400.0, 0.5), 100.0, prediction.COLD_DECLARED)
     weights = 1 / 0.36, 1 / 0.25
     expected = math.exp((math.log(100) * weights[0] + math.log(400) * weights[1]) / sum(weights))
     assert found.seconds == pytest.approx(expected)
     assert found.log_sd == pytest.approx(math.sqrt(1 / sum(weights)))
 
 
-def test_history_alone_without_a_declaration() -> None:
-    """Nobody declared anything: the type's run time and spread."""
-    assert prediction.combine(None, Estimate(400.0, 0.5), 0.0) == Estimate(400.0, 0.5)
+def test_history_alone_without_a_word() -> None:
+    """Nobody declared anything: the type's run time and spread; a deadline of a stranger's says nothing."""
+    runtime = RuntimeModel(Sigma={"a": 0.4})
+    for said in (Said(), Said("ann", allowed=900.0)):
+        assert prediction.estimate("a", 400.0, said, runtime) == Estimate(400.0, 0.4)
 
 
 def test_a_users_habit_of_erring_is_corrected() -> None:
     """Who always declares half of what it takes (bias ln 2) is believed accordingly; a stranger at his word."""
-    runtime = RuntimeModel(Declared={"ann": DeclaredError(math.log(2), 0.3, 20)})
-    assert prediction.declared_estimate(100.0, "ann", runtime).seconds == pytest.approx(200.0)
-    assert prediction.declared_estimate(100.0, "bob", runtime) == Estimate(100.0, 0.6)
+    runtime = RuntimeModel(Declared={"ann": Indication(math.log(2), 0.05, 20)})
+    by_ann, by_bob = (prediction.estimate("a", 200.0, Said(user, 100.0), runtime) for user in ("ann", "bob"))
+    assert by_ann.seconds == pytest.approx(200.0, rel=0.01)
+    assert by_bob == prediction.heard(Estimate(200.0, 0.5), 100.0, prediction.COLD_DECLARED)
+
+
+def test_words_that_know_half_of_it() -> None:
+    """Share .5, error 0.3, prior sd .6: known variance .18, trust .18 / .27 = 2/3; a surprise of ln 2 moves by 2/3."""
+    indication = Indication(-0.7, 0.3, 50, 0.5)
+    middle = math.log(100.0) - 0.5 * 0.36  # mean of ln when the mean is 100 s
+    found = prediction.heard(Estimate(100.0, 0.6), math.exp(middle + 0.7 + math.log(2) - 0.1), indication, 0.1)
+    left = 0.36 - 2 / 3 * 0.18
+    assert found.log_sd == pytest.approx(math.sqrt(left))
+    assert math.log(found.seconds) == pytest.approx(middle + 2 / 3 * math.log(2) + 0.5 * left)
+
+
+def test_words_that_know_nothing_change_nothing() -> None:
+    """Share 0: what is known stays as it is, to the last digit."""
+    known = Estimate(123.456, 0.7)
+    assert prediction.heard(known, 5.0, Indication(0.0, 0.1, 9, 0.0)) is known
+
+
+@given(st.floats(0.05, 2.0), st.floats(0.05, 2.0), st.floats(0.0, 1.0), st.floats(1e-3, 1e8))
+def test_words_never_make_less_certain(log_sd: float, error: float, share: float, said: float) -> None:
+    """Whatever is said, the spread that is left is no larger than before and what comes out is a time."""
+    found = prediction.heard(Estimate(600.0, log_sd), said, Indication(0.0, error, 9, share))
+    assert 0.0 < found.log_sd <= log_sd * (1 + 1e-12)
+    assert 0.0 < found.seconds < math.inf
+
+
+def test_who_allows_little_expects_little() -> None:
+    """A user whose deadlines are twice the true size: ten minutes allowed mean five, whatever the type takes."""
+    runtime = RuntimeModel(
+        Sigma={"a": 1.0, "b": 1.0}, Allowed={"ann": Indication(-math.log(2), 0.1, 99)}, AllowedOf={"b": math.log(2)}
+    )
+    for task_type, seconds in (("a", 300.0), ("b", 600.0)):
+        found = prediction.estimate(task_type, 3600.0, Said("ann", allowed=600.0), runtime)
+        assert found.seconds == pytest.approx(seconds, rel=0.05)
+        assert found.log_sd == pytest.approx(math.hypot(0.1, prediction.NODE_LOG_SD), rel=0.05)
+    assert prediction.estimate("a", 3600.0, Said("bob", allowed=600.0), runtime).log_sd > 0.4

@@ -22,9 +22,10 @@ class Samples:
     """Runs with their type, class and node as indices into the name lists.
 
     `log_runtime` is ln of seconds (for a censored run: of what it had lasted so far); `load` is the node's with the
-    task on it; `log_declared` is NaN where the user declared nothing; `finish` in seconds since the epoch, minus
-    infinity while it runs. `weight`, `node_weight` and `load_weight` (for cells, nodes and the load curve) fade with
-    age; `voice` is how much of the first the tenant's share leaves (1: all).
+    task on it; `log_declared` is NaN where the user declared nothing, `log_allowed` where no deadline was the user's
+    own; `finish` in seconds since the epoch, minus infinity while it runs. `weight`, `node_weight` and `load_weight`
+    (for cells, nodes and the load curve) fade with age; `voice` is how much of the first the tenant's share leaves
+    (1: all).
     """
 
     types: list[str]
@@ -42,6 +43,7 @@ class Samples:
     log_runtime: FloatArray
     load: FloatArray
     log_declared: FloatArray
+    log_allowed: FloatArray
     censored: BoolArray
     finish: FloatArray
     weight: FloatArray
@@ -75,6 +77,7 @@ def collect(records: Sequence[Record], cores: Mapping[str, float] | None = None)
     users, user_index = _index([record.user or record.namespace for record in ordered])
     identities, identity_index = _index([record.identity for record in ordered])
     declared = [np.nan if not record.declared or record.declared <= 0 else record.declared for record in ordered]
+    allowed = [record.allowed or np.nan for record in ordered]
     samples = Samples(
         types,
         classes,
@@ -91,6 +94,7 @@ def collect(records: Sequence[Record], cores: Mapping[str, float] | None = None)
         np.log(np.array([max(record.runtime, 1e-3) for record in ordered], np.float64)),
         np.array([_load_with(record, cores or {}) for record in ordered], np.float64),
         np.log(np.array(declared, np.float64)),
+        np.log(np.array(allowed, np.float64)),
         np.array([record.outcome != SUCCEEDED for record in ordered], np.bool_),
         np.array([-np.inf if record.outcome == RUNNING else record.finish for record in ordered], np.float64),
         np.ones(len(ordered)),

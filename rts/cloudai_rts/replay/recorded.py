@@ -18,6 +18,7 @@ from cloudai_rts.history import SUCCEEDED, Record
 from cloudai_rts.machine import Machine
 from cloudai_rts.nodeclass import class_for
 from cloudai_rts.parameters import Document
+from cloudai_rts.prediction import Said
 from cloudai_rts.replay.energy import USUAL, EnergyRates
 from cloudai_rts.replay.job import Carried, Job
 from cloudai_rts.replay.world import World
@@ -174,14 +175,8 @@ def _job(work: Work, begin: float, document: Document, store: TauStore) -> Job:
     record = work.record
     arrival = max(0.0, work.arrival - begin)
     deadline = None if record.deadline is None else record.deadline - begin
-    estimate = prediction.estimate(
-        record.type,
-        store.get(record.type),
-        record.declared,
-        record.user or record.namespace,
-        record.identity,
-        document.Runtime,
-    )
+    said = Said(record.user or record.namespace, record.declared, record.allowed, record.identity)
+    estimate = prediction.estimate(record.type, store.get(record.type), said, document.Runtime)
     known = Task(
         type=record.type,
         cpu=record.cpu,

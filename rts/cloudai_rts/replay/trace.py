@@ -6,6 +6,7 @@ from cloudai_rts import contract, prediction
 from cloudai_rts.arrays import FloatArray
 from cloudai_rts.contract import CPU, MEMORY, PODS, STORAGE
 from cloudai_rts.parameters import Document
+from cloudai_rts.prediction import Said
 from cloudai_rts.replay.job import Job
 from cloudai_rts.task import Task
 from cloudai_rts.tau import TauStore
@@ -50,12 +51,9 @@ def jobs(
 
 
 def _known(task: TraceTask, name: str, due: float, store: TauStore, document: Document) -> Task:
-    runtime = document.Runtime
-    history = prediction.Estimate(store.get(name), prediction.type_log_sd(name, runtime))
-    declared = None
-    if task.expected_runtime_s:
-        declared = prediction.declared_estimate(task.expected_runtime_s, task.user, runtime)
-    estimate = prediction.combine(declared, history, prediction.node_log_sd(runtime))
+    allowed = None if task.deadline_s is None else task.deadline_s - task.arrival_s
+    said = Said(task.user, task.expected_runtime_s, allowed)
+    estimate = prediction.estimate(name, store.get(name), said, document.Runtime)
     return Task(
         type=name,
         cpu=task.cpu,

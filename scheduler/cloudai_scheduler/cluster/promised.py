@@ -6,9 +6,10 @@ from cloudai_kube import promise
 from cloudai_kube.demand import Amounts
 from cloudai_kube.objects import Pod
 from cloudai_kube.promise import Arrivals
-from cloudai_rts import nodeclass, prediction
+from cloudai_rts import contract, nodeclass, prediction
 from cloudai_rts.contract import CPU, MEMORY, STORAGE
 from cloudai_rts.parameters import Document
+from cloudai_rts.prediction import Said
 from cloudai_rts.task import Task
 from cloudai_rts.tau import TauStore
 
@@ -31,11 +32,9 @@ def read(
     task_type = promise.type_of(pod, cpu, memory, gpu)
     runtime, log_sd = said.reference_runtime, said.log_sd
     if runtime is None:
-        known = prediction.Estimate(tau.get(task_type), prediction.type_log_sd(task_type, document.Runtime))
-        declared = None
-        if said.expected is not None:
-            declared = prediction.declared_estimate(said.expected, "", document.Runtime)
-        estimate = prediction.combine(declared, known, 0.0)
+        allowed = contract.time_allowed(said.arrival, said.deadline, said.deadline_source)
+        words = Said(pod.metadata.namespace, said.expected, allowed)  # who is known by the namespace, as in history
+        estimate = prediction.estimate(task_type, tau.get(task_type), words, document.Runtime)
         runtime, log_sd = estimate.seconds, estimate.log_sd
     task = Task(
         type=task_type,
