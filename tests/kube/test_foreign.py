@@ -75,7 +75,7 @@ def test_promises_are_read_as_the_scheduler_reads_them() -> None:
     """A declared run time promises k times itself; what cannot be read counts as absent; a retry has no new clock."""
     record = record_of(a_pod(expected_runtime="1m"), Arrivals(), 2.0)
     assert record is not None
-    assert (record.declared, record.deadline) == (60.0, NOON + 120)
+    assert (record.declared, record.deadline, record.allowed) == (60.0, NOON + 120, None)
     unreadable = record_of(a_pod(finish_by="soon"), Arrivals(), 2.0)
     assert unreadable is not None
     assert unreadable.deadline is None
@@ -84,7 +84,7 @@ def test_promises_are_read_as_the_scheduler_reads_them() -> None:
     arrivals.first(msgspec.structs.replace(first.metadata, creationTimestamp="2026-01-01T11:59:00Z"))
     retry = record_of(a_pod(finish_within="10m"), arrivals, 2.0)
     assert retry is not None
-    assert (retry.arrival, retry.deadline) == (NOON, NOON + 540)
+    assert (retry.arrival, retry.deadline, retry.allowed) == (NOON, NOON + 540, 540.0)
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,13 @@
 """What acceptance freezes."""
 
+import math
 from typing import Any
 
 import pytest
 from tests.operator.conftest import T0, a_task
 
 from cloudai_operator import acceptance
-from cloudai_rts.parameters import Document
+from cloudai_rts.parameters import Document, Indication, RuntimeModel
 from cloudai_rts.tau import TauStore
 
 
@@ -31,6 +32,23 @@ def test_a_learned_type() -> None:
     """The deadline rests on what was learned, and says so."""
     terms = acceptance.terms(a_task(), T0, TauStore({"cpu-light": 300.0}), Document(), 2.0)
     assert (terms.deadline.at - T0, terms.deadline.source) == (600.0, "Learned")
+
+
+@pytest.mark.parametrize(
+    ("sla", "seconds"),
+    [
+        ({"finishWithin": "10m"}, 300.0),
+        ({"finishBy": "2026-01-01T00:10:00Z"}, 300.0),
+        ({}, 3600.0),  # k x what is known of the type says nothing that is not known
+    ],
+)
+def test_who_knows_his_tasks_is_believed(sla: dict[str, Any], seconds: float) -> None:
+    """A user whose own deadlines are twice what his tasks take: ten minutes allowed, five expected."""
+    heard = Indication(-math.log(2), 0.05, 100)
+    runtime = RuntimeModel(Sigma={"cpu-light": 1.0}, Allowed={"ns": heard})
+    terms = acceptance.terms(a_task(sla=sla), T0, TauStore({"cpu-light": 3600.0}), Document(Runtime=runtime), 2.0)
+    assert terms.reference_runtime == pytest.approx(seconds, rel=0.02)
+    assert terms.log_sd == pytest.approx(0.11 if sla else 1.0, abs=0.01)
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,14 @@
 """What annotations promise."""
 
+import math
 from typing import Any
 
 import pytest
 
 from cloudai_kube import timestamp
 from cloudai_kube.promise import Arrivals
-from cloudai_rts.parameters import Document
+from cloudai_rts.contract import LABEL_TASK_TYPE
+from cloudai_rts.parameters import Document, Indication, RuntimeModel
 from cloudai_rts.tau import TauStore
 from cloudai_scheduler.cluster.promised import Promised, read
 
@@ -46,6 +48,25 @@ def test_a_declared_run_time_alone_promises_twice_itself(make: Maker) -> None:
     assert promise(make.pod(metadata={"annotations": notes})).task.deadline == CREATED + 1200
     notes["cloudai.dev/finish-within"] = "5m"
     assert promise(make.pod(metadata={"annotations": notes})).task.deadline == CREATED + 300
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "seconds"),
+    [
+        ("finish-within", "10m", 300.0),
+        ("finish-by", "2026-01-01T00:10:00Z", 300.0),
+        ("expected-runtime", "10m", 600.0),  # twice itself: a deadline that its user did not choose
+    ],
+)
+def test_who_knows_his_pods_is_believed(make: Maker, key: str, text: str, seconds: float) -> None:
+    """A namespace whose deadlines are twice what its pods take: ten minutes allowed, five expected."""
+    heard = Indication(-math.log(2), 0.05, 100)
+    exact = Indication(0.0, 0.05, 100)
+    runtime = RuntimeModel(Sigma={"cpu-light": 1.0}, Allowed={"ns": heard}, Declared={"ns": exact})
+    pod = make.pod(metadata={"annotations": {f"cloudai.dev/{key}": text}, "labels": {LABEL_TASK_TYPE: "cpu-light"}})
+    amounts = {"cpu": 1000, "memory": 1 << 30, "pods": 1}
+    task = read(pod, amounts, Arrivals(), Document(Runtime=runtime), TauStore({"cpu-light": 3600.0}), 2.0).task
+    assert task.reference_runtime == pytest.approx(seconds, rel=0.02)
 
 
 def test_a_retry_does_not_reset_the_clock(make: Maker) -> None:
