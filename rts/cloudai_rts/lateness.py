@@ -81,6 +81,16 @@ def late_probability_of(log_runtime: float, slack: float, log_sd: float) -> floa
     return phi((log_runtime - math.log(slack)) / log_sd) if slack < math.inf else 0.0
 
 
+def told_probability(log_runtime: float, slack: float, log_sd: float) -> float:
+    """P of one node as people are told it: true in the long run.
+
+    E is a mean, and its logarithm lies half a variance above the mean of the logarithms, from which (2) counts. The
+    rule leaves that as caution: without it as many deadlines are missed (4.6 and 5.8 instead of 4.5 and 5.9 % at load
+    .75 and .90, 8 seeds), with it told probabilities would be up to 14 points too high.
+    """
+    return late_probability_of(log_runtime - 0.5 * log_sd**2, slack, log_sd)
+
+
 def harm(running: RunningTasks, load: FloatArray, runtime: RuntimeModel, load_scale: float) -> FloatArray:
     """h_j = f'(L_j)/f(L_j) sum_r phi(z_r)/sigma_r: lateness that one more unit of load causes on each node   (2a).
 

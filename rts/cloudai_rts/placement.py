@@ -214,10 +214,10 @@ def _place_lateness(
     slot = choice.lowest(scores.risk, slots, policy.rotation)
     at = int(np.searchsorted(slots, slot))
     waiting = _deferral(policy, task, u, candidates, now, deferred_until, scores, at)
-    # LoadScale is caution in the choice, not knowledge: people are told what was learned.
+    # LoadScale is caution in the choice, as is P of a mean, not knowledge: people are told what was learned.
     told = float(nodes.log_runtime[at]) - math.log(curve[at])
     told += math.log(prediction.load_curve_at(float(load_after[at]), runtime.Kappa, runtime.Mu))
-    late = None if task.deadline is None else lateness.late_probability_of(told, task.slack(now), task.log_sd)
+    late = None if task.deadline is None else lateness.told_probability(told, task.slack(now), task.log_sd)
     if waiting is not None:
         return Deferred(waiting[0], late or 0.0, waiting[1], slot)
     if task.gpu > 0:
@@ -264,7 +264,7 @@ def _deferral(
     scores: lateness.LatenessScores,
     at: int,
 ) -> tuple[float, float] | None:
-    """End of the deferral and P* of what is waited for, None where the task should be placed now."""
+    """End of the deferral and P* of what is waited for as people are told it; None to place the task now."""
     if task.deadline is None or now >= task.deadline or (deferred_until is not None and now >= deferred_until):
         return None
     late, harm = float(scores.late_probability[at]), float(scores.harm[at])
@@ -287,4 +287,5 @@ def _deferral(
     until = (
         deferral.wait_until(now, task.deadline, best.predicted_runtime) if deferred_until is None else deferred_until
     )
-    return (until, best.late_probability) if until > now else None
+    elsewhere = lateness.told_probability(math.log(best.predicted_runtime), task.slack(now), task.log_sd)
+    return (until, elsewhere) if until > now else None

@@ -94,7 +94,7 @@ def estimate(task_type: str, tau: float, said: Said, runtime: RuntimeModel) -> E
     like = runtime.Identity.get(said.identity) if said.identity else None
     history = Estimate(tau, type_log_sd(task_type, runtime))
     if like is not None and like.Sd < history.log_sd:
-        history = Estimate(math.exp(like.LogTau), like.Sd)
+        history = Estimate(math.exp(like.LogTau + 0.5 * like.Sd**2), like.Sd)
     known = history = Estimate(history.seconds, max(HISTORY_MIN_SD, history.log_sd))
     if said.declared:
         indication = runtime.Declared.get(said.user) or runtime.Declared.get("", COLD_DECLARED)
