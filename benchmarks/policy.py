@@ -5,7 +5,8 @@ the reference cluster, on which one machine of each kind is slow without anybody
 the seeds, and for each policy the paired difference to `lateness` with its 95 % half-width. `tuned` is what an epoch
 leaves in force after 3,000 further tasks that `lateness` itself placed: run times fitted again, weights searched and
 guarded; without memory the fit knows nothing but those tasks. A fitness from history alone is the same for every
-candidate, so such a search ends with any member of its last generation. `oracle` knows everything, also afterwards.
+candidate, so such a search ends with any member of its last generation. Users' words are run times that they declare
+and the time that they allow. `oracle` knows everything, also afterwards.
 
 Ends with 1 if a bar is missed that the chosen policies, loads and workloads allow to be judged.
 """
@@ -56,7 +57,9 @@ from cloudai_rts.replay.job import Job
 from cloudai_rts.replay.summary import Summary, summarise, violated
 
 TUNED: Final = "tuned"
-IGNORING: Final = "without declarations"
+WORDLESS: Final = "without users' words"
+UNDECLARED: Final = "without declarations"
+UNTIMED: Final = "without time allowed"
 UNFRAGMENTED: Final = "without fragmentation"
 FORGETTING: Final = "tuned without memory"
 BY_HISTORY: Final = "hinge by history alone"
@@ -75,14 +78,19 @@ POLICIES: Final = (
     *ABLATIONS,
     FIRST_COME,
     "without learning",
-    IGNORING,
+    WORDLESS,
+    UNDECLARED,
+    UNTIMED,
     UNFRAGMENTED,
     *CONSTANTS,
     *DEFAULTS,
     ORACLE,
 )
+_DECLARED: Final = {"declared 70 %", "declared, k x size", "declared, k x declared"}
 ONLY_IN: Final = {
-    IGNORING: {"declared 70 %", "declared, k x size", "declared, k x declared"},
+    WORDLESS: _DECLARED,
+    UNDECLARED: _DECLARED,
+    UNTIMED: {"size sd .9", "size sd 1.9", "20 % mislabelled", "chronus deadlines", *_DECLARED},
     UNFRAGMENTED: {"reference", "8-GPU jobs"},
     **{name: {"reference"} for name in (TUNED, FORGETTING, BY_HISTORY, *ABLATIONS, FIRST_COME, *CONSTANTS, *DEFAULTS)},
 }
@@ -173,9 +181,9 @@ def bars(shape: str, load: float, seeds: range, results: Mapping[Case, Result]) 
         for late in [mean("lateness")]
     ]
     if shape == "declared, k x size":
-        found.append(below("lateness", IGNORING, 30))
+        found.append(below("lateness", WORDLESS, 30))
     if shape == "declared, k x declared":
-        found += [below("lateness", IGNORING, 10), below("lateness", IGNORING, 25, "tardiness")]
+        found += [below("lateness", WORDLESS, 10), below("lateness", WORDLESS, 25, "tardiness")]
     return [one for one in found if not math.isnan(one.value)]
 
 
@@ -221,7 +229,7 @@ def run(case: Case) -> Result:
     drawn = at.test(case.load)
     document = parameters(case.shape, case.seed, case.policy)
     jobs = trace.jobs(drawn.tasks, document, drawn.cpu_used, drawn.called)
-    if case.policy == IGNORING:
+    if case.policy in {WORDLESS, UNDECLARED}:
         jobs = trace.jobs([replace(task, expected_runtime_s=None) for task in drawn.tasks], document, drawn.cpu_used)
     weight = 0.0 if case.policy == UNFRAGMENTED else lateness.FRAGMENTATION_WEIGHT
     there = at.world()
@@ -248,7 +256,9 @@ def parameters(shape: str, seed: int, policy: str) -> Document:
         document = tuned(at, Rules(search_tasks=TUNING_TASKS + 1, remembered_runs=0.0))
     else:
         with constants(policy):
-            document = at.experience(ignoring_declarations=policy == IGNORING)
+            document = at.experience(
+                ignoring_declarations=policy in {WORDLESS, UNDECLARED}, ignoring_deadlines=policy in {WORDLESS, UNTIMED}
+            )
     if policy.startswith("hinge"):
         document = msgspec.structs.replace(document, model=HINGE, Tau=TAU)
     if policy == BY_HISTORY:

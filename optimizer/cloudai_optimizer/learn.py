@@ -18,7 +18,7 @@ from cloudai_optimizer import limits
 from cloudai_optimizer.fit import affinity, identity, memory, runtime, tenancy, theta
 from cloudai_optimizer.fit.affinity import Tallies
 from cloudai_optimizer.fit.backfit import SHRINK_CLASS
-from cloudai_optimizer.fit.indication import Words, heard, indications
+from cloudai_optimizer.fit.indication import Words, heard, indications, says_something
 from cloudai_optimizer.fit.memory import Memory
 from cloudai_optimizer.fit.runtime import RuntimeFit
 from cloudai_optimizer.fit.samples import Samples, collect
@@ -133,11 +133,13 @@ def _each_task(samples: Samples, found: RuntimeFit, first: RuntimeFit) -> _EachT
     types = runtime.with_types(samples, found)
     same = identity.identities(samples, work, first.log_tau)
     expected = identity.expected(samples, same, types.log_tau, types.sigma)
+    says_more = expected.sd < types.sigma[samples.type]
     declared = indications(samples, work, samples.log_declared, expected, COLD_DECLARED)
     expected = heard(samples, samples.log_declared, declared, expected)
     allowed = indications(samples, work, samples.log_allowed, expected, COLD_ALLOWED)
     expected = heard(samples, samples.log_allowed, allowed, expected)
-    says_more = expected.sd < types.sigma[samples.type] - ROUNDING
+    says_more |= says_something(samples, samples.log_declared, declared)
+    says_more |= says_something(samples, samples.log_allowed, allowed)
     return _EachTask(declared, allowed, same, np.where(says_more, expected.log, np.nan))
 
 

@@ -2,9 +2,9 @@
 
 A release moves a value by at most a tenth of its range (tau by a factor of two; of weights, which are searched on a
 logarithmic scale, by a tenth of that), a day by at most a quarter. What was not known counts from what it was taken
-for: factors of classes and nodes from 0, everybody's declarations from the cold error, scores from those of a usual
-machine. What else was not known (tau and spread of a type that nobody ran, a user, an identity) concerns those who
-brought it, and is taken as it is.
+for: factors of classes and nodes from 0, everybody's words from what cold ones are worth, what they are off by in a
+type from 0, scores from those of a usual machine. What else was not known (tau and spread of a type that nobody ran, a
+user, an identity) concerns those who brought it, and is taken as it is.
 """
 
 import math
@@ -16,6 +16,7 @@ import msgspec
 from cloudai_rts.hinge import MAX_AFFINITY
 from cloudai_rts.parameters import Document, IdentityRecord, Indication, RuntimeModel, ThetaTerms
 from cloudai_rts.prediction import COLD_ALLOWED, COLD_DECLARED
+from cloudai_rts.task import MAX_LOG_SD
 
 DAY_STEPS: Final = 2.5
 """Steps of a release that a day may add up to."""
@@ -35,7 +36,7 @@ STEP_MU: Final = 2.0
 STEP_SCORE: Final = 1.0
 """Of AffinityMatrix and PenaltyVector."""
 EVERYBODY: Final = ""
-"""The key of the error that all users' declarations have."""
+"""The key of what the words of all users are worth."""
 REMEMBERED: Final = 2_000
 """Identities, and users, in one document: each takes 80 bytes of the 900 KiB that a ConfigMap may have."""
 _WEIGHT_RANGES: Final[Mapping[str, tuple[float, ...]]] = {
@@ -87,6 +88,8 @@ def _rows_kept(new: Mapping[str, dict[str, float]], old: Mapping[str, dict[str, 
 def learned_within(new: Document, origin: Document, steps: float) -> Document:
     """What was learned, no further than so many steps from `origin`."""
     runtime, old = new.Runtime, origin.Runtime
+    declared = _row_near(runtime.DeclaredOf, old.DeclaredOf, steps * STEP_BIAS, 0.0)
+    allowed = _row_near(runtime.AllowedOf, old.AllowedOf, steps * STEP_BIAS, 0.0)
     near: RuntimeModel = msgspec.structs.replace(
         runtime,
         Kappa=round(_near(runtime.Kappa, old.Kappa, steps * STEP_KAPPA), 4),
@@ -94,10 +97,14 @@ def learned_within(new: Document, origin: Document, steps: float) -> Document:
         U={name: _row_near(row, old.U.get(name, {}), steps * STEP_U, 0.0) for name, row in runtime.U.items()},
         V=_row_near(runtime.V, old.V, steps * STEP_V, 0.0),
         Sigma=_row_near(runtime.Sigma, old.Sigma, steps * STEP_SIGMA),
-        Declared=_indications_near(runtime.Declared, old.Declared, COLD_DECLARED, steps),
-        DeclaredOf=_row_near(runtime.DeclaredOf, old.DeclaredOf, steps * STEP_BIAS, 0.0),
-        Allowed=_indications_near(runtime.Allowed, old.Allowed, COLD_ALLOWED, steps),
-        AllowedOf=_row_near(runtime.AllowedOf, old.AllowedOf, steps * STEP_BIAS, 0.0),
+        Declared=_indications_near(
+            runtime.Declared, old.Declared, COLD_DECLARED, steps, _lacking(declared, runtime.DeclaredOf)
+        ),
+        DeclaredOf=declared,
+        Allowed=_indications_near(
+            runtime.Allowed, old.Allowed, COLD_ALLOWED, steps, _lacking(allowed, runtime.AllowedOf)
+        ),
+        AllowedOf=allowed,
         Identity={name: _identity_near(one, old.Identity.get(name), steps) for name, one in runtime.Identity.items()},
     )
     tau = {
@@ -165,11 +172,21 @@ def _row_near(
     }
 
 
+def _lacking(near: Mapping[str, float], wished: Mapping[str, float]) -> float:
+    """The most that any type's bias lacks."""
+    return max((abs(value - near[name]) for name, value in wished.items()), default=0.0)
+
+
 def _indications_near(
-    new: Mapping[str, Indication], old: Mapping[str, Indication], cold: Indication, steps: float
+    new: Mapping[str, Indication], old: Mapping[str, Indication], cold: Indication, steps: float, lacking: float
 ) -> dict[str, Indication]:
+    """Words within steps of what they were worth; less certain by what the biases of types still lack."""
     known = {EVERYBODY: cold, **old}
-    return {name: _indication_near(one, known[name], steps) if name in known else one for name, one in new.items()}
+    less = {
+        name: msgspec.structs.replace(one, Sd=round(min(MAX_LOG_SD, math.hypot(one.Sd, lacking)), 3))
+        for name, one in new.items()
+    }
+    return {name: _indication_near(one, known[name], steps) if name in known else one for name, one in less.items()}
 
 
 def _indication_near(new: Indication, old: Indication, steps: float) -> Indication:

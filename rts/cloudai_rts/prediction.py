@@ -6,7 +6,7 @@ the configuration): then all nodes differ by their load only.
 
 import math
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 
@@ -20,11 +20,16 @@ COLD_ALLOWED: Final = Indication(0.0, 0.6, 0.0, 0.0)
 """A deadline says nothing of its task until more is known."""
 HISTORY_MIN_SD: Final = 0.1
 NODE_LOG_SD: Final = 0.1
+FAR: Final = 3.0
+"""Words that are further off than so many sd are believed less."""
+
+
+Value = TypeVar("Value", float, FloatArray)
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A run time on the reference class: `seconds` is exp of its logarithm's estimate, `log_sd` the spread of that."""
+    """A run time on the reference class: `seconds` is its mean, `log_sd` the spread of its logarithm."""
 
     seconds: float
     log_sd: float
@@ -96,10 +101,10 @@ def estimate(task_type: str, tau: float, said: Said, runtime: RuntimeModel) -> E
     if like is not None and like.Sd < history.log_sd:
         history = Estimate(math.exp(like.LogTau + 0.5 * like.Sd**2), like.Sd)
     known = history = Estimate(history.seconds, max(HISTORY_MIN_SD, history.log_sd))
-    if said.declared:
+    if said.declared and said.declared > 0:
         indication = runtime.Declared.get(said.user) or runtime.Declared.get("", COLD_DECLARED)
         known = heard(known, said.declared, indication, runtime.DeclaredOf.get(task_type, 0.0))
-    if said.allowed:
+    if said.allowed and said.allowed > 0:
         indication = runtime.Allowed.get(said.user) or runtime.Allowed.get("", COLD_ALLOWED)
         known = heard(known, said.allowed, indication, runtime.AllowedOf.get(task_type, 0.0))
     if known is history:  # the type's own spread holds that of nodes
@@ -120,9 +125,20 @@ def heard(known: Estimate, said_seconds: float, indication: Indication, type_bia
     if not indication.Share:
         return known
     variance = known.log_sd**2
-    told = indication.Share * variance
-    trust = told / (told + indication.Sd**2)
     # A mean run time is known, and its logarithm lies half a variance above the mean of the logarithms.
     surprise = math.log(said_seconds / known.seconds) + indication.Bias + type_bias + 0.5 * variance
-    left = variance - trust * told
+    trust, left = heed(variance, indication.Share, indication.Sd, surprise)
     return Estimate(known.seconds * math.exp(trust * surprise + 0.5 * (left - variance)), math.sqrt(left))
+
+
+def heed(variance: Value, share: Value, sd: Value, surprise: Value) -> tuple[Value, Value]:
+    """How much of a surprise to believe, and what variance is left then; numbers or arrays.
+
+    Words that are further off than three sd are an oversight or a habit that is not known: the odder, the less heeded.
+    """
+    told = share * variance
+    whole = told + sd**2
+    odd = surprise**2 / (FAR**2 * whole)
+    near = 1.0 / (odd + (1.0 - odd) * (odd < 1.0))
+    trust = near * told / whole
+    return trust, variance - trust * told

@@ -55,6 +55,14 @@ def test_guesses_are_not_overturned_at_once() -> None:
     assert found.Runtime.Declared == {"": Indication(1.0, 0.795, 50), "evil": hostile}
 
 
+def test_words_are_less_certain_while_a_type_lacks_its_bias() -> None:
+    """A type's bias of 3 may come to 1 in one release: what lacks is an error of the words."""
+    new = Document(Runtime=RuntimeModel(Allowed={"ann": Indication(-0.7, 0.1, 50)}, AllowedOf={"t": 3.0, "s": 0.5}))
+    found = limits.learned_within(new, Document(), 1.0).Runtime
+    assert found.AllowedOf == {"t": 1.0, "s": 0.5}
+    assert found.Allowed == {"ann": Indication(-0.7, 2.0, 50)}
+
+
 def test_scores_stay_within_a_tenth_of_their_range() -> None:
     """Known cells count from what they were, others from a usual machine's."""
     before = Document(AffinityMatrix={"t": {"n": 4.0}}, PenaltyVector={"n": 0.0})

@@ -101,3 +101,21 @@ def test_who_allows_little_expects_little() -> None:
         assert found.seconds == pytest.approx(seconds, rel=0.05)
         assert found.log_sd == pytest.approx(math.hypot(0.1, prediction.NODE_LOG_SD), rel=0.05)
     assert prediction.estimate("a", 3600.0, Said("bob", allowed=600.0), runtime).log_sd > 0.4
+
+
+@pytest.mark.parametrize("allowed", [-5.0, 0.0])
+def test_a_deadline_before_the_arrival_says_nothing(allowed: float) -> None:
+    """Nobody can have meant it."""
+    runtime = RuntimeModel(Sigma={"a": 0.4}, Allowed={"ann": Indication(-0.7, 0.1, 99)})
+    assert prediction.estimate("a", 400.0, Said("ann", allowed=allowed), runtime) == Estimate(400.0, 0.4)
+
+
+def test_the_odder_a_word_the_less_it_is_heeded() -> None:
+    """Up to three sd it counts fully; ten times as odd moves less, and makes less certain."""
+    known, indication = Estimate(600.0, 0.6), Indication(0.0, 0.3, 99)
+    middle = 600.0 * math.exp(-0.18)
+    sd = math.hypot(0.6, 0.3)
+    moved = [prediction.heard(known, middle * math.exp(times * sd), indication) for times in (2.9, 3.1, 30.0)]
+    assert moved[0].log_sd == pytest.approx(math.sqrt(0.36 * 0.09 / 0.45))
+    assert moved[0].log_sd < moved[1].log_sd < moved[2].log_sd
+    assert moved[2].seconds < 0.6 * moved[1].seconds

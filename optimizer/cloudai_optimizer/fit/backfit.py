@@ -16,7 +16,7 @@ from cloudai_optimizer.fit.estimator import completed, group_mean, pulled_in, sp
 from cloudai_optimizer.fit.memory import Memory
 from cloudai_optimizer.fit.samples import Samples
 from cloudai_optimizer.fit.tenancy import Habits
-from cloudai_rts.arrays import FloatArray
+from cloudai_rts.arrays import FloatArray, IntArray
 from cloudai_rts.prediction import load_curve
 from cloudai_rts.task import COLD_LOG_SD
 
@@ -43,8 +43,8 @@ class Backfit:
     """The terms of (1) as they stand after some rounds.
 
     `known` is what is known of each very task (ln seconds), NaN where nothing but its type is. `offset` is what that
-    is wrong by for a type's tasks: else u or kappa would have to take it. `u` is [types, classes], `v` by node;
-    `log_tau`, `sigma` and `offset` by type, `residual` by sample.
+    is wrong by for one tenant's tasks of a type: else u or kappa, or other tenants, would have to take it. `u` is
+    [types, classes], `v` by node; `log_tau` and `sigma` by type, `residual` by sample.
     """
 
     samples: Samples
@@ -67,7 +67,7 @@ class Backfit:
         types = len(self.samples.types)
         self.u = np.zeros((types, len(self.samples.classes)))
         self.v = np.zeros(len(self.samples.nodes))
-        self.offset = np.zeros(types)
+        self.offset = np.zeros(types * len(self.samples.tenants))
         self.sigma = np.full(types, COLD_LOG_SD)
         self.residual = np.zeros(len(self.samples))
         self.trust = np.ones(len(self.samples))
@@ -104,7 +104,11 @@ class Backfit:
     def _expected(self) -> FloatArray:
         """ln tau_i of each sample (1a)."""
         types = self.samples.type
-        return np.where(self.own > 0, self.log_tau[types], self.known + self.offset[types])
+        return np.where(self.own > 0, self.log_tau[types], self.known + self.offset[self._teller()])
+
+    def _teller(self) -> IntArray:
+        """One number for each (type, tenant)."""
+        return self.samples.type * len(self.samples.tenants) + self.samples.tenant
 
     def _node(self) -> FloatArray:
         """u + v of each sample."""
@@ -115,13 +119,12 @@ class Backfit:
 
     def _tasks(self, work: FloatArray) -> None:
         """ln tau by type from those of whom nothing else is known, the offset from the others."""
-        samples, types, sd = self.samples, len(self.offset), self.sigma[self.samples.type]
+        samples, types, sd = self.samples, len(self.log_tau), self.sigma[self.samples.type]
         weight = samples.weight * self.trust * self.own
         work_of_type = work - self.habits.off_in_types(work, weight, sd)
         self.log_tau = group_mean(work_of_type, samples.type, weight, types, 0.0, self.log_tau)
         weight, error = samples.weight * self.trust * (1.0 - self.own), np.nan_to_num(work - self.known)
-        error = error - self.habits.off_in_types(error, weight, sd)
-        self.offset = group_mean(error, samples.type, weight, types, SHRINK_OFFSET)
+        self.offset = group_mean(error, self._teller(), weight, len(self.offset), SHRINK_OFFSET)
 
     def _off_in_cells(self, by_type: FloatArray) -> FloatArray:
         """What tenants say of a cell beyond what the others there, and what is remembered of it, can bear."""

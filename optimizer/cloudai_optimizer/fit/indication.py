@@ -8,6 +8,9 @@ m what is expected of it before,
 `share` is the part of the variance of w - m that the user knew, `sd` that of the error. Deadlines that are multiples of
 the true size know nearly all of it, those that are multiples of the type's usual run time, or of a declaration,
 nothing. Types have a bias of their own because users think of the machines that they know, not of the reference.
+
+Moments are taken about m, not about the user's mean: whose tasks are all alike knows them best. What users have in
+common is the median of what each does, with limited votes of a tenant, so that one who lies is not the measure.
 """
 
 import math
@@ -18,19 +21,24 @@ import numpy as np
 
 from cloudai_optimizer.fit.estimator import MEDIAN_TO_SD, MIN_SCALE, group_mean
 from cloudai_optimizer.fit.samples import Samples
-from cloudai_rts.arrays import FloatArray, IntArray
+from cloudai_optimizer.fit.voices import FEW, Voices
+from cloudai_rts.arrays import BoolArray, FloatArray, IntArray
 from cloudai_rts.parameters import Indication
+from cloudai_rts.prediction import FAR, heed
 from cloudai_rts.task import MAX_LOG_SD, MIN_LOG_SD
 
 SHRINK: Final = 8.0
-"""Runs that the words of all users stand for where one's own are judged."""
-MIN_RUNS: Final = 10.0
+"""Runs that what is usual stands for where one's own are judged."""
 ERRORS: Final = 2.0
 """A share stays what it was taken for unless it is off by more than so many of its standard errors."""
+UNSURE: Final = 2.0
+"""Runs with the error of cold words that are added to a share's standard error: few runs often agree by chance."""
+MIN_RUNS: Final = 10.0
+"""So many it takes to tell a share; more of a tenant's do not count for what is usual."""
+SURE: Final = 6.0
+"""With fewer runs in all the error of cold words still counts."""
+ROUNDS: Final = 10
 MAX_BIAS: Final = 5.0
-MIN_SEEN: Final = 2
-FAR: Final = 3.0
-"""Words further off than so many sd count less."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,78 +51,197 @@ class Expected:
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """What one kind of words is worth: by user, the pooled ones under "", and what it is off by in each type."""
+    """What one kind of words is worth by user, and what they are off by in each type.
+
+    Under "" stands what is usual, for users of whom nothing is known; without it they are taken for `cold`.
+    """
 
     users: dict[str, Indication]
     types: dict[str, float]
+    cold: Indication
+
+    def of(self, user: str) -> Indication:
+        """What this user's words are worth."""
+        return self.users.get(user) or self.users.get("", self.cold)
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """Runs of whom something was said: `off` is w - m, `gap` w - ln said."""
+
+    off: FloatArray
+    gap: FloatArray
+    user: IntArray
+    type: IntArray
+    weight: FloatArray
+    votes: FloatArray
+    types: int
 
 
 def indications(samples: Samples, work: FloatArray, said: FloatArray, expected: Expected, cold: Indication) -> Words:
-    """How much each user's words say, shrunk to what all users' say.
+    """How much each user's words say, shrunk to what is usual.
 
     `work` is what each run took and `said` what its user had said (ln seconds, NaN for nothing); `cold` is what words
     are taken for where little is known.
     """
     told = ~np.isnan(said) & ~samples.censored
-    if int(told.sum()) < MIN_SEEN:
-        return Words({}, {})
-    off, words = (work - expected.log)[told], (said - expected.log)[told]
-    types, user, count = samples.type[told], samples.user[told], len(samples.types)
-    weight = samples.weight[told] * _nearness(words - off, types)
-    usual = float(np.average(off - words, weights=weight))
-    by_type = group_mean(off - words - usual, types, weight, count, SHRINK)
-    words = words + by_type[types]
-    pooled = _indication(off, words, weight, cold)
-    found = {"": pooled}
-    for index in np.unique(user):
-        own = user == index
-        found[samples.users[index]] = _indication(off[own], words[own], weight[own], pooled)
-    return Words(found, {samples.types[c]: _bias(by_type[c]) for c in np.unique(types)})
+    if not told.any():
+        return Words({}, {}, cold)
+    tenant = np.zeros(len(samples.users), np.int64)
+    tenant[samples.user] = samples.tenant
+    runs = _Told(
+        (work - expected.log)[told],
+        (work - said)[told],
+        samples.user[told],
+        samples.type[told],
+        samples.weight[told],
+        _votes(samples.user[told], samples.weight[told], tenant),
+        len(samples.types),
+    )
+    own, by_type, near = _biases(runs)
+    words = runs.off - runs.gap + own[runs.user] + by_type[runs.type]
+    moments = {int(index): _moments(runs, words, near, runs.user == index) for index in np.unique(runs.user)}
+    usual = _usual(moments, own, runs.votes, cold)
+    found = {samples.users[index]: _shrunk(one, float(own[index]), usual) for index, one in moments.items()}
+    if len(np.unique(samples.tenant[told])) >= FEW:
+        found[""] = _of_strangers(usual, own, runs.votes, cold, float(runs.weight.sum()))
+    return Words(found, {samples.types[c]: _bias(by_type[c]) for c in np.unique(runs.type)}, cold)
+
+
+def says_something(samples: Samples, said: FloatArray, known: Words) -> BoolArray:
+    """Of which runs something was said that knows a share, however odd it is."""
+    return np.array([known.of(name).Share > 0 for name in samples.users], np.bool_)[samples.user] & ~np.isnan(said)
 
 
 def heard(samples: Samples, said: FloatArray, known: Words, expected: Expected) -> Expected:
     """What is known of each run once its user's words are heard (1a)."""
-    nothing = Indication(0.0, 1.0, 0.0, 0.0)
-    by_user = [known.users.get(name, nothing) for name in samples.users]
+    by_user = [known.of(name) for name in samples.users]
     bias, sd, share = np.array([[one.Bias, one.Sd, one.Share] for one in by_user]).reshape(-1, 3).T[:, samples.user]
     by_type = np.array([known.types.get(name, 0.0) for name in samples.types])[samples.type]
-    variance = expected.sd**2
-    told = np.where(np.isnan(said), 0.0, share) * variance
-    trust = told / (told + sd**2)
-    log = expected.log + trust * np.nan_to_num(said + bias + by_type - expected.log)
-    return Expected(log, np.sqrt(variance - trust * told))
+    surprise = np.nan_to_num(said + bias + by_type - expected.log)
+    trust, left = heed(expected.sd**2, np.where(np.isnan(said), 0.0, share), sd, surprise)
+    return Expected(expected.log + trust * surprise, np.sqrt(left))
+
+
+def _votes(user: IntArray, weight: FloatArray, tenant: IntArray) -> FloatArray:
+    """What each user counts for what is usual: runs, up to a limit, and no tenant more than that."""
+    votes = np.minimum(np.bincount(user, weights=weight, minlength=len(tenant)), MIN_RUNS)
+    together = np.bincount(tenant, weights=votes)[tenant]
+    return np.asarray(votes * np.minimum(1.0, MIN_RUNS / np.maximum(together, 1e-9)))
+
+
+def _median(values: FloatArray, weight: FloatArray) -> float:
+    """Weighted median."""
+    return float(Voices(values, weight, np.zeros(len(values), np.int64)).usual(values)[0])
+
+
+def _biases(runs: _Told) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Bias by user and by type, each from what the other leaves, and what each run counts: less the odder it is.
+
+    A type's is judged against users' biases that are shrunk to the usual one: few runs must not tell all of both.
+    """
+    users = len(runs.votes)
+    own, by_type = np.zeros(users), np.zeros(runs.types)
+    for index in np.unique(runs.user):
+        own[index] = float(np.median(runs.gap[runs.user == index]))
+    near = runs.weight * _nearness(runs.gap - own[runs.user], runs.type)
+    for _ in range(ROUNDS):
+        rest = runs.gap - by_type[runs.type]
+        own = group_mean(rest, runs.user, near, users, 0.0, own)
+        usual = _median(own, runs.votes)
+        by_user = usual + group_mean(rest - usual, runs.user, near, users, SHRINK)
+        by_type = group_mean(runs.gap - by_user[runs.user], runs.type, near, runs.types, SHRINK)
+        near = runs.weight * _nearness(runs.gap - own[runs.user] - by_type[runs.type], runs.type)
+    common = float(np.average(by_type[runs.type], weights=near))
+    return own + common, by_type - common, near
 
 
 def _nearness(error: FloatArray, types: IntArray) -> FloatArray:
-    """Weights of words: 1, less where they are further off than those about the type usually are (Huber)."""
+    """Weights of words: 1, less where they are further off than those about the type usually are."""
     weight = np.ones(len(error))
     for index in np.unique(types):
         own = types == index
         away = np.abs(error[own] - np.median(error[own]))
         scale = max(MIN_SCALE, MEDIAN_TO_SD * float(np.median(away)))
-        weight[own] = np.minimum(1.0, FAR * scale / np.maximum(away, 1e-9))
+        weight[own] = np.minimum(1.0, FAR * scale / np.maximum(away, 1e-9)) ** 2
     return weight
 
 
-def _indication(off: FloatArray, words: FloatArray, weight: FloatArray, prior: Indication) -> Indication:
-    """From moments: the covariance is what the user knew, what is left of the words' variance is error."""
-    mass = float(weight.sum())
-    bias = (float((weight * (off - words)).sum()) + SHRINK * prior.Bias) / (mass + SHRINK)
-    d_off, d_words = off - np.average(off, weights=weight), words - np.average(words, weights=weight)
-    square, product, spread = (float((weight * one).sum()) for one in (d_off**2, d_off * d_words, d_words**2))
-    share = prior.Share
-    if mass >= MIN_RUNS and square > 0:
-        slope = product / square
-        error = math.sqrt(max(0.0, spread - slope * product) / (mass * square))
-        share = max(0.0, min(1.0, slope)) if abs(slope - prior.Share) > ERRORS * error else prior.Share
-    left = max(0.0, spread - share * square) + SHRINK * prior.Sd**2
+@dataclass(frozen=True, slots=True)
+class _Moments:
+    """Sums over one user's runs: of off, words, off^2, off x words and words^2; `runs` before odd ones count less."""
+
+    runs: float
+    mass: float
+    off: float
+    words: float
+    square: float
+    product: float
+    spread: float
+
+    def share(self, prior: float, cold_sd: float) -> float:
+        """How much of off^2 the words know, the prior as far as chance explains the difference to it (garrote)."""
+        if self.runs < MIN_RUNS or self.square <= 0:
+            return prior
+        slope = self.product / self.square
+        left = max(0.0, self.spread - slope * self.product) + UNSURE * cold_sd**2
+        error = ERRORS * math.sqrt(left / (self.mass * self.square))
+        away = slope - prior
+        clear = 0.0 if abs(away) <= error else 1.0 - (error / away) ** 2
+        return max(0.0, min(1.0, prior + away * clear))
+
+    def error(self, share: float, shift: float = 0.0) -> float:
+        """Sum of the squared errors of the words, with a bias `shift` more, if they know that share.
+
+        That is what words and off have not in common, less what nobody knew.
+        """
+        product = self.product + shift * self.off
+        spread = self.spread + 2.0 * shift * self.words + shift**2 * self.mass
+        apart = spread - 2.0 * share * product + share**2 * self.square
+        return max(0.0, apart - share * (1.0 - share) * self.square)
+
+
+def _moments(runs: _Told, words: FloatArray, near: FloatArray, own: BoolArray) -> _Moments:
+    weight, off, said = near[own], runs.off[own], words[own]
+    sums = (float((weight * one).sum()) for one in (1.0, off, said, off**2, off * said, said**2))
+    return _Moments(float(runs.weight[own].sum()), *sums)
+
+
+def _usual(moments: dict[int, _Moments], bias: FloatArray, votes: FloatArray, cold: Indication) -> Indication:
+    """Medians over the users; the fewer runs, the closer to what words are taken for when nothing is known."""
+    users, each = np.array(list(moments)), list(moments.values())
+    share = np.array([one.share(cold.Share, cold.Sd) for one in each])
+    clear = np.array([one.runs >= MIN_RUNS for one in each])
+    alone = [one.error(known) / max(one.mass - 1.0, 0.5) for one, known in zip(each, share.tolist(), strict=True)]
+    known = min(1.0, float(votes.sum()) / SURE)
     return Indication(
-        Bias=_bias(bias),
-        Sd=round(max(MIN_LOG_SD, min(MAX_LOG_SD, math.sqrt(left / (mass + SHRINK)))), 3),
-        N=round(mass, 2),
-        Share=round(share, 3),
+        _median(bias[users], votes[users]),
+        math.sqrt(known * _median(np.array(alone), votes[users]) + (1.0 - known) * cold.Sd**2),
+        0.0,
+        _median(share[clear], votes[users][clear]) if clear.any() else cold.Share,
     )
+
+
+def _shrunk(own: _Moments, bias: float, usual: Indication) -> Indication:
+    """One user's words, the usual ones as so many runs."""
+    shift = SHRINK * (usual.Bias - bias) / (own.mass + SHRINK)
+    share = own.share(usual.Share, usual.Sd)
+    variance = (own.error(share, shift) + SHRINK * usual.Sd**2) / (own.mass + SHRINK)
+    return Indication(_bias(bias + shift), _sd(variance), round(own.runs, 2), round(share, 3))
+
+
+def _of_strangers(usual: Indication, bias: FloatArray, votes: FloatArray, cold: Indication, runs: float) -> Indication:
+    """What is usual, with the spread of the biases: nobody knows that of a stranger."""
+    there = votes > 0
+    apart = MEDIAN_TO_SD * _median(np.abs(bias[there] - usual.Bias), votes[there])
+    count = int(there.sum())
+    between = (FEW * cold.Sd**2 + count * apart**2) / (FEW + count)
+    return Indication(_bias(usual.Bias), _sd(usual.Sd**2 + between), round(runs, 2), round(usual.Share, 3))
 
 
 def _bias(value: float) -> float:
     return round(max(-MAX_BIAS, min(MAX_BIAS, float(value))), 3)
+
+
+def _sd(variance: float) -> float:
+    return round(max(MIN_LOG_SD, min(MAX_LOG_SD, math.sqrt(variance))), 3)

@@ -51,7 +51,7 @@ def jobs(
 
 
 def _known(task: TraceTask, name: str, due: float, store: TauStore, document: Document) -> Task:
-    allowed = None if task.deadline_s is None else task.deadline_s - task.arrival_s
+    allowed = contract.time_allowed(task.arrival_s, task.deadline_s, contract.FINISH_BY)
     said = Said(task.user, task.expected_runtime_s, allowed)
     estimate = prediction.estimate(name, store.get(name), said, document.Runtime)
     return Task(

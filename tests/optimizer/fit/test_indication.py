@@ -1,23 +1,28 @@
 """What words are worth is found from runs under a known truth, and noise is not taken for knowledge."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from cloudai_optimizer.fit.indication import Expected, Words, heard, indications
 from cloudai_optimizer.fit.samples import Samples, collect
+from cloudai_rts import prediction
 from cloudai_rts.arrays import FloatArray
 from cloudai_rts.history import Record
-from cloudai_rts.parameters import Indication
-from cloudai_rts.prediction import COLD_ALLOWED, COLD_DECLARED
+from cloudai_rts.parameters import Indication, RuntimeModel
+from cloudai_rts.prediction import COLD_ALLOWED, COLD_DECLARED, Estimate, Said
 
 SIZE_SD, NOISE_SD, ERROR_SD = 0.8, 0.2, 0.15
 TAU = {"a": 100.0, "b": 1000.0}
 
 
 def drawn(count: int, users: tuple[str, ...] = ("ann",), seed: int = 1) -> tuple[Samples, FloatArray, Expected]:
-    """Tasks whose true size nobody but their user knows: samples, what each took, what the type says of it."""
+    """Tasks whose true size nobody but their user knows: samples, what each took, what the type says of it.
+
+    Each user is a tenant.
+    """
     rng = np.random.default_rng(seed)
     records = []
     for index in range(count):
@@ -27,7 +32,7 @@ def drawn(count: int, users: tuple[str, ...] = ("ann",), seed: int = 1) -> tuple
         told = TAU[kind] * math.exp(size + rng.normal(0.0, ERROR_SD))
         user = users[index % len(users)]
         uid, at = f"p{index}", 1e4 * index
-        record = Record(uid, uid, "ns", uid, kind, "n", "slow", at, at, at + seconds, "Succeeded", 1.0, 1.0, user=user)
+        record = Record(uid, uid, user, uid, kind, "n", "slow", at, at, at + seconds, "Succeeded", 1.0, 1.0, user=user)
         records.append(_with_deadline(record, at + 2.0 * told))
     samples = collect(records)
     log_tau = np.log([TAU[name] for name in samples.types])
@@ -48,7 +53,7 @@ def test_deadlines_that_are_twice_the_size() -> None:
         assert one.Bias == pytest.approx(-math.log(2), abs=0.03)
         assert one.Sd == pytest.approx(ERROR_SD, abs=0.04)
         assert one.Share == pytest.approx(SIZE_SD**2 / (SIZE_SD**2 + NOISE_SD**2), abs=0.03)
-    assert set(found.users) == {"", "ann"}
+    assert set(found.users) == {"ann"}
     assert all(abs(bias) < 0.05 for bias in found.types.values())
 
 
@@ -68,7 +73,7 @@ def test_deadlines_that_are_twice_the_usual_know_nothing() -> None:
     samples, work, expected = drawn(2000)
     multiplier = np.log(np.random.default_rng(2).choice([1.5, 2.0], 2000))
     words = indications(samples, work, expected.log + multiplier, expected, COLD_ALLOWED)
-    assert [one.Share for one in words.users.values()] == [0.0, 0.0]
+    assert [one.Share for one in words.users.values()] == [0.0]
     known = heard(samples, expected.log + multiplier, words, expected)
     assert np.array_equal(known.log, expected.log)
     assert np.array_equal(known.sd, expected.sd)
@@ -99,8 +104,10 @@ def test_few_words_say_what_they_were_taken_for() -> None:
     found = indications(samples, work, expected.log + np.array([2.0, -1.0]), expected, COLD_DECLARED)
     assert {one.Share for one in found.users.values()} == {1.0}
     silent = np.full(len(samples), np.nan)
-    assert indications(samples, work, silent, expected, COLD_DECLARED) == Words({}, {})
-    assert indications(collect([]), work[:0], work[:0], Expected(work[:0], work[:0]), COLD_DECLARED) == Words({}, {})
+    assert indications(samples, work, silent, expected, COLD_DECLARED) == Words({}, {}, COLD_DECLARED)
+    assert indications(collect([]), work[:0], work[:0], Expected(work[:0], work[:0]), COLD_DECLARED) == Words(
+        {}, {}, COLD_DECLARED
+    )
 
 
 def test_who_says_nothing_is_expected_as_before() -> None:
@@ -108,7 +115,7 @@ def test_who_says_nothing_is_expected_as_before() -> None:
     samples, _, expected = drawn(10)
     said = samples.log_allowed.copy()
     said[::2] = np.nan
-    words = Words({"": Indication(-0.7, 0.1, 9), "ann": Indication(-0.7, 0.1, 9)}, {})
+    words = Words({"": Indication(-0.7, 0.1, 9), "ann": Indication(-0.7, 0.1, 9)}, {}, COLD_ALLOWED)
     known = heard(samples, said, words, expected)
     assert np.array_equal(known.log[::2], expected.log[::2])
     assert np.array_equal(known.sd[::2], expected.sd[::2])
@@ -123,3 +130,89 @@ def test_a_tenth_of_wild_words_changes_little() -> None:
     found = indications(samples, work, said, expected, COLD_ALLOWED).users["ann"]
     assert found.Share > 0.7
     assert found.Bias == pytest.approx(-math.log(2), abs=0.5)
+
+
+def test_whose_tasks_are_all_alike_knows_them() -> None:
+    """Four users of one type, each with tasks of one size, which they declare: the type knows little, they all."""
+    samples, _, expected = drawn(200, ("a", "b", "c", "d"))
+    size = expected.log + 1.5 * (samples.user - 1.5)
+    work = size + np.random.default_rng(4).normal(0.0, 0.05, len(samples))
+    wide = Expected(expected.log, np.full(len(samples), 1.7))
+    words = indications(samples, work, size, wide, COLD_DECLARED)
+    known = heard(samples, size, words, wide)
+    assert float(np.abs(work - known.log).max()) < 0.5
+    assert float(known.sd.max()) < 0.3
+
+
+def test_habits_of_users_and_of_types_are_told_apart() -> None:
+    """Ann declares a tenth more and runs type a, Bob ten times as much and runs type b: no type has a bias."""
+    samples, work, expected = drawn(1200, ("ann", "bob"))
+    mine = samples.user == samples.type  # a tenth of the others stays
+    told = mine | (np.arange(len(samples)) % 10 == 0)
+    declared = work + np.where(samples.user == 0, math.log(1.1), math.log(10.0))
+    found = indications(samples, work, np.where(told, declared, np.nan), expected, COLD_DECLARED)
+    assert found.users["ann"].Bias == pytest.approx(-math.log(1.1), abs=0.2)
+    assert found.users["bob"].Bias == pytest.approx(-math.log(10.0), abs=0.2)
+    assert found.types["a"] - found.types["b"] == pytest.approx(0.0, abs=0.25)
+
+
+@pytest.mark.parametrize("runs", [10, 40, 120])
+def test_an_odd_user_among_many(runs: int) -> None:
+    """Who always allows a day where four others allow twice the size is not taken for one of them."""
+    users = ("odd", "a", "b", "c", "d")
+    samples, work, expected = drawn(5 * runs, users)
+    odd = samples.user == samples.users.index("odd")
+    said = np.where(odd, math.log(86_400.0), samples.log_allowed)
+    known = heard(samples, said, indications(samples, work, said, expected, COLD_ALLOWED), expected)
+    assert abs(float((known.log - expected.log)[odd].mean())) < 0.5
+    if runs > 10:
+        assert float(np.abs(known.log - work)[~odd].mean()) < 0.3
+
+
+def test_a_stranger_with_an_odd_deadline() -> None:
+    """Everybody allows twice the size; a day allowed by a stranger moves what is expected by a little only."""
+    samples, work, expected = drawn(1200, ("a", "b", "c", "d"))
+    found = indications(samples, work, samples.log_allowed, expected, COLD_ALLOWED)
+    runtime = RuntimeModel(Sigma={"a": 0.82}, Allowed=found.users, AllowedOf=found.types)
+    usual, odd = (
+        prediction.estimate("a", 140.0, Said("stranger", allowed=allowed), runtime) for allowed in (280.0, 86_400.0)
+    )
+    assert usual.seconds == pytest.approx(140.0, rel=0.2)
+    assert usual.log_sd < 0.7
+    assert odd.seconds < 6 * usual.seconds
+    assert odd.log_sd > usual.log_sd
+
+
+def test_it_takes_three_tenants_to_tell_what_is_usual() -> None:
+    """The only one who sets deadlines is no measure for strangers."""
+    samples, work, expected = drawn(600, ("evil/1", "evil/2", "evil/3"))
+    one_tenant = replace(samples, tenant=np.zeros(len(samples), np.int64))
+    assert "" not in indications(one_tenant, work, samples.log_allowed, expected, COLD_ALLOWED).users
+    assert "" in indications(samples, work, samples.log_allowed, expected, COLD_ALLOWED).users
+
+
+def test_one_who_lies_is_not_the_measure() -> None:
+    """One of five declares e^10 times too much: what is usual is what the four others do."""
+    users = ("liar", "a", "b", "c", "d")
+    samples, work, expected = drawn(600, users)
+    said = samples.log_allowed + 10.0 * (samples.user == samples.users.index("liar"))
+    honest = indications(samples, work, samples.log_allowed, expected, COLD_DECLARED)
+    found = indications(samples, work, said, expected, COLD_DECLARED)
+    for name in ("", "a"):
+        there, before = found.of(name), honest.of(name)
+        assert there.Bias == pytest.approx(before.Bias, abs=0.25)
+        assert there.Sd == pytest.approx(before.Sd, abs=0.1)
+        assert there.Share == pytest.approx(before.Share, abs=0.05)
+
+
+def test_fit_and_decision_hear_the_same() -> None:
+    """What the fit expects of a run is what a decision would: the log of its mean less half its variance."""
+    samples, work, expected = drawn(300)
+    words = indications(samples, work, samples.log_allowed, expected, COLD_ALLOWED)
+    known = heard(samples, samples.log_allowed, words, expected)
+    for index in range(0, 300, 17):
+        name = samples.types[samples.type[index]]
+        before = Estimate(math.exp(expected.log[index] + 0.5 * expected.sd[index] ** 2), float(expected.sd[index]))
+        after = prediction.heard(before, math.exp(samples.log_allowed[index]), words.of("ann"), words.types[name])
+        assert math.log(after.seconds) - 0.5 * after.log_sd**2 == pytest.approx(known.log[index])
+        assert after.log_sd == pytest.approx(known.sd[index])
