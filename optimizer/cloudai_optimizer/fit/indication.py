@@ -20,6 +20,7 @@ from typing import Final
 import numpy as np
 
 from cloudai_optimizer.fit.estimator import MEDIAN_TO_SD, MIN_SCALE, group_mean
+from cloudai_optimizer.fit.moments import MIN_RUNS, Moments
 from cloudai_optimizer.fit.samples import Samples
 from cloudai_optimizer.fit.voices import FEW, Voices
 from cloudai_rts.arrays import BoolArray, FloatArray, IntArray
@@ -29,12 +30,6 @@ from cloudai_rts.task import MAX_LOG_SD, MIN_LOG_SD
 
 SHRINK: Final = 8.0
 """Runs that what is usual stands for where one's own are judged."""
-ERRORS: Final = 2.0
-"""A share stays what it was taken for unless it is off by more than so many of its standard errors."""
-UNSURE: Final = 2.0
-"""Runs with the error of cold words that are added to a share's standard error: few runs often agree by chance."""
-MIN_RUNS: Final = 10.0
-"""So many it takes to tell a share; more of a tenant's do not count for what is usual."""
 SURE: Final = 6.0
 """With fewer runs in all the error of cold words still counts."""
 ROUNDS: Final = 10
@@ -75,7 +70,7 @@ class _Told:
     type: IntArray
     weight: FloatArray
     votes: FloatArray
-    types: int
+    type_count: int
 
 
 def indications(samples: Samples, work: FloatArray, said: FloatArray, expected: Expected, cold: Indication) -> Words:
@@ -100,7 +95,7 @@ def indications(samples: Samples, work: FloatArray, said: FloatArray, expected: 
     )
     own, by_type, near = _biases(runs)
     words = runs.off - runs.gap + own[runs.user] + by_type[runs.type]
-    moments = {int(index): _moments(runs, words, near, runs.user == index) for index in np.unique(runs.user)}
+    moments = {int(index): _moments(runs, words, near, int(index)) for index in np.unique(runs.user)}
     usual = _usual(moments, own, runs.votes, cold)
     found = {samples.users[index]: _shrunk(one, float(own[index]), usual) for index, one in moments.items()}
     if len(np.unique(samples.tenant[told])) >= FEW:
@@ -141,7 +136,7 @@ def _biases(runs: _Told) -> tuple[FloatArray, FloatArray, FloatArray]:
     A type's is judged against users' biases that are shrunk to the usual one: few runs must not tell all of both.
     """
     users = len(runs.votes)
-    own, by_type = np.zeros(users), np.zeros(runs.types)
+    own, by_type = np.zeros(users), np.zeros(runs.type_count)
     for index in np.unique(runs.user):
         own[index] = float(np.median(runs.gap[runs.user == index]))
     near = runs.weight * _nearness(runs.gap - own[runs.user], runs.type)
@@ -150,7 +145,7 @@ def _biases(runs: _Told) -> tuple[FloatArray, FloatArray, FloatArray]:
         own = group_mean(rest, runs.user, near, users, 0.0, own)
         usual = _median(own, runs.votes)
         by_user = usual + group_mean(rest - usual, runs.user, near, users, SHRINK)
-        by_type = group_mean(runs.gap - by_user[runs.user], runs.type, near, runs.types, SHRINK)
+        by_type = group_mean(runs.gap - by_user[runs.user], runs.type, near, runs.type_count, SHRINK)
         near = runs.weight * _nearness(runs.gap - own[runs.user] - by_type[runs.type], runs.type)
     common = float(np.average(by_type[runs.type], weights=near))
     return own + common, by_type - common, near
@@ -167,47 +162,12 @@ def _nearness(error: FloatArray, types: IntArray) -> FloatArray:
     return weight
 
 
-@dataclass(frozen=True, slots=True)
-class _Moments:
-    """Sums over one user's runs: of off, words, off^2, off x words and words^2; `runs` before odd ones count less."""
-
-    runs: float
-    mass: float
-    off: float
-    words: float
-    square: float
-    product: float
-    spread: float
-
-    def share(self, prior: float, cold_sd: float) -> float:
-        """How much of off^2 the words know, the prior as far as chance explains the difference to it (garrote)."""
-        if self.runs < MIN_RUNS or self.square <= 0:
-            return prior
-        slope = self.product / self.square
-        left = max(0.0, self.spread - slope * self.product) + UNSURE * cold_sd**2
-        error = ERRORS * math.sqrt(left / (self.mass * self.square))
-        away = slope - prior
-        clear = 0.0 if abs(away) <= error else 1.0 - (error / away) ** 2
-        return max(0.0, min(1.0, prior + away * clear))
-
-    def error(self, share: float, shift: float = 0.0) -> float:
-        """Sum of the squared errors of the words, with a bias `shift` more, if they know that share.
-
-        That is what words and off have not in common, less what nobody knew.
-        """
-        product = self.product + shift * self.off
-        spread = self.spread + 2.0 * shift * self.words + shift**2 * self.mass
-        apart = spread - 2.0 * share * product + share**2 * self.square
-        return max(0.0, apart - share * (1.0 - share) * self.square)
+def _moments(runs: _Told, words: FloatArray, near: FloatArray, user: int) -> Moments:
+    own = runs.user == user
+    return Moments.of(runs.off[own], words[own], near[own], float(runs.weight[own].sum()))
 
 
-def _moments(runs: _Told, words: FloatArray, near: FloatArray, own: BoolArray) -> _Moments:
-    weight, off, said = near[own], runs.off[own], words[own]
-    sums = (float((weight * one).sum()) for one in (1.0, off, said, off**2, off * said, said**2))
-    return _Moments(float(runs.weight[own].sum()), *sums)
-
-
-def _usual(moments: dict[int, _Moments], bias: FloatArray, votes: FloatArray, cold: Indication) -> Indication:
+def _usual(moments: dict[int, Moments], bias: FloatArray, votes: FloatArray, cold: Indication) -> Indication:
     """Medians over the users; the fewer runs, the closer to what words are taken for when nothing is known."""
     users, each = np.array(list(moments)), list(moments.values())
     share = np.array([one.share(cold.Share, cold.Sd) for one in each])
@@ -222,7 +182,7 @@ def _usual(moments: dict[int, _Moments], bias: FloatArray, votes: FloatArray, co
     )
 
 
-def _shrunk(own: _Moments, bias: float, usual: Indication) -> Indication:
+def _shrunk(own: Moments, bias: float, usual: Indication) -> Indication:
     """One user's words, the usual ones as so many runs."""
     shift = SHRINK * (usual.Bias - bias) / (own.mass + SHRINK)
     share = own.share(usual.Share, usual.Sd)
