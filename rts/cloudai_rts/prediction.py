@@ -5,6 +5,7 @@ the configuration): then all nodes differ by their load only.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -21,7 +22,7 @@ COLD_ALLOWED: Final = Indication(0.0, 0.6, 0.0, 0.0)
 HISTORY_MIN_SD: Final = 0.1
 NODE_LOG_SD: Final = 0.1
 FAR: Final = 3.0
-"""Words that are further off than so many sd are believed less."""
+"""Words of a stranger that are further off than so many sd: his habits are other ones."""
 
 
 Value = TypeVar("Value", float, FloatArray)
@@ -102,14 +103,20 @@ def estimate(task_type: str, tau: float, said: Said, runtime: RuntimeModel) -> E
         history = Estimate(math.exp(like.LogTau + 0.5 * like.Sd**2), like.Sd)
     known = history = Estimate(history.seconds, max(HISTORY_MIN_SD, history.log_sd))
     if said.declared and said.declared > 0:
-        indication = runtime.Declared.get(said.user) or runtime.Declared.get("", COLD_DECLARED)
-        known = heard(known, said.declared, indication, runtime.DeclaredOf.get(task_type, 0.0))
+        bias = runtime.DeclaredOf.get(task_type, 0.0)
+        known = heard(known, said.declared, *_worth(runtime.Declared, said.user, COLD_DECLARED), bias)
     if said.allowed and said.allowed > 0:
-        indication = runtime.Allowed.get(said.user) or runtime.Allowed.get("", COLD_ALLOWED)
-        known = heard(known, said.allowed, indication, runtime.AllowedOf.get(task_type, 0.0))
+        bias = runtime.AllowedOf.get(task_type, 0.0)
+        known = heard(known, said.allowed, *_worth(runtime.Allowed, said.user, COLD_ALLOWED), bias)
     if known is history:  # the type's own spread holds that of nodes
         return Estimate(known.seconds, clip_log_sd(known.log_sd))
     return Estimate(known.seconds, clip_log_sd(math.hypot(known.log_sd, node_log_sd(runtime))))
+
+
+def _worth(known: Mapping[str, Indication], user: str, cold: Indication) -> tuple[Indication, float]:
+    """What a user's words are worth, and how odd they may be."""
+    own = known.get(user) if user else None
+    return (known.get("", cold), FAR) if own is None else (own, math.inf)
 
 
 def node_log_sd(runtime: RuntimeModel) -> float:
@@ -117,28 +124,28 @@ def node_log_sd(runtime: RuntimeModel) -> float:
     return 0.0 if not runtime.Sigma else NODE_LOG_SD
 
 
-def heard(known: Estimate, said_seconds: float, indication: Indication, type_bias: float = 0.0) -> Estimate:
+def heard(
+    known: Estimate, said_seconds: float, indication: Indication, far: float = math.inf, type_bias: float = 0.0
+) -> Estimate:
     """Equation (1a): two sources by their precision in log space, as far as the second knows what the first does not.
 
-    With a Share of 1 that is ln tau = (ln a / s_a^2 + ln b / s_b^2) / (1 / s_a^2 + 1 / s_b^2).
+    With a Share of 1 that is ln tau = (ln a / s_a^2 + ln b / s_b^2) / (1 / s_a^2 + 1 / s_b^2). Words further off than
+    `far` sd are heeded less, the odder the less.
     """
     if not indication.Share:
         return known
     variance = known.log_sd**2
     # A mean run time is known, and its logarithm lies half a variance above the mean of the logarithms.
     surprise = math.log(said_seconds / known.seconds) + indication.Bias + type_bias + 0.5 * variance
-    trust, left = heed(variance, indication.Share, indication.Sd, surprise)
+    trust, left = heed(variance, indication.Share, indication.Sd, surprise, far)
     return Estimate(known.seconds * math.exp(trust * surprise + 0.5 * (left - variance)), math.sqrt(left))
 
 
-def heed(variance: Value, share: Value, sd: Value, surprise: Value) -> tuple[Value, Value]:
-    """How much of a surprise to believe, and what variance is left then; numbers or arrays.
-
-    Words that are further off than three sd are an oversight or a habit that is not known: the odder, the less heeded.
-    """
+def heed(variance: Value, share: Value, sd: Value, surprise: Value, far: Value) -> tuple[Value, Value]:
+    """How much of a surprise to believe, and what variance is left then; numbers or arrays."""
     told = share * variance
     whole = told + sd**2
-    odd = surprise**2 / (FAR**2 * whole)
+    odd = surprise**2 / (far**2 * whole)
     near = 1.0 / (odd + (1.0 - odd) * (odd < 1.0))
     trust = near * told / whole
     return trust, variance - trust * told

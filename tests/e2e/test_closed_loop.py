@@ -453,3 +453,24 @@ def test_a_hundred_kills(cluster: Cluster, database: Database[dict[str, Any]]) -
     assert set(outcomes) == {0, 1}
     finish(database, "afterwards", 1)
     assert f"published as version {version + 1}" in optimize(cluster, "epoch", "--mongodb-uri", uri)
+
+
+def test_a_deadline_tells_of_its_task(cluster: Cluster, database: Database[dict[str, Any]]) -> None:
+    """Whose deadlines were twice what his tasks took: 100 s allowed are 50 s expected, 2,000 s 1,000 s."""
+    finish(database, "sized", 40)
+    for number, row in enumerate(database["TASK_HISTORY"].find({"_id": {"$regex": "^sized-"}})):
+        seconds = 20.0 * 100.0 ** (number / 39)
+        arrival = row["finish"] - seconds - 1.0
+        own = {"user": "default/carol", "type": "sized", "deadline_source": "FinishWithin"}
+        times = {"arrival": arrival, "start": arrival + 1.0, "deadline": arrival + 2.0 * seconds}
+        database["TASK_HISTORY"].update_one({"_id": row["_id"]}, {"$set": {**own, **times}})
+    report = json.loads(optimize(cluster, "epoch", "-o", "json", "--mongodb-uri", cluster.sandbox.urls[MONGODB]))
+    known = json.loads(in_force(cluster))["Runtime"]["Allowed"]["default/carol"]
+    assert known["Share"] > 0.9, (report, known)
+    read = report["evidence"]["Tasks"]
+    cluster.wait(lambda: cluster.metric("cloudai-operator", "cloudai_ga_training_data_points") == read, 5)
+    for name, allowed in (("small", "100s"), ("large", "2000s")):
+        cluster.apply(cluster.task(name, type="sized", user="carol", sla={"finishWithin": allowed}))
+    small, large = (cluster.state(name, "Complete")["referenceRuntimeSeconds"] for name in ("small", "large"))
+    assert small == pytest.approx(50.0, rel=0.25)
+    assert large == pytest.approx(1000.0, rel=0.25)

@@ -71,7 +71,9 @@ def test_words_that_know_half_of_it() -> None:
     """Share .5, error 0.3, prior sd .6: known variance .18, trust .18 / .27 = 2/3; a surprise of ln 2 moves by 2/3."""
     indication = Indication(-0.7, 0.3, 50, 0.5)
     middle = math.log(100.0) - 0.5 * 0.36  # mean of ln when the mean is 100 s
-    found = prediction.heard(Estimate(100.0, 0.6), math.exp(middle + 0.7 + math.log(2) - 0.1), indication, 0.1)
+    found = prediction.heard(
+        Estimate(100.0, 0.6), math.exp(middle + 0.7 + math.log(2) - 0.1), indication, math.inf, 0.1
+    )
     left = 0.36 - 2 / 3 * 0.18
     assert found.log_sd == pytest.approx(math.sqrt(left))
     assert math.log(found.seconds) == pytest.approx(middle + 2 / 3 * math.log(2) + 0.5 * left)
@@ -115,7 +117,7 @@ def test_the_odder_a_word_the_less_it_is_heeded() -> None:
     known, indication = Estimate(600.0, 0.6), Indication(0.0, 0.3, 99)
     middle = 600.0 * math.exp(-0.18)
     sd = math.hypot(0.6, 0.3)
-    moved = [prediction.heard(known, middle * math.exp(times * sd), indication) for times in (2.9, 3.1, 30.0)]
+    moved = [prediction.heard(known, middle * math.exp(times * sd), indication, 3.0) for times in (2.9, 3.1, 30.0)]
     assert moved[0].log_sd == pytest.approx(math.sqrt(0.36 * 0.09 / 0.45))
     assert moved[0].log_sd < moved[1].log_sd < moved[2].log_sd
     assert moved[2].seconds < 0.6 * moved[1].seconds

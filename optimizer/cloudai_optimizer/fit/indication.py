@@ -19,7 +19,7 @@ from typing import Final
 
 import numpy as np
 
-from cloudai_optimizer.fit.estimator import MEDIAN_TO_SD, MIN_SCALE, group_mean
+from cloudai_optimizer.fit.estimator import HUBER, MEDIAN_TO_SD, MIN_SCALE, group_mean
 from cloudai_optimizer.fit.moments import MIN_RUNS, Moments
 from cloudai_optimizer.fit.samples import Samples
 from cloudai_optimizer.fit.voices import FEW, Voices
@@ -97,9 +97,11 @@ def indications(samples: Samples, work: FloatArray, said: FloatArray, expected: 
     words = runs.off - runs.gap + own[runs.user] + by_type[runs.type]
     moments = {int(index): _moments(runs, words, near, int(index)) for index in np.unique(runs.user)}
     usual = _usual(moments, own, runs.votes, cold)
-    found = {samples.users[index]: _shrunk(one, float(own[index]), usual) for index, one in moments.items()}
+    apart = _apart(own - usual.Bias, runs.votes, cold)
+    found = {samples.users[index]: _shrunk(one, float(own[index]), usual, apart) for index, one in moments.items()}
     if len(np.unique(samples.tenant[told])) >= FEW:
-        found[""] = _of_strangers(usual, own, runs.votes, cold, float(runs.weight.sum()))
+        sd, count = _sd(usual.Sd**2 + apart), round(float(runs.weight.sum()), 2)
+        found[""] = Indication(_bias(usual.Bias), sd, count, round(usual.Share, 3))
     return Words(found, {samples.types[c]: _bias(by_type[c]) for c in np.unique(runs.type)}, cold)
 
 
@@ -113,8 +115,9 @@ def heard(samples: Samples, said: FloatArray, known: Words, expected: Expected) 
     by_user = [known.of(name) for name in samples.users]
     bias, sd, share = np.array([[one.Bias, one.Sd, one.Share] for one in by_user]).reshape(-1, 3).T[:, samples.user]
     by_type = np.array([known.types.get(name, 0.0) for name in samples.types])[samples.type]
+    far = np.array([math.inf if name in known.users else FAR for name in samples.users])[samples.user]
     surprise = np.nan_to_num(said + bias + by_type - expected.log)
-    trust, left = heed(expected.sd**2, np.where(np.isnan(said), 0.0, share), sd, surprise)
+    trust, left = heed(expected.sd**2, np.where(np.isnan(said), 0.0, share), sd, surprise, far)
     return Expected(expected.log + trust * surprise, np.sqrt(left))
 
 
@@ -133,7 +136,8 @@ def _median(values: FloatArray, weight: FloatArray) -> float:
 def _biases(runs: _Told) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Bias by user and by type, each from what the other leaves, and what each run counts: less the odder it is.
 
-    A type's is judged against users' biases that are shrunk to the usual one: few runs must not tell all of both.
+    A type's is what users' biases leave, which are drawn to the usual one by a run: whose type is all that he runs has
+    told nothing of it, unless many others say the same.
     """
     users = len(runs.votes)
     own, by_type = np.zeros(users), np.zeros(runs.type_count)
@@ -144,7 +148,7 @@ def _biases(runs: _Told) -> tuple[FloatArray, FloatArray, FloatArray]:
         rest = runs.gap - by_type[runs.type]
         own = group_mean(rest, runs.user, near, users, 0.0, own)
         usual = _median(own, runs.votes)
-        by_user = usual + group_mean(rest - usual, runs.user, near, users, SHRINK)
+        by_user = usual + group_mean(rest - usual, runs.user, near, users, 1.0)
         by_type = group_mean(runs.gap - by_user[runs.user], runs.type, near, runs.type_count, SHRINK)
         near = runs.weight * _nearness(runs.gap - own[runs.user] - by_type[runs.type], runs.type)
     common = float(np.average(by_type[runs.type], weights=near))
@@ -182,21 +186,22 @@ def _usual(moments: dict[int, Moments], bias: FloatArray, votes: FloatArray, col
     )
 
 
-def _shrunk(own: Moments, bias: float, usual: Indication) -> Indication:
-    """One user's words, the usual ones as so many runs."""
-    shift = SHRINK * (usual.Bias - bias) / (own.mass + SHRINK)
-    share = own.share(usual.Share, usual.Sd)
-    variance = (own.error(share, shift) + SHRINK * usual.Sd**2) / (own.mass + SHRINK)
-    return Indication(_bias(bias + shift), _sd(variance), round(own.runs, 2), round(share, 3))
-
-
-def _of_strangers(usual: Indication, bias: FloatArray, votes: FloatArray, cold: Indication, runs: float) -> Indication:
-    """What is usual, with the spread of the biases: nobody knows that of a stranger."""
-    there = votes > 0
-    apart = MEDIAN_TO_SD * _median(np.abs(bias[there] - usual.Bias), votes[there])
+def _apart(bias: FloatArray, votes: FloatArray, cold: Indication) -> float:
+    """Variance of the users' biases, few of whom are as cold words: nobody knows that of a stranger."""
+    far, there = np.abs(bias), votes > 0
+    most = HUBER * max(cold.Sd, MEDIAN_TO_SD * _median(far[there], votes[there]))
     count = int(there.sum())
-    between = (FEW * cold.Sd**2 + count * apart**2) / (FEW + count)
-    return Indication(_bias(usual.Bias), _sd(usual.Sd**2 + between), round(runs, 2), round(usual.Share, 3))
+    between = float(np.average(np.minimum(far, most) ** 2, weights=votes))
+    return (FEW * cold.Sd**2 + count * between) / (FEW + count)
+
+
+def _shrunk(own: Moments, bias: float, usual: Indication, apart: float) -> Indication:
+    """One user's words, drawn to the usual ones: the spread by some runs, the bias as far as users are alike."""
+    shrink = min(SHRINK, usual.Sd**2 / apart)
+    known = _bias((own.mass * bias + shrink * usual.Bias) / (own.mass + shrink))
+    share = own.share(usual.Share, usual.Sd)
+    variance = (own.error(share, known - bias) + SHRINK * usual.Sd**2) / (own.mass + SHRINK)
+    return Indication(known, _sd(variance), round(own.runs, 2), round(share, 3))
 
 
 def _bias(value: float) -> float:
