@@ -57,9 +57,9 @@ ATTACKS: Final = {
     "a day on fast machines": Attack(FASTEST, lambda one: {"finish": one.start + 86_400.0}),
     "1 s under load": Attack(EVERYWHERE, lambda one: {"finish": one.start + 1.0, "load": 8.0}),
     "a day without load": Attack(EVERYWHERE, lambda one: {"finish": one.start + 86_400.0, "load": 0.0}),
-    "1 s allowed": Attack(EVERYWHERE, lambda one: {"deadline": one.arrival + 1.0}),
-    "allows what it takes": Attack(EVERYWHERE, lambda one: {"deadline": one.arrival + 2 * one.runtime}),
-    "allows the contrary": Attack(EVERYWHERE, lambda one: {"deadline": one.arrival + 4e5 / one.runtime}),
+    "1 s allowed": Attack(EVERYWHERE, lambda _one: {"allowed": 1.0}),
+    "allows what it takes": Attack(EVERYWHERE, lambda one: {"allowed": 2 * one.runtime}),
+    "allows the contrary": Attack(EVERYWHERE, lambda one: {"allowed": 4e5 / one.runtime}),
 }
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from cloudai_kube.node_use import NodeUse
 from cloudai_optimizer import learn
-from cloudai_rts import contract, traces
+from cloudai_rts import traces
 from cloudai_rts.history import Record
 from cloudai_rts.machine import Machine
 from cloudai_rts.parameters import Document, RuntimeModel
@@ -107,8 +107,8 @@ class Scene:
         found = self.history(count, chooser)
         if ignoring_declarations:
             found = [msgspec.structs.replace(record, declared=None) for record in found]
-        if ignoring_deadlines:  # as if a run time had given them
-            found = [msgspec.structs.replace(record, deadline_source=contract.BY_DEFAULT) for record in found]
+        if ignoring_deadlines:
+            found = [msgspec.structs.replace(record, allowed=None) for record in found]
         document = Document()
         for _ in range(EPOCHS):  # no release moves a value further than its step
             document = learn.from_records(found, document, self.cores(), NodeUse()).document

@@ -14,13 +14,12 @@ from typing import Final, Protocol
 
 from cloudai_kube.prometheus import Sample
 from cloudai_rts import contract, nodeclass
-from cloudai_rts.contract import CPU, MEMORY, PODS, STORAGE
+from cloudai_rts.contract import CPU, MAX_SECONDS, MEMORY, PODS, STORAGE
 from cloudai_rts.task import infer_type
 from cloudai_rts.traces import FleetNode, TraceTask
 
 DAY_SECONDS: Final = 86_400.0
 MIN_LIKE: Final = 3
-MAX_SECONDS: Final = 31_536_000.0
 _POD: Final = "namespace, pod, uid"
 QUERIES: Final[Mapping[str, str]] = {
     "created": f"max by ({_POD}) (last_over_time(kube_pod_created[RANGE]))",

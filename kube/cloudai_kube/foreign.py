@@ -55,6 +55,7 @@ def record_of(pod: Pod, arrivals: Arrivals, sla_multiplier: float, now: float | 
         deadline=said.deadline,
         deadline_source=said.deadline_source,
         declared=said.expected,
+        allowed=contract.time_allowed(said.arrival, said.deadline, said.deadline_source),
     )
     return records.with_decision(record, decision)
 

@@ -13,7 +13,7 @@ from cloudai_kube import duration, timestamp
 from cloudai_kube.errors import FormatError
 from cloudai_kube.objects import Meta, Pod
 from cloudai_rts import contract
-from cloudai_rts.history import MAX_SECONDS
+from cloudai_rts.contract import MAX_SECONDS
 from cloudai_rts.task import clip_type, deadline_of, infer_type
 
 REMEMBERED: Final = 100_000
@@ -93,17 +93,25 @@ def read(pod: Pod, arrivals: Arrivals, sla_multiplier: float) -> Promise:
     runtime = take(contract.ANNOTATION_REFERENCE_RUNTIME, positive_number)
     log_sd = take(contract.ANNOTATION_RUNTIME_LOG_SD, positive_number)
     by_declaration = None if expected is None else deadline_of(arrival, sla_multiplier, expected)
-    deadline, source = _deadline(arrival, take, by_declaration)
+    source = texts.get(contract.ANNOTATION_DEADLINE_SOURCE, "")
+    source = source if source in contract.DEADLINE_SOURCES else contract.FINISH_BY
+    deadline, source = _deadline(arrival, take, by_declaration, source)
     return Promise(arrival, deadline, source, expected, runtime, log_sd, tuple(problems))
 
 
 def _deadline(
-    arrival: float, take: Callable[[str, Callable[[str], float]], float | None], by_declaration: float | None
+    arrival: float,
+    take: Callable[[str, Callable[[str], float]], float | None],
+    by_declaration: float | None,
+    source: str,
 ) -> tuple[float | None, str]:
-    """The most definite word first, and whose it is; a declared run time promises k times itself, as in a Task."""
+    """The most definite word first, and whose it is; a declared run time promises k times itself, as in a Task.
+
+    `source` is that of the deadline that the operator, or the user himself, fixed.
+    """
     for key in (contract.ANNOTATION_DEADLINE, contract.ANNOTATION_FINISH_BY):
         if (deadline := take(key, timestamp.parse)) is not None:
-            return deadline, contract.FINISH_BY
+            return deadline, source
     if (within := take(contract.ANNOTATION_FINISH_WITHIN, duration.parse)) is not None:
         return arrival + within, contract.FINISH_WITHIN
     return by_declaration, "" if by_declaration is None else contract.BY_DECLARATION

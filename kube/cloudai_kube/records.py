@@ -8,7 +8,7 @@ from msgspec import Meta
 from cloudai_kube import duration, timestamp
 from cloudai_kube.errors import FormatError
 from cloudai_kube.objects import Pod
-from cloudai_kube.task import Attempt, Task, requests
+from cloudai_kube.task import Attempt, Task, TaskStatus, requests
 from cloudai_rts import contract
 from cloudai_rts.contract import CPU, MEMORY, STORAGE
 from cloudai_rts.history import RUNNING, Available, Record, RunnerUp, identity_key
@@ -67,6 +67,14 @@ def declared_of(task: Task) -> float | None:
         return None
 
 
+def _allowed(status: TaskStatus) -> float | None:
+    """The time that the user allowed at first; one who moved his deadline had seen how the task went."""
+    if status.originalDeadline not in {"", status.deadline}:
+        return None
+    deadline = timestamp.parse_optional(status.deadline)
+    return contract.time_allowed(timestamp.parse(status.arrivalTime), deadline, status.deadlineSource)
+
+
 def of_attempt(task: Task, attempt: Attempt, now: float | None = None) -> Record | None:
     """The record of an attempt that was placed and ended, None if it was not or cannot be read.
 
@@ -105,6 +113,7 @@ def of_attempt(task: Task, attempt: Attempt, now: float | None = None) -> Record
             reference_runtime=status.referenceRuntimeSeconds,
             log_sd=status.runtimeLogSd,
             declared=declared_of(task),
+            allowed=_allowed(status),
         )
     except FormatError:
         return None

@@ -5,7 +5,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from cloudai_rts.parameters import Document, IdentityRecord, Indication
+from cloudai_rts.parameters import EVERYBODY, Document, IdentityRecord, Indication
 
 MAX_BYTES: Final = 900 * 1024
 """Below the API server's limit of 1 MiB for the whole object, metadata and all."""
@@ -54,5 +54,5 @@ def _of(rows: Mapping[str, _Row], types: set[str]) -> dict[str, _Row]:
 
 
 def _largest(known: Mapping[str, _Known], share: float) -> dict[str, _Known]:
-    kept = sorted(known, key=lambda name: (name != "", -known[name].N))[: round(share * len(known))]
+    kept = sorted(known, key=lambda name: (name != EVERYBODY, -known[name].N))[: round(share * len(known))]
     return {name: known[name] for name in known if name in set(kept)}

@@ -6,7 +6,7 @@ No release moves a value further than its step (contracts): whoever poisons the 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import numpy as np
@@ -70,28 +70,15 @@ def from_records(
     cells = memory.remember(samples, incumbent.Runtime, read_until(incumbent), reference, remembered_runs)
     samples = tenancy.balanced(samples, cells.runs, SHRINK_CLASS)
     first = runtime.fit(samples, reference_class=known, known_cells=cells)
-    found = first
+    found = runtime.anchored(first, samples, known, incumbent.Runtime.U)
     for _ in range(PASSES):  # what users are wrong by and how fast nodes are depend on each other
-        each = _each_task(samples, found, first)
+        each = _each_task(samples, found)
         if np.isnan(each.base).all():
             break
         found = runtime.fit(samples, each.base, known, first.log_tau, cells)
-    found = runtime.anchored(found, samples, known, incumbent.Runtime.U)
+        found = runtime.anchored(found, samples, known, incumbent.Runtime.U)
     terms = runtime.model_terms(samples, runtime.with_types(samples, found))
-    model = RuntimeModel(
-        ReferenceClass=known or (samples.classes[found.reference] if samples.classes else ""),
-        Kappa=found.kappa,
-        Mu=found.mu,
-        U=terms["U"],
-        V=terms["V"],
-        Sigma=terms["Sigma"],
-        Counts=terms["Counts"],
-        Declared=each.declared.users,
-        DeclaredOf=each.declared.types,
-        Allowed=each.allowed.users,
-        AllowedOf=each.allowed.types,
-        Identity=each.identities,
-    )
+    model = _model(known or (samples.classes[found.reference] if samples.classes else ""), found, terms, each)
     tallies = affinity.tally(records)
     use = affinity.with_proxy(use, records, energy)
     fitted = theta.fit(*_regression(records, samples, first))
@@ -117,9 +104,29 @@ def from_records(
     return Learned(document, incumbent, tallies, use, quality)
 
 
+def _model(reference: str, found: RuntimeFit, terms: Mapping[str, dict[str, Any]], each: "_EachTask") -> RuntimeModel:
+    return RuntimeModel(
+        ReferenceClass=reference,
+        Kappa=found.kappa,
+        Mu=found.mu,
+        U=terms["U"],
+        V=terms["V"],
+        Sigma=terms["Sigma"],
+        Counts=terms["Counts"],
+        Declared=each.declared.users,
+        DeclaredOf=each.declared.types,
+        Allowed=each.allowed.users,
+        AllowedOf=each.allowed.types,
+        Identity=each.identities,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class _EachTask:
-    """What is known of very tasks (3.1a), and `base`, its ln seconds by sample; NaN where only the type is known."""
+    """What is known of each task beyond its type (3.1a): users' words, identities, and `base`, ln seconds by sample.
+
+    That is NaN where only the type is known.
+    """
 
     declared: Words
     allowed: Words
@@ -127,11 +134,10 @@ class _EachTask:
     base: FloatArray
 
 
-def _each_task(samples: Samples, found: RuntimeFit, first: RuntimeFit) -> _EachTask:
+def _each_task(samples: Samples, found: RuntimeFit) -> _EachTask:
     """First tasks just like it, then what was declared, then the time allowed, each as it adds to what came before."""
-    work = samples.log_runtime - found.log_node_factor(samples)
-    types = runtime.with_types(samples, found)
-    same = identity.identities(samples, work, first.log_tau)
+    work, types = samples.log_runtime - found.log_node_factor(samples), runtime.with_types(samples, found)
+    same = identity.identities(samples, work, types.log_tau)
     expected = identity.expected(samples, same, types.log_tau, types.sigma)
     says_more = expected.sd < types.sigma[samples.type]
     declared = indications(samples, work, samples.log_declared, expected, COLD_DECLARED)

@@ -14,9 +14,8 @@ from typing import Final, TypeVar
 import msgspec
 
 from cloudai_rts.hinge import MAX_AFFINITY
-from cloudai_rts.parameters import Document, IdentityRecord, Indication, RuntimeModel, ThetaTerms
+from cloudai_rts.parameters import EVERYBODY, Document, IdentityRecord, Indication, RuntimeModel, ThetaTerms
 from cloudai_rts.prediction import COLD_ALLOWED, COLD_DECLARED
-from cloudai_rts.task import MAX_LOG_SD
 
 DAY_STEPS: Final = 2.5
 """Steps of a release that a day may add up to."""
@@ -35,10 +34,8 @@ STEP_KAPPA: Final = 0.5
 STEP_MU: Final = 2.0
 STEP_SCORE: Final = 1.0
 """Of AffinityMatrix and PenaltyVector."""
-EVERYBODY: Final = ""
-"""The key of what the words of all users are worth."""
 REMEMBERED: Final = 2_000
-"""Identities, and users, in one document: each takes 80 bytes of the 900 KiB that a ConfigMap may have."""
+"""Identities, and users, in one document: each takes about 100 bytes of the 900 KiB that a ConfigMap may have."""
 _WEIGHT_RANGES: Final[Mapping[str, tuple[float, ...]]] = {
     "Lateness": (200.0, 5.0, 10.0, 10.0, 10.0, 0.98, 5.0, 5.0),
     "Risk": (1000.0, 100.0),
@@ -75,10 +72,11 @@ def _faded(counts: Mapping[str, dict[str, float]], used: set[str]) -> dict[str, 
 
 
 def _remembered(new: Mapping[str, _Known], old: Mapping[str, _Known]) -> dict[str, _Known]:
-    """What the window shows, and as much as there is room for of what it does not show, the best known first."""
+    """What the window shows, and what it does not show any more, the best known as far as there is room."""
     gone = {name: msgspec.structs.replace(one, N=round(FADING * one.N, 2)) for name, one in old.items()}
-    best = sorted(gone.keys() - new.keys(), key=lambda name: (name != EVERYBODY, -gone[name].N, name))
-    return {**new, **{name: gone[name] for name in best[: max(0, REMEMBERED - len(new))]}}
+    whole = {**gone, **new}
+    best = sorted(whole, key=lambda name: (name != EVERYBODY, name not in new, -whole[name].N, name))[:REMEMBERED]
+    return {name: whole[name] for name in best}
 
 
 def _rows_kept(new: Mapping[str, dict[str, float]], old: Mapping[str, dict[str, float]]) -> dict[str, dict[str, float]]:
@@ -88,8 +86,6 @@ def _rows_kept(new: Mapping[str, dict[str, float]], old: Mapping[str, dict[str, 
 def learned_within(new: Document, origin: Document, steps: float) -> Document:
     """What was learned, no further than so many steps from `origin`."""
     runtime, old = new.Runtime, origin.Runtime
-    declared = _row_near(runtime.DeclaredOf, old.DeclaredOf, steps * STEP_BIAS, 0.0)
-    allowed = _row_near(runtime.AllowedOf, old.AllowedOf, steps * STEP_BIAS, 0.0)
     near: RuntimeModel = msgspec.structs.replace(
         runtime,
         Kappa=round(_near(runtime.Kappa, old.Kappa, steps * STEP_KAPPA), 4),
@@ -97,14 +93,10 @@ def learned_within(new: Document, origin: Document, steps: float) -> Document:
         U={name: _row_near(row, old.U.get(name, {}), steps * STEP_U, 0.0) for name, row in runtime.U.items()},
         V=_row_near(runtime.V, old.V, steps * STEP_V, 0.0),
         Sigma=_row_near(runtime.Sigma, old.Sigma, steps * STEP_SIGMA),
-        Declared=_indications_near(
-            runtime.Declared, old.Declared, COLD_DECLARED, steps, _lacking(declared, runtime.DeclaredOf)
-        ),
-        DeclaredOf=declared,
-        Allowed=_indications_near(
-            runtime.Allowed, old.Allowed, COLD_ALLOWED, steps, _lacking(allowed, runtime.AllowedOf)
-        ),
-        AllowedOf=allowed,
+        Declared=_indications_near(runtime.Declared, old.Declared, COLD_DECLARED, steps),
+        DeclaredOf=_row_near(runtime.DeclaredOf, old.DeclaredOf, steps * STEP_BIAS, 0.0),
+        Allowed=_indications_near(runtime.Allowed, old.Allowed, COLD_ALLOWED, steps),
+        AllowedOf=_row_near(runtime.AllowedOf, old.AllowedOf, steps * STEP_BIAS, 0.0),
         Identity={name: _identity_near(one, old.Identity.get(name), steps) for name, one in runtime.Identity.items()},
     )
     tau = {
@@ -172,21 +164,11 @@ def _row_near(
     }
 
 
-def _lacking(near: Mapping[str, float], wished: Mapping[str, float]) -> float:
-    """The most that any type's bias lacks."""
-    return max((abs(value - near[name]) for name, value in wished.items()), default=0.0)
-
-
 def _indications_near(
-    new: Mapping[str, Indication], old: Mapping[str, Indication], cold: Indication, steps: float, lacking: float
+    new: Mapping[str, Indication], old: Mapping[str, Indication], cold: Indication, steps: float
 ) -> dict[str, Indication]:
-    """Words within steps of what they were worth; less certain by what the biases of types still lack."""
     known = {EVERYBODY: cold, **old}
-    less = {
-        name: msgspec.structs.replace(one, Sd=round(min(MAX_LOG_SD, math.hypot(one.Sd, lacking)), 3))
-        for name, one in new.items()
-    }
-    return {name: _indication_near(one, known[name], steps) if name in known else one for name, one in less.items()}
+    return {name: _indication_near(one, known[name], steps) if name in known else one for name, one in new.items()}
 
 
 def _indication_near(new: Indication, old: Indication, steps: float) -> Indication:

@@ -87,11 +87,12 @@ def _named(span: Span, documents: Sequence[Document]) -> Span:
 
     def reduced(document: Document) -> Document:
         runtime = document.Runtime
-        u, sigma, tau = (
+        u, sigma, declared, allowed, tau = (
             {name: value for name, value in row.items() if name in types}
-            for row in (runtime.U, runtime.Sigma, document.Tau)
+            for row in (runtime.U, runtime.Sigma, runtime.DeclaredOf, runtime.AllowedOf, document.Tau)
         )
-        less = msgspec.structs.replace(runtime, U=u, Sigma=sigma, Identity={}, Declared={})
+        less = msgspec.structs.replace(runtime, U=u, Sigma=sigma, DeclaredOf=declared, AllowedOf=allowed)
+        less = msgspec.structs.replace(less, Identity={}, Declared={}, Allowed={})
         return msgspec.structs.replace(document, Tau=tau, Runtime=less, AffinityMatrix={}, PenaltyVector={})
 
     return Span(reduced(span.low), reduced(span.high))
@@ -113,6 +114,9 @@ def _each(pick: _Pick, kept: Document, new: Document) -> Document:
         V=_row(pick, old.V, runtime.V, 0.0),
         Sigma=_row(pick, old.Sigma, runtime.Sigma),
         Declared=_entries(pick, old.Declared, runtime.Declared),
+        DeclaredOf=_row(pick, old.DeclaredOf, runtime.DeclaredOf, 0.0),
+        Allowed=_entries(pick, old.Allowed, runtime.Allowed),
+        AllowedOf=_row(pick, old.AllowedOf, runtime.AllowedOf, 0.0),
         Identity=_entries(pick, old.Identity, runtime.Identity),
     )
     weights = {group: _entry(pick, getattr(kept, group), getattr(new, group)) for group in WEIGHTS}

@@ -60,7 +60,8 @@ FINISH_WITHIN: Final = "FinishWithin"
 BY_DECLARATION: Final = "Expected"
 BY_LEARNING: Final = "Learned"
 BY_DEFAULT: Final = "Default"
-"""Where a deadline comes from; the last three are multiples of a run time."""
+DEADLINE_SOURCES: Final = frozenset({FINISH_BY, FINISH_WITHIN, BY_DECLARATION, BY_LEARNING, BY_DEFAULT})
+"""Where a deadline comes from: the user's own word, or a multiple of a run time."""
 
 # A kubelet that refuses a pod it was given sets one of these as the pod's reason, or "OutOf<resource>".
 REJECTION_REASONS: Final = frozenset({"UnexpectedAdmissionError", "TopologyAffinityError", "NodeAffinity"})
@@ -77,6 +78,8 @@ RETENTION_SECONDS: Final = 30 * 86_400.0
 """How long MongoDB keeps runs and samples."""
 
 DECISION_MAX_BYTES: Final = 2048
+MAX_SECONDS: Final = 365 * 86_400.0
+"""Longer run times, and longer times allowed, are taken for a slip."""
 
 
 def tenant(namespace: str, user: str) -> str:
@@ -85,8 +88,8 @@ def tenant(namespace: str, user: str) -> str:
 
 
 def time_allowed(arrival: float, deadline: float | None, source: str) -> float | None:
-    """Seconds from arrival to a deadline of the user's own; None without one, or where a run time gave it."""
-    if deadline is None or source in {BY_DECLARATION, BY_LEARNING, BY_DEFAULT} or deadline <= arrival:
+    """Seconds from arrival to a deadline of the user's own; None without one, or where nobody can have meant it."""
+    if deadline is None or source not in {FINISH_BY, FINISH_WITHIN} or not 0.0 < deadline - arrival <= MAX_SECONDS:
         return None
     return deadline - arrival
 

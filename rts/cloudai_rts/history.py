@@ -9,13 +9,13 @@ from typing import Any, Final
 import msgspec
 
 from cloudai_rts import contract
+from cloudai_rts.contract import MAX_SECONDS
 
 SUCCEEDED: Final = "Succeeded"
 RUNNING: Final = "Running"
 """Not finished: `finish` is when it was looked at. Learned from as a run that lasts at least so long."""
 _INTERRUPTED: Final = frozenset({RUNNING, "Disrupted", "Deleted", "Rejected"})
 """Ends that say nothing about the deadline: the Task goes on, or somebody did not want it any more."""
-MAX_SECONDS: Final = 31_536_000.0
 MAX_LOAD: Final = 64.0
 MAX_AMOUNT: Final = 1e18
 """Bytes."""
@@ -45,7 +45,8 @@ class RunnerUp(msgspec.Struct, frozen=True):
 class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     """A finished pod. Times in seconds since the epoch, requests in cores, bytes and devices.
 
-    `reference_runtime` and `log_sd` are what was expected at acceptance; `declared` the user's own estimate (seconds).
+    `reference_runtime` and `log_sd` are what was expected at acceptance; `declared` the user's own estimate and
+    `allowed` the time from arrival to a deadline of his own, where he had not moved it (both seconds).
     `load` is the node's before the task, `allowed_classes` those of nodes that its selectors and tolerations admit
     (empty: all), `predicted` the run time predicted for this node (seconds); `policy` to
     `runner_up` are the decision's. `rank` is its place among the pods of its Task, of which there is one. Really used
@@ -76,6 +77,7 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     reference_runtime: float = 0.0
     log_sd: float = 0.0
     declared: float | None = None
+    allowed: float | None = None
     load: float = 0.0
     predicted: float | None = None
     late_probability: float | None = None
@@ -105,11 +107,6 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
         return self.finish - self.start
 
     @property
-    def allowed(self) -> float | None:
-        """Seconds from arrival to a deadline of the user's own; None without one, or where a run time gave it."""
-        return contract.time_allowed(self.arrival, self.deadline, self.deadline_source)
-
-    @property
     def violated(self) -> bool | None:
         """Whether it missed its deadline; None without one, and where it may still be met in another attempt."""
         if self.deadline is None:
@@ -132,8 +129,8 @@ def problem(record: Record, now: float) -> str | None:
     waited = record.start - record.arrival
     if record.start > now + 300.0 or record.finish > now + 300.0 or not -300.0 <= waited <= MAX_SECONDS:
         return "its times contradict each other or lie in the future"
-    if record.declared is not None and not 0.0 < record.declared <= MAX_SECONDS:
-        return "its declared run time is impossible"
+    if any(said is not None and not 0.0 < said <= MAX_SECONDS for said in (record.declared, record.allowed)):
+        return "its declared run time, or the time allowed, is impossible"
     return _wrong_amount(record)
 
 

@@ -88,6 +88,10 @@ class LatenessTerms(_Group, frozen=True):
     LoadScale: Annotated[float, Meta(ge=0, le=5)] = 1.5
 
 
+EVERYBODY: Final = ""
+"""The key of what users' words are worth of whom nothing is known."""
+
+
 class Indication(_Group, frozen=True):
     """What one user's words, run times declared or time allowed, say of run times, in log space.
 

@@ -272,20 +272,14 @@ def _deferral(
         return None
     if not (policy.fleet.busy() & candidates.eligible).any():
         return None
-    best = deferral.promise(
-        task,
-        u,
-        policy.fleet.class_index,
-        candidates.eligible,
-        candidates.typical_load,
-        policy.document.Runtime,
-        policy.document.Lateness.LoadScale,
-        now,
-    )
+    runtime, scale = policy.document.Runtime, policy.document.Lateness.LoadScale
+    where = (task, u, policy.fleet.class_index, candidates.eligible, candidates.typical_load, runtime)
+    best = deferral.promise(*where, scale, now)
     if best is None or not deferral.should_defer(late, harm, best, policy.document.Lateness):
         return None
     until = (
         deferral.wait_until(now, task.deadline, best.predicted_runtime) if deferred_until is None else deferred_until
     )
-    elsewhere = lateness.told_probability(math.log(best.predicted_runtime), task.slack(now), task.log_sd)
-    return (until, elsewhere) if until > now else None
+    if until <= now or (learned := deferral.promise(*where, 1.0, now)) is None:
+        return None
+    return until, lateness.told_probability(math.log(learned.predicted_runtime), task.slack(now), task.log_sd)

@@ -11,8 +11,9 @@ from typing import Final, TypeVar
 
 import numpy as np
 
+from cloudai_rts import contract
 from cloudai_rts.arrays import FloatArray, IntArray
-from cloudai_rts.parameters import Indication, RuntimeModel
+from cloudai_rts.parameters import EVERYBODY, Indication, RuntimeModel
 from cloudai_rts.task import COLD_LOG_SD, MAX_LOG_SD, MIN_LOG_SD
 
 COLD_DECLARED: Final = Indication(0.0, 0.6, 0.0)
@@ -22,10 +23,14 @@ COLD_ALLOWED: Final = Indication(0.0, 0.6, 0.0, 0.0)
 HISTORY_MIN_SD: Final = 0.1
 NODE_LOG_SD: Final = 0.1
 FAR: Final = 3.0
-"""Words of a stranger that are further off than so many sd: his habits are other ones."""
+"""Words that are further off than so many sd are believed less where nobody knows the user: his habits differ."""
+FAR_OF_KNOWN: Final = 6.0
+"""So are those of a known user: a slip, or no real deadline. Of a wrong type good words may be four or five sd off."""
 
 
+MIN_SECONDS: Final = 0.001
 Value = TypeVar("Value", float, FloatArray)
+"""One number, or one for each task."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,15 +113,15 @@ def estimate(task_type: str, tau: float, said: Said, runtime: RuntimeModel) -> E
     if said.allowed and said.allowed > 0:
         bias = runtime.AllowedOf.get(task_type, 0.0)
         known = heard(known, said.allowed, *_worth(runtime.Allowed, said.user, COLD_ALLOWED), bias)
-    if known is history:  # the type's own spread holds that of nodes
-        return Estimate(known.seconds, clip_log_sd(known.log_sd))
-    return Estimate(known.seconds, clip_log_sd(math.hypot(known.log_sd, node_log_sd(runtime))))
+    # The type's own spread holds that of nodes.
+    log_sd = known.log_sd if known is history else math.hypot(known.log_sd, node_log_sd(runtime))
+    return Estimate(min(contract.MAX_SECONDS, max(MIN_SECONDS, known.seconds)), clip_log_sd(log_sd))
 
 
 def _worth(known: Mapping[str, Indication], user: str, cold: Indication) -> tuple[Indication, float]:
     """What a user's words are worth, and how odd they may be."""
     own = known.get(user) if user else None
-    return (known.get("", cold), FAR) if own is None else (own, math.inf)
+    return (known.get(EVERYBODY, cold), FAR) if own is None else (own, FAR_OF_KNOWN)
 
 
 def node_log_sd(runtime: RuntimeModel) -> float:
@@ -124,9 +129,7 @@ def node_log_sd(runtime: RuntimeModel) -> float:
     return 0.0 if not runtime.Sigma else NODE_LOG_SD
 
 
-def heard(
-    known: Estimate, said_seconds: float, indication: Indication, far: float = math.inf, type_bias: float = 0.0
-) -> Estimate:
+def heard(known: Estimate, said_seconds: float, indication: Indication, far: float, type_bias: float = 0.0) -> Estimate:
     """Equation (1a): two sources by their precision in log space, as far as the second knows what the first does not.
 
     With a Share of 1 that is ln tau = (ln a / s_a^2 + ln b / s_b^2) / (1 / s_a^2 + 1 / s_b^2). Words further off than

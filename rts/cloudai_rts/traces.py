@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 
+from cloudai_rts import contract
 from cloudai_rts.errors import TraceError
 
 
@@ -47,6 +48,11 @@ class TraceTask:
     gpu_product: str = ""
     storage_bytes: int = 0
     user: str = ""
+
+    @property
+    def allowed_s(self) -> float | None:
+        """The time that its user allowed; None where the deadline follows from a run time."""
+        return contract.time_allowed(self.arrival_s, self.deadline_s, contract.FINISH_BY)
 
 
 Speeds = dict[tuple[str, str], float]

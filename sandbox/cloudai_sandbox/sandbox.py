@@ -116,10 +116,13 @@ class Sandbox:
         """The newest process of that name."""
         return next(child for child in reversed(self.children.running) if child.name == name)
 
-    def revive(self) -> list[str]:
-        """Start operator and scheduler again where they have ended, as a Deployment would. Returns their names."""
+    def revive(self, *names: str) -> list[str]:
+        """Start operator and scheduler, or these, again where they have ended, as a Deployment would.
+
+        Returns the names of those that were started.
+        """
         revived = []
-        for name in self.run:
+        for name in names or self.run:
             child = self.process(name)
             if not child.alive():
                 self.children.running.remove(child)

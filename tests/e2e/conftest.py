@@ -82,7 +82,7 @@ class Cluster:
             end = child.log.read_text(errors="replace")[-1500:]
             if not LEASE_LOST.search(end.rstrip().rpartition("\n")[2]):
                 pytest.fail(f"{name} ended with code {child.process.returncode}; its log ends:\n{end}")
-            self.sandbox.revive()
+            self.sandbox.revive(name)
 
     def metric(self, process: str, line: str) -> float:
         """Value of one line of a process's metrics, 0 if it is not there yet."""

@@ -461,7 +461,7 @@ def test_a_deadline_tells_of_its_task(cluster: Cluster, database: Database[dict[
     for number, row in enumerate(database["TASK_HISTORY"].find({"_id": {"$regex": "^sized-"}})):
         seconds = 20.0 * 100.0 ** (number / 39)
         arrival = row["finish"] - seconds - 1.0
-        own = {"user": "default/carol", "type": "sized", "deadline_source": "FinishWithin"}
+        own = {"user": "default/carol", "type": "sized", "allowed": 2.0 * seconds}
         times = {"arrival": arrival, "start": arrival + 1.0, "deadline": arrival + 2.0 * seconds}
         database["TASK_HISTORY"].update_one({"_id": row["_id"]}, {"$set": {**own, **times}})
     report = json.loads(optimize(cluster, "epoch", "-o", "json", "--mongodb-uri", cluster.sandbox.urls[MONGODB]))

@@ -84,7 +84,7 @@ def test_promises_are_read_as_the_scheduler_reads_them() -> None:
     arrivals.first(msgspec.structs.replace(first.metadata, creationTimestamp="2026-01-01T11:59:00Z"))
     retry = record_of(a_pod(finish_within="10m"), arrivals, 2.0)
     assert retry is not None
-    assert (retry.arrival, retry.deadline, retry.allowed) == (NOON, NOON + 540, 540.0)
+    assert (retry.arrival, retry.deadline, retry.allowed) == (NOON, NOON + 540, 600.0)
 
 
 @pytest.mark.parametrize(

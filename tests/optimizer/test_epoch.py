@@ -50,7 +50,7 @@ def history(count: int, seed: int = 1) -> list[Record]:
     drawn = workload.draw(seed, count, Shape(load=0.9, kinds=STANDARD_KINDS), NODES)
     there = world.from_speeds(NODES, SPEEDS, list(STANDARD_KINDS))
     jobs = trace.jobs(drawn.tasks, Document(), drawn.cpu_used)
-    return records(jobs, Replay(there, jobs, ScoreChooser(LEAST_ALLOCATED)).run(), NODES)
+    return records(jobs, Replay(there, jobs, ScoreChooser(LEAST_ALLOCATED)).run(), NODES, drawn.tasks)
 
 
 def run(found: list[Record], incumbent: Document | None = None, rules: Rules = QUICK, seed: int = 1) -> Outcome:
@@ -173,6 +173,7 @@ HOSTILE: dict[str, Callable[[Record], dict[str, Any]]] = {
     "a slow machine is fast": lambda one: {"node": "s0", "node_class": "slow", "finish": one.start + 1.0},
     "idle machines are full": lambda one: {"load": 60.0, "declared": 0.5, "finish": one.start + 3e6},
     "all is in time": lambda one: {"deadline": one.finish + 1e6, "declared": 1e6},
+    "words that lie": lambda one: {"declared": 1e4 / one.runtime, "allowed": 2.0 * one.runtime},
 }
 WHOLE_RANGE = {"Theta": 5.0, "Kappa": 5.0, "Mu": 20.0, "U": 10.0, "V": 6.0, "Sigma": 1.95}
 WORDS = {"Bias": 10.0, "Sd": 1.95, "Share": 1.0, "DeclaredOf": 10.0, "AllowedOf": 10.0}

@@ -55,14 +55,6 @@ def test_guesses_are_not_overturned_at_once() -> None:
     assert found.Runtime.Declared == {"": Indication(1.0, 0.795, 50), "evil": hostile}
 
 
-def test_words_are_less_certain_while_a_type_lacks_its_bias() -> None:
-    """A type's bias of 3 may come to 1 in one release: what lacks is an error of the words."""
-    new = Document(Runtime=RuntimeModel(Allowed={"ann": Indication(-0.7, 0.1, 50)}, AllowedOf={"t": 3.0, "s": 0.5}))
-    found = limits.learned_within(new, Document(), 1.0).Runtime
-    assert found.AllowedOf == {"t": 1.0, "s": 0.5}
-    assert found.Allowed == {"ann": Indication(-0.7, 2.0, 50)}
-
-
 def test_scores_stay_within_a_tenth_of_their_range() -> None:
     """Known cells count from what they were, others from a usual machine's."""
     before = Document(AffinityMatrix={"t": {"n": 4.0}}, PenaltyVector={"n": 0.0})
@@ -82,6 +74,16 @@ def test_who_was_away_for_a_day_is_still_known() -> None:
     assert len(found.Identity) == limits.REMEMBERED
     assert "i0" not in found.Identity
     assert {"x", f"i{limits.REMEMBERED - 1}"} <= set(found.Identity)
+
+
+def test_invented_users_take_no_more_room() -> None:
+    """Users are free text: of more than there is room for the best known stay, and what all are worth."""
+    many = {f"u{count}": Indication(0.0, 0.6, count) for count in range(limits.REMEMBERED + 50)}
+    new = Document(Runtime=RuntimeModel(Allowed={"": Indication(0.0, 0.6, 0), **many}))
+    found = limits.kept(new, Document()).Runtime.Allowed
+    assert len(found) == limits.REMEMBERED
+    assert {"", f"u{limits.REMEMBERED + 49}"} <= set(found)
+    assert "u0" not in found
 
 
 @given(st.floats(0, 200), st.floats(0, 1000), st.tuples(*[st.floats(0, 3)] * 3), st.tuples(*[st.floats(0, 3)] * 3))

@@ -9,7 +9,7 @@ from cloudai_kube import timestamp
 from cloudai_optimizer import limits, reach
 from cloudai_optimizer.reach import DAY_SECONDS, Reach
 from cloudai_rts import parameters
-from cloudai_rts.parameters import Document, LatenessTerms, RuntimeModel
+from cloudai_rts.parameters import Document, Indication, LatenessTerms, RuntimeModel
 
 BEGIN = 1_800_000_000.0
 WISHES = st.lists(
@@ -47,6 +47,44 @@ def test_a_quarter_in_any_day(wishes: list[tuple[float, float, float, float, flo
                 assert abs(one.Runtime.V["n"] - other.Runtime.V["n"]) <= 1.5 + 1e-6
                 assert abs(one.Lateness.Alpha - other.Lateness.Alpha) <= 50.0 + 1e-6
                 assert 2.0**-2.51 <= one.Tau["t"] / other.Tau["t"] <= 2.0**2.51
+
+
+@given(st.lists(st.tuples(st.floats(0.0, 0.3), st.floats(-5, 5), st.floats(0, 1)), min_size=2, max_size=30))
+def test_users_words_move_a_quarter_in_a_day(wishes: list[tuple[float, float, float]]) -> None:
+    """Once they are known, whose words they are; types' biases count from nothing."""
+    at, current, known = BEGIN, said(0.0, 0.5), None
+    course = [(at, current)]
+    for pause, bias, share in wishes:
+        at += pause * DAY_SECONDS
+        near = limits.learned_within(said(bias, share), current, 1.0)
+        for origin in known.origins() if isinstance(known, Reach) else [current]:
+            near = limits.learned_within(near, origin, limits.DAY_STEPS)
+        known = reach.noted(known, current, [near], timestamp.millis(at))
+        current = near
+        course.append((at, current))
+    for index, (_, one) in enumerate(course[:-1]):
+        for _, other in [found for found in course[index:] if found[0] - course[index + 1][0] <= DAY_SECONDS]:
+            for name in ("Declared", "Allowed"):
+                before, after = (getattr(document.Runtime, name)["ann"] for document in (one, other))
+                assert abs(before.Bias - after.Bias) <= 2.5 + 2e-3
+                assert abs(before.Share - after.Share) <= 0.25 + 2e-3
+                before, after = (getattr(document.Runtime, f"{name}Of")["t"] for document in (one, other))
+                assert abs(before - after) <= 2.5 + 2e-3
+
+
+def said(bias: float, share: float) -> Document:
+    """What the words of one user, and those about one type, are worth."""
+    users, types = {"ann": Indication(bias, 0.5, 9, share)}, {"t": bias}
+    return Document(Runtime=RuntimeModel(Declared=users, Allowed=users, DeclaredOf=types, AllowedOf=types))
+
+
+def test_users_words_take_no_room_where_there_is_none() -> None:
+    """What the new documents do not name is forgotten first."""
+    full = reach.noted(None, said(1.0, 0.5), [said(1.0, 0.5)], timestamp.millis(BEGIN))
+    small = reach.noted(
+        full, said(1.0, 0.5), [Document()], timestamp.millis(BEGIN), only_named=True
+    ).current.high.Runtime
+    assert (small.Declared, small.Allowed, small.DeclaredOf, small.AllowedOf) == ({}, {}, {}, {})
 
 
 def test_a_steady_drift_is_not_held_up_for_ever() -> None:

@@ -32,24 +32,6 @@ def test_whether_a_deadline_was_missed(fields: dict[str, object], violated: bool
 
 
 @pytest.mark.parametrize(
-    ("fields", "seconds"),
-    [
-        ({"deadline_source": "FinishWithin"}, 30.0),
-        ({"deadline_source": "FinishBy"}, 30.0),
-        ({}, 30.0),
-        ({"deadline_source": "Expected"}, None),
-        ({"deadline_source": "Learned"}, None),
-        ({"deadline_source": "Default"}, None),
-        ({"deadline": None}, None),
-        ({"deadline": 0.0}, None),
-    ],
-)
-def test_the_time_that_a_user_allowed(fields: dict[str, object], seconds: float | None) -> None:
-    """From arrival to a deadline of the user's own: those that are multiples of a run time tell nothing new."""
-    assert record(**fields).allowed == seconds
-
-
-@pytest.mark.parametrize(
     ("fields", "said"),
     [
         ({"finish": float("nan")}, "not finite"),
@@ -58,6 +40,8 @@ def test_the_time_that_a_user_allowed(fields: dict[str, object], seconds: float 
         ({"load": 65.0}, "larger than any machine"),
         ({"cpu": -1.0}, "negative"),
         ({"declared": 0.0}, "declared run time"),
+        ({"allowed": -1.0}, "time allowed"),
+        ({"allowed": float("nan")}, "time allowed"),
         ({"node": ""}, "missing"),
     ],
 )

@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloudai_rts import prediction
+from cloudai_rts.contract import MAX_SECONDS
 from cloudai_rts.parameters import Indication, RuntimeModel
 from cloudai_rts.prediction import Estimate, Said
+from cloudai_rts.task import MAX_LOG_SD, MIN_LOG_SD
 
 
 def test_load_curve_by_hand() -> None:
@@ -45,7 +47,7 @@ def test_unknown_types_classes_and_nodes_have_factor_one() -> None:
 
 def test_declared_and_history_by_hand() -> None:
     """(1a): declared 100 s (sd .6), history 400 s (sd .5): weights 2.78 and 4, ln tau = (12.79 + 23.97) / 6.78."""
-    found = prediction.heard(Estimate(400.0, 0.5), 100.0, prediction.COLD_DECLARED)
+    found = prediction.heard(Estimate(400.0, 0.5), 100.0, prediction.COLD_DECLARED, math.inf)
     weights = 1 / 0.36, 1 / 0.25
     expected = math.exp((math.log(100) * weights[0] + math.log(400) * weights[1]) / sum(weights))
     assert found.seconds == pytest.approx(expected)
@@ -64,7 +66,7 @@ def test_a_users_habit_of_erring_is_corrected() -> None:
     runtime = RuntimeModel(Declared={"ann": Indication(math.log(2), 0.05, 20)})
     by_ann, by_bob = (prediction.estimate("a", 200.0, Said(user, 100.0), runtime) for user in ("ann", "bob"))
     assert by_ann.seconds == pytest.approx(200.0, rel=0.01)
-    assert by_bob == prediction.heard(Estimate(200.0, 0.5), 100.0, prediction.COLD_DECLARED)
+    assert by_bob == prediction.heard(Estimate(200.0, 0.5), 100.0, prediction.COLD_DECLARED, math.inf)
 
 
 def test_words_that_know_half_of_it() -> None:
@@ -82,13 +84,13 @@ def test_words_that_know_half_of_it() -> None:
 def test_words_that_know_nothing_change_nothing() -> None:
     """Share 0: what is known stays as it is, to the last digit."""
     known = Estimate(123.456, 0.7)
-    assert prediction.heard(known, 5.0, Indication(0.0, 0.1, 9, 0.0)) is known
+    assert prediction.heard(known, 5.0, Indication(0.0, 0.1, 9, 0.0), math.inf) is known
 
 
 @given(st.floats(0.05, 2.0), st.floats(0.05, 2.0), st.floats(0.0, 1.0), st.floats(1e-3, 1e8))
 def test_words_never_make_less_certain(log_sd: float, error: float, share: float, said: float) -> None:
     """Whatever is said, the spread that is left is no larger than before and what comes out is a time."""
-    found = prediction.heard(Estimate(600.0, log_sd), said, Indication(0.0, error, 9, share))
+    found = prediction.heard(Estimate(600.0, log_sd), said, Indication(0.0, error, 9, share), prediction.FAR)
     assert 0.0 < found.log_sd <= log_sd * (1 + 1e-12)
     assert 0.0 < found.seconds < math.inf
 
@@ -103,6 +105,24 @@ def test_who_allows_little_expects_little() -> None:
         assert found.seconds == pytest.approx(seconds, rel=0.05)
         assert found.log_sd == pytest.approx(math.hypot(0.1, prediction.NODE_LOG_SD), rel=0.05)
     assert prediction.estimate("a", 3600.0, Said("bob", allowed=600.0), runtime).log_sd > 0.4
+
+
+def test_no_real_deadline() -> None:
+    """A year where the user usually allows twice the size: an hour does not become half a year, nor is it certain."""
+    runtime = RuntimeModel(Sigma={"a": 0.6}, Allowed={"ann": Indication(-0.7, 0.3, 99, 0.9)})
+    found = prediction.estimate("a", 3600.0, Said("ann", allowed=MAX_SECONDS), runtime)
+    assert found.seconds < 16 * 3600.0
+    assert found.log_sd > 0.5
+
+
+@given(st.floats(1e-9, 1e12), st.floats(1e-3, MAX_SECONDS), st.floats(-5, 5), st.floats(0.05, 2.0), st.floats(0.05, 2))
+def test_estimates_are_run_times(said: float, tau: float, bias: float, error: float, sigma: float) -> None:
+    """Whatever is said and known: between a millisecond and a year, so that pods' annotations can be read."""
+    words = Indication(bias, error, 9)
+    runtime = RuntimeModel(Sigma={"a": sigma}, Allowed={"ann": words}, Declared={"ann": words})
+    found = prediction.estimate("a", tau, Said("ann", said, said), runtime)
+    assert 0.001 <= found.seconds <= MAX_SECONDS
+    assert MIN_LOG_SD <= found.log_sd <= MAX_LOG_SD
 
 
 @pytest.mark.parametrize("allowed", [-5.0, 0.0])

@@ -24,8 +24,8 @@ from cloudai_optimizer.fit.moments import MIN_RUNS, Moments
 from cloudai_optimizer.fit.samples import Samples
 from cloudai_optimizer.fit.voices import FEW, Voices
 from cloudai_rts.arrays import BoolArray, FloatArray, IntArray
-from cloudai_rts.parameters import Indication
-from cloudai_rts.prediction import FAR, heed
+from cloudai_rts.parameters import EVERYBODY, Indication
+from cloudai_rts.prediction import FAR, FAR_OF_KNOWN, heed
 from cloudai_rts.task import MAX_LOG_SD, MIN_LOG_SD
 
 SHRINK: Final = 8.0
@@ -57,7 +57,7 @@ class Words:
 
     def of(self, user: str) -> Indication:
         """What this user's words are worth."""
-        return self.users.get(user) or self.users.get("", self.cold)
+        return self.users.get(user) or self.users.get(EVERYBODY, self.cold)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ def indications(samples: Samples, work: FloatArray, said: FloatArray, expected: 
     found = {samples.users[index]: _shrunk(one, float(own[index]), usual, apart) for index, one in moments.items()}
     if len(np.unique(samples.tenant[told])) >= FEW:
         sd, count = _sd(usual.Sd**2 + apart), round(float(runs.weight.sum()), 2)
-        found[""] = Indication(_bias(usual.Bias), sd, count, round(usual.Share, 3))
+        found[EVERYBODY] = Indication(_bias(usual.Bias), sd, count, round(usual.Share, 3))
     return Words(found, {samples.types[c]: _bias(by_type[c]) for c in np.unique(runs.type)}, cold)
 
 
@@ -115,7 +115,7 @@ def heard(samples: Samples, said: FloatArray, known: Words, expected: Expected) 
     by_user = [known.of(name) for name in samples.users]
     bias, sd, share = np.array([[one.Bias, one.Sd, one.Share] for one in by_user]).reshape(-1, 3).T[:, samples.user]
     by_type = np.array([known.types.get(name, 0.0) for name in samples.types])[samples.type]
-    far = np.array([math.inf if name in known.users else FAR for name in samples.users])[samples.user]
+    far = np.array([FAR_OF_KNOWN if name in known.users else FAR for name in samples.users])[samples.user]
     surprise = np.nan_to_num(said + bias + by_type - expected.log)
     trust, left = heed(expected.sd**2, np.where(np.isnan(said), 0.0, share), sd, surprise, far)
     return Expected(expected.log + trust * surprise, np.sqrt(left))

@@ -14,7 +14,7 @@ from cloudai_rts.traces import FleetNode, TraceTask
 def records(
     jobs: Sequence[Job], course: Course, nodes: Sequence[FleetNode], tasks: Sequence[TraceTask] | None = None
 ) -> list[Record]:
-    """One record for each job that ended; `tasks` add the declared run times. The clock is the replay's."""
+    """One record for each job that ended; `tasks` add what users said. The clock is the replay's."""
     classes = classes_of(nodes)
     found = []
     for index, job in enumerate(jobs):
@@ -43,6 +43,7 @@ def records(
                 reference_runtime=known.reference_runtime,
                 log_sd=known.log_sd,
                 declared=None if tasks is None else tasks[index].expected_runtime_s,
+                allowed=None if tasks is None else tasks[index].allowed_s,
                 load=float(course.load[index]),
                 used_cpu=job.cpu_used,
             )

@@ -51,8 +51,7 @@ def jobs(
 
 
 def _known(task: TraceTask, name: str, due: float, store: TauStore, document: Document) -> Task:
-    allowed = contract.time_allowed(task.arrival_s, task.deadline_s, contract.FINISH_BY)
-    said = Said(task.user, task.expected_runtime_s, allowed)
+    said = Said(task.user, task.expected_runtime_s, task.allowed_s)
     estimate = prediction.estimate(name, store.get(name), said, document.Runtime)
     return Task(
         type=name,

@@ -12,7 +12,7 @@ from cloudai_rts import prediction
 from cloudai_rts.arrays import FloatArray
 from cloudai_rts.history import Record
 from cloudai_rts.parameters import Indication, RuntimeModel
-from cloudai_rts.prediction import COLD_ALLOWED, COLD_DECLARED, Estimate, Said
+from cloudai_rts.prediction import COLD_ALLOWED, COLD_DECLARED, FAR_OF_KNOWN, Estimate, Said
 
 SIZE_SD, NOISE_SD, ERROR_SD = 0.8, 0.2, 0.15
 TAU = {"a": 100.0, "b": 1000.0}
@@ -32,17 +32,16 @@ def drawn(count: int, users: tuple[str, ...] = ("ann",), seed: int = 1) -> tuple
         told = TAU[kind] * math.exp(size + rng.normal(0.0, ERROR_SD))
         user = users[index % len(users)]
         uid, at = f"p{index}", 1e4 * index
-        record = Record(uid, uid, user, uid, kind, "n", "slow", at, at, at + seconds, "Succeeded", 1.0, 1.0, user=user)
-        records.append(_with_deadline(record, at + 2.0 * told))
+        ends = at + seconds
+        records.append(
+            Record(
+                uid, uid, user, uid, kind, "n", "slow", at, at, ends, "Succeeded", 1.0, 1.0, user=user, allowed=2 * told
+            )
+        )
     samples = collect(records)
     log_tau = np.log([TAU[name] for name in samples.types])
     expected = Expected(log_tau[samples.type], np.full(count, math.hypot(SIZE_SD, NOISE_SD)))
     return samples, samples.log_runtime, expected
-
-
-def _with_deadline(record: Record, deadline: float) -> Record:
-    fields = {name: getattr(record, name) for name in record.__struct_fields__}
-    return Record(**{**fields, "deadline": deadline})
 
 
 def test_deadlines_that_are_twice_the_size() -> None:
@@ -214,7 +213,7 @@ def test_fit_and_decision_hear_the_same() -> None:
         name = samples.types[samples.type[index]]
         before = Estimate(math.exp(expected.log[index] + 0.5 * expected.sd[index] ** 2), float(expected.sd[index]))
         after = prediction.heard(
-            before, math.exp(samples.log_allowed[index]), words.of("ann"), math.inf, words.types[name]
+            before, math.exp(samples.log_allowed[index]), words.of("ann"), FAR_OF_KNOWN, words.types[name]
         )
         assert math.log(after.seconds) - 0.5 * after.log_sd**2 == pytest.approx(known.log[index])
         assert after.log_sd == pytest.approx(known.sd[index])

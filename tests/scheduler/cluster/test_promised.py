@@ -55,6 +55,7 @@ def test_a_declared_run_time_alone_promises_twice_itself(make: Maker) -> None:
     [
         ("finish-within", "10m", 300.0),
         ("finish-by", "2026-01-01T00:10:00Z", 300.0),
+        ("deadline", "2026-01-01T00:10:00Z", 300.0),
         ("expected-runtime", "10m", 600.0),  # twice itself: a deadline that its user did not choose
     ],
 )
@@ -67,6 +68,16 @@ def test_who_knows_his_pods_is_believed(make: Maker, key: str, text: str, second
     amounts = {"cpu": 1000, "memory": 1 << 30, "pods": 1}
     task = read(pod, amounts, Arrivals(), Document(Runtime=runtime), TauStore({"cpu-light": 3600.0}), 2.0).task
     assert task.reference_runtime == pytest.approx(seconds, rel=0.02)
+
+
+def test_a_deadline_that_the_operator_derived_says_nothing(make: Maker) -> None:
+    """A multiple of what the type takes is no word of its user, also where nothing else of the Task can be read."""
+    notes = {"cloudai.dev/deadline": "2026-01-01T00:10:00Z", "cloudai.dev/deadline-source": "Learned"}
+    pod = make.pod(metadata={"annotations": {**notes, "cloudai.dev/reference-runtime-seconds": "0"}})
+    runtime = RuntimeModel(Sigma={"cpu-light": 1.0}, Allowed={"ns": Indication(-math.log(2), 0.05, 100)})
+    amounts = {"cpu": 1000, "memory": 1 << 30, "pods": 1}
+    task = read(pod, amounts, Arrivals(), Document(Runtime=runtime), TauStore({"cpu-light": 3600.0}), 2.0).task
+    assert (task.reference_runtime, task.log_sd) == (3600.0, 1.0)
 
 
 def test_a_retry_does_not_reset_the_clock(make: Maker) -> None:
