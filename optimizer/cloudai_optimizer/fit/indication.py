@@ -62,7 +62,7 @@ class Words:
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """Runs of whom something was said: `off` is w - m, `gap` w - ln said."""
+    """Runs of which something was said: `off` is w - m, `gap` w - ln said. `votes` are by user, the rest by run."""
 
     off: FloatArray
     gap: FloatArray
@@ -71,6 +71,14 @@ class _Told:
     weight: FloatArray
     votes: FloatArray
     type_count: int
+
+    @classmethod
+    def of(cls, samples: Samples, told: BoolArray, off: FloatArray, gap: FloatArray) -> "_Told":
+        tenant = np.zeros(len(samples.users), np.int64)
+        tenant[samples.user] = samples.tenant
+        user, weight = samples.user[told], samples.weight[told]
+        votes = _votes(user, weight, tenant)
+        return cls(off[told], gap[told], user, samples.type[told], weight, votes, len(samples.types))
 
 
 def indications(samples: Samples, work: FloatArray, said: FloatArray, expected: Expected, cold: Indication) -> Words:
@@ -82,17 +90,7 @@ def indications(samples: Samples, work: FloatArray, said: FloatArray, expected: 
     told = ~np.isnan(said) & ~samples.censored
     if not told.any():
         return Words({}, {}, cold)
-    tenant = np.zeros(len(samples.users), np.int64)
-    tenant[samples.user] = samples.tenant
-    runs = _Told(
-        (work - expected.log)[told],
-        (work - said)[told],
-        samples.user[told],
-        samples.type[told],
-        samples.weight[told],
-        _votes(samples.user[told], samples.weight[told], tenant),
-        len(samples.types),
-    )
+    runs = _Told.of(samples, told, work - expected.log, work - said)
     own, by_type, near = _biases(runs)
     words = runs.off - runs.gap + own[runs.user] + by_type[runs.type]
     moments = {int(index): _moments(runs, words, near, int(index)) for index in np.unique(runs.user)}

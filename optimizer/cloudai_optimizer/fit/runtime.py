@@ -116,7 +116,7 @@ def _shifted(found: RuntimeFit, shift: FloatArray) -> RuntimeFit:
 def with_types(samples: Samples, found: RuntimeFit) -> RuntimeFit:
     """The fit with tau and sigma of each type as they are if nothing is known of a task but its type.
 
-    Where declarations or identities say more of each task, the residuals of the fit are theirs: far too narrow for (1a)
+    Where users' words or identities say more of each task, the residuals of the fit are theirs: far too narrow for (1a)
     to weigh the type by.
     """
     count = len(samples.types)
