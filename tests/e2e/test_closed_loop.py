@@ -86,6 +86,7 @@ def test_the_loop_closes(cluster: Cluster, database: Database[dict[str, Any]]) -
     cluster.apply(*(cluster.task(name, notes, type="cpu-light", sla={"finishWithin": "1h"}) for name in names))
     cluster.complete(*names)
     cluster.wait(lambda: database["TASK_HISTORY"].count_documents({}) == len(names))
+    assert {round(row["allowed"], 2) for row in database["TASK_HISTORY"].find()} == {3600.0}
     database["TASK_HISTORY"].insert_one({"_id": "old", "finish": 1000.0})
     database["RESULTS"].insert_one({"_id": "old", "finish": 1000.0})
     cluster.wait(lambda: cluster.metric("cloudai-scheduler", "cloudai_scheduler_telemetry_nodes") == NODES, 60)
