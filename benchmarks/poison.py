@@ -42,7 +42,10 @@ EVERYWHERE: Final = "everywhere"
 
 @dataclass(frozen=True)
 class Attack:
-    """On which machines the attacker runs, and what his records say then; some of his runs are as they should be."""
+    """On which machines the attacker runs, and what his records say then; some of his runs are as they should be.
+
+    The first, all of whose are, shows what as many records more change by themselves.
+    """
 
     where: str
     says: Callable[[Record], dict[str, Any]]
@@ -50,6 +53,7 @@ class Attack:
 
 
 ATTACKS: Final = {
+    "tells the truth": Attack(EVERYWHERE, lambda _one: {}, 1.0),
     "1 s on slow machines": Attack(SLOWEST, lambda one: {"finish": one.start + 1.0}),
     "1 s on slow, true else": Attack(SLOWEST, lambda one: {"finish": one.start + 1.0}, 0.5),
     "a third on slow, true else": Attack(SLOWEST, lambda one: {"finish": one.start + one.runtime / 3}, 0.5),

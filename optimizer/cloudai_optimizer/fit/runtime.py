@@ -87,11 +87,11 @@ def fit(
 def anchored(
     found: RuntimeFit, samples: Samples, reference_class: str, known: Mapping[str, Mapping[str, float]]
 ) -> RuntimeFit:
-    """The fit with `reference_class` as its zero, also where nothing ran on it: u of the `known` cells stays level.
+    """The fit with `reference_class` as its zero, also for types that did not run on it: their `known` u stay level.
 
-    Else tau and u of types that came later would silently count from another class.
+    Else u and tau of such a type would silently count from another class, and what limits each of them tear them apart.
     """
-    if not reference_class or reference_class in samples.classes or not len(samples):
+    if not reference_class or not len(samples):
         return found
     weight = np.zeros(found.u.shape)
     old = np.zeros(found.u.shape)
@@ -101,10 +101,14 @@ def anchored(
                 weight[c, n], old[c, n] = found.counts[c, n], known[name][node_class]
     if not weight.any():
         return found
-    whole = float((weight * (old - found.u)).sum() / weight.sum())
     by_type = weight.sum(axis=1)
     own = (weight * (old - found.u)).sum(axis=1)
-    return _shifted(found, np.where(by_type > 0, own / np.maximum(by_type, 1.0), whole))
+    if reference_class in samples.classes:
+        known_zero, otherwise = found.present[:, samples.classes.index(reference_class)] > 0, 0.0
+    else:  # types that are new moved as the others did
+        known_zero, otherwise = np.zeros(len(by_type), np.bool_), float(own.sum() / by_type.sum())
+    level = np.where(by_type > 0, own / np.maximum(by_type, 1e-9), otherwise)
+    return _shifted(found, np.where(known_zero, 0.0, level))
 
 
 def _shifted(found: RuntimeFit, shift: FloatArray) -> RuntimeFit:

@@ -119,3 +119,18 @@ def test_a_reference_class_on_which_nothing_ran_stays_the_reference() -> None:
     for index, kind in enumerate(samples.types):
         assert found.u[index, 0] == pytest.approx(known[kind]["fast"], abs=0.02)
         assert math.exp(found.log_tau[index]) == pytest.approx(TAU[kind] * math.exp(0.4 / 3), rel=0.1)
+
+
+def test_types_that_never_run_on_the_reference_stay_level() -> None:
+    """Type b runs on fast and new machines only, type a on all: b's u stays near what it was, its tau with it."""
+    records = [run for run in drawn(1500) if run.type == "a" or run.node_class == "fast"]
+    records += [one(f"n{index}", "b", "new", "n0", 1e4 + index, 500.0, 0.0) for index in range(40)]
+    samples = collect(records)
+    known = {"b": {"fast": -2.0}}
+    found = runtime.fit(samples, reference_class="slow")
+    level = runtime.anchored(found, samples, "slow", known)
+    b, fast, new = samples.types.index("b"), samples.classes.index("fast"), samples.classes.index("new")
+    assert level.u[b, fast] == pytest.approx(-2.0)
+    assert level.u[b, new] - level.u[b, fast] == pytest.approx(found.u[b, new] - found.u[b, fast])
+    assert level.log_tau[b] + level.u[b, fast] == pytest.approx(found.log_tau[b] + found.u[b, fast])
+    assert level.u[samples.types.index("a")].tolist() == found.u[samples.types.index("a")].tolist()
