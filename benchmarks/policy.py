@@ -180,10 +180,11 @@ def bars(shape: str, load: float, seeds: range, results: Mapping[Case, Result]) 
         for other in (LEAST_ALLOCATED, EDF_BEST_NODE)
         for late in [mean("lateness")]
     ]
-    if shape == "declared, k x size":
-        found.append(below("lateness", WORDLESS, 30))
-    if shape == "declared, k x declared":
-        found += [below("lateness", WORDLESS, 10), below("lateness", WORDLESS, 25, "tardiness")]
+    for hearing in (UNTIMED, "lateness"):  # declarations alone, and with all that users say
+        if shape == "declared, k x size":
+            found.append(below(hearing, WORDLESS, 30))
+        if shape == "declared, k x declared":
+            found += [below(hearing, WORDLESS, 10), below(hearing, WORDLESS, 25, "tardiness")]
     return [one for one in found if not math.isnan(one.value)]
 
 

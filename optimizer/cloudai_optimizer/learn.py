@@ -104,7 +104,20 @@ def from_records(
     return Learned(document, incumbent, tallies, use, quality)
 
 
-def _model(reference: str, found: RuntimeFit, terms: Mapping[str, dict[str, Any]], each: "_EachTask") -> RuntimeModel:
+@dataclass(frozen=True, slots=True)
+class _EachTask:
+    """What is known of each task beyond its type (3.1a): users' words, identities, and `base`, ln seconds by sample.
+
+    That is NaN where only the type is known.
+    """
+
+    declared: Words
+    allowed: Words
+    identities: dict[str, IdentityRecord]
+    base: FloatArray
+
+
+def _model(reference: str, found: RuntimeFit, terms: Mapping[str, dict[str, Any]], each: _EachTask) -> RuntimeModel:
     return RuntimeModel(
         ReferenceClass=reference,
         Kappa=found.kappa,
@@ -119,19 +132,6 @@ def _model(reference: str, found: RuntimeFit, terms: Mapping[str, dict[str, Any]
         AllowedOf=each.allowed.types,
         Identity=each.identities,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _EachTask:
-    """What is known of each task beyond its type (3.1a): users' words, identities, and `base`, ln seconds by sample.
-
-    That is NaN where only the type is known.
-    """
-
-    declared: Words
-    allowed: Words
-    identities: dict[str, IdentityRecord]
-    base: FloatArray
 
 
 def _each_task(samples: Samples, found: RuntimeFit) -> _EachTask:

@@ -85,8 +85,7 @@ def told_probability(log_runtime: float, slack: float, log_sd: float) -> float:
     """P of one node as people are told it: true in the long run.
 
     E is a mean, and its logarithm lies half a variance above the mean of the logarithms, from which (2) counts. The
-    rule leaves that as caution: without it as many deadlines are missed (4.6 and 5.8 instead of 4.5 and 5.9 % at load
-    .75 and .90, 8 seeds), with it told probabilities would be up to 14 points too high.
+    rule leaves that as caution, which what is told must not contain.
     """
     return late_probability_of(log_runtime - 0.5 * log_sd**2, slack, log_sd)
 

@@ -25,15 +25,20 @@ def completed(samples: Samples, mean: FloatArray, sigma: FloatArray) -> FloatArr
     )
 
 
-def pulled_in(residual: FloatArray, group: IntArray) -> FloatArray:
-    """Residuals pulled in to two sd of their group around its median (Huber); the sd from the median deviation."""
-    found = residual.copy()
+def centre_and_scale(values: FloatArray, group: IntArray) -> tuple[FloatArray, FloatArray]:
+    """Median of its group and the sd that the median deviation from it tells, by sample."""
+    centre, scale = np.empty(len(values)), np.empty(len(values))
     for index in np.unique(group):
         members = group == index
-        centre = float(np.median(residual[members]))
-        scale = max(MIN_SCALE, MEDIAN_TO_SD * float(np.median(np.abs(residual[members] - centre))))
-        found[members] = np.clip(residual[members], centre - HUBER * scale, centre + HUBER * scale)
-    return found
+        centre[members] = middle = float(np.median(values[members]))
+        scale[members] = max(MIN_SCALE, MEDIAN_TO_SD * float(np.median(np.abs(values[members] - middle))))
+    return centre, scale
+
+
+def pulled_in(residual: FloatArray, group: IntArray) -> FloatArray:
+    """Residuals pulled in to two robust sd of their group around its median (Huber)."""
+    centre, scale = centre_and_scale(residual, group)
+    return np.clip(residual, centre - HUBER * scale, centre + HUBER * scale)
 
 
 def group_mean(

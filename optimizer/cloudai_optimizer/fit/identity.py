@@ -33,7 +33,7 @@ def identities(samples: Samples, work: FloatArray, log_tau: FloatArray) -> dict[
             continue
         prior = float(log_tau[samples.type[last[index]]])
         mean = (float(work[own].sum()) + SHRINK_IDENTITY * prior) / (count + SHRINK_IDENTITY)
-        spread = float(np.sqrt(((work[own] - mean) ** 2).mean())) if count > 1 else 1.0
+        spread = float(np.sqrt(((work[own] - mean) ** 2).mean()))
         sd = min(MAX_LOG_SD, max(HISTORY_MIN_SD, spread))
         near = min(MAX_LOG_TAU, max(MIN_LOG_TAU, mean))
         found[samples.identities[index]] = IdentityRecord(round(near, 3), round(sd, 3), count)

@@ -19,7 +19,7 @@ from typing import Final
 
 import numpy as np
 
-from cloudai_optimizer.fit.estimator import HUBER, MEDIAN_TO_SD, MIN_SCALE, group_mean
+from cloudai_optimizer.fit.estimator import HUBER, MEDIAN_TO_SD, centre_and_scale, group_mean
 from cloudai_optimizer.fit.moments import MIN_RUNS, Moments
 from cloudai_optimizer.fit.samples import Samples
 from cloudai_optimizer.fit.voices import FEW, Voices
@@ -155,13 +155,8 @@ def _biases(runs: _Told) -> tuple[FloatArray, FloatArray, FloatArray]:
 
 def _nearness(error: FloatArray, types: IntArray) -> FloatArray:
     """Weights of words: 1, less where they are further off than those about the type usually are."""
-    weight = np.ones(len(error))
-    for index in np.unique(types):
-        own = types == index
-        away = np.abs(error[own] - np.median(error[own]))
-        scale = max(MIN_SCALE, MEDIAN_TO_SD * float(np.median(away)))
-        weight[own] = np.minimum(1.0, FAR * scale / np.maximum(away, 1e-9)) ** 2
-    return weight
+    centre, scale = centre_and_scale(error, types)
+    return np.asarray(np.minimum(1.0, FAR * scale / np.maximum(np.abs(error - centre), 1e-9)) ** 2)
 
 
 def _moments(runs: _Told, words: FloatArray, near: FloatArray, user: int) -> Moments:
@@ -185,7 +180,7 @@ def _usual(moments: dict[int, Moments], bias: FloatArray, votes: FloatArray, col
 
 
 def _apart(bias: FloatArray, votes: FloatArray, cold: Indication) -> float:
-    """Variance of the users' biases, few of whom are as cold words: nobody knows that of a stranger."""
+    """Variance of the users' biases, with few users that of cold words: nobody knows the bias of a stranger."""
     far, there = np.abs(bias), votes > 0
     most = HUBER * max(cold.Sd, MEDIAN_TO_SD * _median(far[there], votes[there]))
     count = int(there.sum())
