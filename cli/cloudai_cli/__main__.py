@@ -24,6 +24,7 @@ from cloudai_cli.scenario import Scenario, TraceScenario
 from cloudai_cli.simulate import FIGURES, OF_TASKS, POLICIES, Outcome
 from cloudai_kube.errors import ConfigurationError, KubeError
 from cloudai_kube.prometheus import Prometheus
+from cloudai_kube.prometheus_access import Access
 from cloudai_rts import contract, parameters, traces
 from cloudai_rts.errors import RtsError
 from cloudai_rts.parameters import LATENESS, Document
@@ -68,8 +69,9 @@ def _parser() -> argparse.ArgumentParser:
     what_if.add_argument("--tasks", type=Path, help="task trace, CSV")
     what_if.add_argument("--fleet", type=Path, help="machines, CSV")
     what_if.add_argument("--from-cluster", action="store_true", help="what has finished in a cluster")
-    database = os.environ.get("MONGODB_URI", "")
-    what_if.add_argument("--mongodb-uri", default=database, help="its history; else of the Tasks that still exist")
+    what_if.add_argument(
+        "--mongodb-uri", default="", help="its history; empty: $MONGODB_URI, else of the Tasks that still exist"
+    )
     what_if.add_argument("--hours", type=bounds.number(0, 24 * 90, above=True), default=24.0, help="of that history")
     what_if.add_argument("--kubeconfig", default="", help="of that cluster; empty: $KUBECONFIG")
     what_if.add_argument("--namespace", default=contract.NAMESPACE, help="of its parameters")
@@ -110,7 +112,10 @@ def _parser() -> argparse.ArgumentParser:
     bring = commands.add_parser("import", help="a trace out of kube-state-metrics of a cluster that never ran us")
     bring.set_defaults(run=_import)
     bring.add_argument("--from-prometheus", required=True, metavar="DAYS", help="how far back, such as 14d")
-    bring.add_argument("--prometheus-url", default=os.environ.get("PROMETHEUS_URL", ""), help="its address")
+    bring.add_argument("--prometheus-url", default="", help="its address; empty: $PROMETHEUS_URL")
+    bring.add_argument("--matchers", default="", help='label matchers of every query, such as cluster="east"')
+    bring.add_argument("--token-file", default="", help="file with a bearer token for it")
+    bring.add_argument("--ca-file", default="", help="certificate authority of an https address")
     bring.add_argument(
         "--multiplier", type=bounds.number(1, 100), default=2.0, help="deadline = arrival + so many usual run times"
     )
@@ -151,7 +156,7 @@ def _whereabouts(arguments: argparse.Namespace) -> Whereabouts:
         arguments.kubeconfig,
         arguments.namespace,
         arguments.gpu_product_label,
-        arguments.mongodb_uri,
+        arguments.mongodb_uri or os.environ.get("MONGODB_URI", ""),
         arguments.hours,
     )
 
@@ -253,16 +258,19 @@ def _workload(arguments: argparse.Namespace) -> None:
 
 def _import(arguments: argparse.Namespace) -> None:
     days = _days(arguments.from_prometheus)
-    if not arguments.prometheus_url:
+    url = arguments.prometheus_url or os.environ.get("PROMETHEUS_URL", "")
+    if not url:
         raise InputError("which Prometheus? give --prometheus-url or $PROMETHEUS_URL")
-    source, now = Prometheus(arguments.prometheus_url), time.time()
+    source = Prometheus(Access(url, arguments.matchers, arguments.token_file, arguments.ca_file))
+    now = time.time()
     quiet = not sys.stderr.isatty()
-    with Console(stderr=True, quiet=quiet).status(f"asking {source.url} day by day ..."):
+    with Console(stderr=True, quiet=quiet).status(f"asking {source.shown} day by day ..."):
+        imported.check(source, now)
         runs, dropped = imported.read_runs(source, days, now)
     found = imported.to_trace(runs, arguments.multiplier, dropped)
     if not found.tasks:
         raise InputError(
-            f"{arguments.prometheus_url} knows no pod that succeeded in the last {arguments.from_prometheus}; "
+            f"{source.shown} knows no pod that succeeded in the last {arguments.from_prometheus}; "
             "is kube-state-metrics scraped?"
         )
     nodes = imported.read_fleet(source, now)

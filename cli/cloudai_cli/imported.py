@@ -7,12 +7,13 @@ take is judged by what its like (the pods of the same workload, else of the same
 import math
 import re
 import statistics
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
-from cloudai_kube.prometheus import Sample
+from cloudai_kube.prometheus import PrometheusError, Sample
+from cloudai_kube.series import NODE_LABEL, POD_LABELS, pod_of
 from cloudai_rts import contract, nodeclass
 from cloudai_rts.contract import CPU, MAX_SECONDS, MEMORY, PODS, STORAGE
 from cloudai_rts.task import infer_type
@@ -21,20 +22,32 @@ from cloudai_rts.traces import FleetNode, TraceTask
 DAY_SECONDS: Final = 86_400.0
 MIN_LIKE: Final = 3
 _POD: Final = "namespace, pod, uid"
+
+
+def _of_pods(series: str) -> str:
+    """PromQL: the last value of a day, under the namespace and pod of the object whatever the target's labels are."""
+    return POD_LABELS.format(f"last_over_time({series}[RANGE])")
+
+
+_SUCCEEDED: Final = 'kube_pod_status_phase{phase="Succeeded"}'
 QUERIES: Final[Mapping[str, str]] = {
-    "created": f"max by ({_POD}) (last_over_time(kube_pod_created[RANGE]))",
-    "started": f"max by ({_POD}) (last_over_time(kube_pod_start_time[RANGE]))",
-    "completed": f"max by ({_POD}) (last_over_time(kube_pod_completion_time[RANGE]))",
-    "succeeded": f'max by ({_POD}) (last_over_time(kube_pod_status_phase{{phase="Succeeded"}}[RANGE]))',
-    "owner": f"max by ({_POD}, owner_kind, owner_name) (last_over_time(kube_pod_owner[RANGE]))",
+    "created": f"max by ({_POD}) ({_of_pods('kube_pod_created')})",
+    "started": f"max by ({_POD}) ({_of_pods('kube_pod_start_time')})",
+    "completed": f"max by ({_POD}) ({_of_pods('kube_pod_completion_time')})",
+    "succeeded": f"max by ({_POD}) ({_of_pods(_SUCCEEDED)})",
+    "owner": f"max by ({_POD}, owner_kind, owner_name) ({_of_pods('kube_pod_owner')})",
     "requests": f"sum by ({_POD}, resource) (max by ({_POD}, container, resource) "
-    "(last_over_time(kube_pod_container_resource_requests[RANGE])))",
+    f"({_of_pods('kube_pod_container_resource_requests')}))",
 }
-FLEET: Final = "max by (node, resource) (last_over_time(kube_node_status_allocatable[RANGE]))"
+CLUSTERS: Final = "count by (cluster) (last_over_time(kube_node_status_allocatable[RANGE]))"
+FLEET: Final = f"max by (node, resource) ({NODE_LABEL.format('last_over_time(kube_node_status_allocatable[RANGE])')})"
 PRODUCTS: Final = (
-    "max by (node, label_nvidia_com_gpu_product) "
-    '(last_over_time(kube_node_labels{label_nvidia_com_gpu_product!=""}[RANGE]))'
+    "max by (node, label_nvidia_com_gpu_product) ("
+    + NODE_LABEL.format('last_over_time(kube_node_labels{label_nvidia_com_gpu_product!=""}[RANGE])')
+    + ")"
 )
+MOST_UIDS: Final = 3
+"""Pods of one name that a day's series may know: a name is used again at once only by a StatefulSet's pods."""
 _DRAWN: Final = "[bcdfghjklmnpqrstvwxz2456789]"
 _SERIAL: Final = re.compile(rf"(-{_DRAWN}{{5}}|-{_DRAWN}{{8,10}}|-\d+)+$")
 """What Kubernetes puts behind names: drawn letters (no vowels, so that they are no words), hashes, numbers."""
@@ -74,6 +87,14 @@ class Imported:
     dropped: int
 
 
+def check(source: Source, now: float) -> None:
+    """Refuse a Prometheus that tells of several clusters at once. Raises `PrometheusError`."""
+    found = {sample.labels.get("cluster", "") for sample in source.ask(CLUSTERS.replace("RANGE", "1d"), now)} - {""}
+    if len(found) > 1:
+        some = ", ".join(sorted(found)[:5])
+        raise PrometheusError(f"it holds {len(found)} clusters ({some}); choose one with --matchers 'cluster=\"NAME\"'")
+
+
 def read_runs(source: Source, days: float, now: float) -> tuple[list[Run], int]:
     """Every pod that succeeded, asked for day by day; and how many contradict themselves. Raises `PrometheusError`."""
     values: dict[str, dict[str, float]] = {name: {} for name in QUERIES}
@@ -87,13 +108,14 @@ def read_runs(source: Source, days: float, now: float) -> tuple[list[Run], int]:
                 uid = labels.get("uid", "")
                 if not math.isfinite(sample.value):
                     continue
-                names[uid] = f"{labels.get('namespace', '')}/{labels.get('pod', '')}"
+                names[uid] = "/".join(pod_of(labels))
                 if name == "owner":
                     owners[uid] = f"{labels.get('owner_kind', '')}/{labels.get('owner_name', '')}"
                 elif name == "requests":
                     requests[uid][_resource(labels.get("resource", ""))] = sample.value
                 else:
                     values[name][uid] = sample.value
+    _check_names(names)
     found, dropped = [], 0
     for uid, completed in values["completed"].items():
         started = values["started"].get(uid)
@@ -106,6 +128,16 @@ def read_runs(source: Source, days: float, now: float) -> tuple[list[Run], int]:
         workload = f"{names[uid].partition('/')[0]}/{_SERIAL.sub('', owners.get(uid, names[uid]))}"
         found.append(Run(uid, names[uid], workload, created, started, completed, requests[uid]))
     return sorted(found, key=lambda run: (run.created, run.uid)), dropped
+
+
+def _check_names(names: Mapping[str, str]) -> None:
+    """Series that bear the exporter's own name instead of their pod's would merge all workloads into one."""
+    name, uids = Counter(names.values()).most_common(1)[0] if names else ("", 0)
+    if uids > max(MOST_UIDS, len(names) // 2):
+        raise PrometheusError(
+            f"{uids} of {len(names)} pods are named {name!r}: labels of kube-state-metrics' own pod hide the others'; "
+            "set honor_labels: true for its scrape job"
+        )
 
 
 def read_fleet(source: Source, now: float) -> list[FleetNode]:

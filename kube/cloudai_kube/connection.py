@@ -1,10 +1,13 @@
 """Where the API server is and who we are there.
 
 The official `kubernetes` package reads kubeconfig files and in-cluster credentials, with all their variants (exec
-plug-ins, token files, client certificates); this module turns what it found into what an HTTP session needs.
+plug-ins, token files, client certificates); this module turns what it found into what an HTTP session needs. It is the
+only reader: kopf gets a session made from the same `Connection`. What kubectl heeds and we do not is refused by name.
 """
 
+import asyncio
 import ssl
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,28 +17,68 @@ from typing import Any, Final
 from cloudai_kube.errors import ConfigurationError
 
 TOKEN_REFRESH_SECONDS: Final = 60.0
+RENEW_SECONDS: Final = 5.0
+"""Between two readings of the whole configuration after the API server refused our token."""
 _SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
+_IMPERSONATION: Final = ("as", "as-uid", "as-groups", "as-user-extra")
+_PROXIES: Final = ("http://", "https://")
+
+Token = Callable[[], str | None]
 
 
 @dataclass(slots=True)
 class Connection:
-    """Address, TLS and credentials of one API server. `authorization()` follows tokens that are rotated."""
+    """Address, TLS and credentials of one API server. `authorization` follows tokens that are rotated.
+
+    Reading a token may open files or run an exec plug-in, so it is done in a thread, never on an event loop.
+    `server_name` is the name in the server's certificate where that is not its host; `proxy` a URL.
+    """
 
     server: str
     ssl_context: ssl.SSLContext | None
-    authority_file: str | None
-    certificate_file: str | None
-    key_file: str | None
-    _token: Callable[[], str | None]
+    token: Token = lambda: None
+    reread: Callable[[], Token] | None = None
+    server_name: str | None = None
+    proxy: str | None = None
+    authority_file: str | None = None
     _cached: str | None = None
     _read_at: float = field(default=-1e9)
+    _renewed_at: float = field(default=-1e9)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def authorization(self) -> str | None:
+    def __post_init__(self) -> None:
+        self._take(self.token())
+
+    async def authorization(self) -> str | None:
         """Return the Authorization header's value, read again every minute; None with client certificates only."""
-        if time.monotonic() - self._read_at > TOKEN_REFRESH_SECONDS:
-            self._cached = self._token()
-            self._read_at = time.monotonic()
+        if time.monotonic() - self._read_at > TOKEN_REFRESH_SECONDS and self._lock.acquire(blocking=False):
+            try:
+                self._take(await asyncio.to_thread(self.token))
+            finally:
+                self._lock.release()
         return self._cached
+
+    async def renew(self, refused: str | None) -> bool:
+        """Read the configuration anew after a 401, as client-go does. True if there is another token to try."""
+        if self._cached != refused:
+            return True
+        if self.reread is None or time.monotonic() - self._renewed_at < RENEW_SECONDS:
+            return False
+        if not self._lock.acquire(blocking=False):
+            return False
+        try:
+            self._renewed_at = time.monotonic()
+            self.token = await asyncio.to_thread(self.reread)
+            self._take(await asyncio.to_thread(self.token))
+        except ConfigurationError:
+            return False
+        finally:
+            self._lock.release()
+        return self._cached != refused
+
+    def _take(self, token: str | None) -> None:
+        self._cached = token
+        self._read_at = time.monotonic()
 
 
 def load(kubeconfig: str = "", context: str = "") -> Connection:
@@ -43,6 +86,22 @@ def load(kubeconfig: str = "", context: str = "") -> Connection:
 
     Raises `ConfigurationError` where neither is usable.
     """
+    loaded = _read(kubeconfig, context)
+    proxy = getattr(loaded, "proxy", None)
+    if proxy and not str(proxy).startswith(_PROXIES):
+        raise ConfigurationError(f"kubeconfig: proxy-url {proxy!r} is not supported; use an http:// or https:// proxy")
+    return Connection(
+        server=loaded.host,
+        ssl_context=_ssl_context(loaded),
+        token=_token_of(loaded),
+        reread=lambda: _token_of(_read(kubeconfig, context)),
+        server_name=getattr(loaded, "tls_server_name", None),
+        proxy=proxy,
+        authority_file=loaded.ssl_ca_cert,
+    )
+
+
+def _read(kubeconfig: str, context: str) -> Any:  # noqa: ANN401  the package ships no types
     from kubernetes import client, config
 
     loaded = client.Configuration()
@@ -50,18 +109,42 @@ def load(kubeconfig: str = "", context: str = "") -> Connection:
         if not kubeconfig and _SERVICE_ACCOUNT.exists():
             config.load_incluster_config(client_configuration=loaded)
         else:
+            _refuse_impersonation(kubeconfig, context)
             config.load_kube_config(kubeconfig or None, context or None, client_configuration=loaded)
     except (config.ConfigException, OSError, ValueError) as error:
         where = kubeconfig or "$KUBECONFIG, ~/.kube/config or the pod's service account"
         raise ConfigurationError(f"no usable cluster configuration in {where}: {error}; set KUBECONFIG") from error
-    return Connection(
-        server=loaded.host,
-        ssl_context=_ssl_context(loaded),
-        authority_file=loaded.ssl_ca_cert,
-        certificate_file=loaded.cert_file,
-        key_file=loaded.key_file,
-        _token=lambda: loaded.get_api_key_with_prefix("BearerToken", "authorization"),
-    )
+    return loaded
+
+
+def _refuse_impersonation(kubeconfig: str, context: str) -> None:
+    """The package ignores these fields: we would act in another name than kubectl does."""
+    from kubernetes.config import kube_config
+
+    merged = kube_config.KubeConfigMerger(kubeconfig or kube_config.KUBE_CONFIG_DEFAULT_LOCATION).config
+    if merged is None:
+        return
+    config = merged.value
+    contexts = _by_name(config.get("contexts"), "context")
+    name = str(contexts.get(str(context or config.get("current-context")), {}).get("user"))
+    user = _by_name(config.get("users"), "user").get(name, {})
+    for key in _IMPERSONATION:
+        if key in user:
+            raise ConfigurationError(f"kubeconfig: user {name!r} has {key!r}, which is not supported; remove it")
+
+
+def _by_name(entries: Any, part: str) -> dict[str, dict[str, Any]]:  # noqa: ANN401  YAML, wrapped or not
+    """Contexts or users of a kubeconfig by their name."""
+    plain = [getattr(entry, "value", entry) for entry in getattr(entries, "value", entries) or ()]
+    return {entry.get("name"): getattr(entry.get(part), "value", entry.get(part)) or {} for entry in plain}
+
+
+def _token_of(loaded: Any) -> Token:  # noqa: ANN401  the package ships no types
+    def token() -> str | None:
+        found: str | None = loaded.get_api_key_with_prefix("BearerToken", "authorization")
+        return found
+
+    return token
 
 
 def _ssl_context(loaded: Any) -> ssl.SSLContext | None:  # noqa: ANN401  the package ships no types

@@ -4,9 +4,10 @@ Upstream semantics: component-helpers `resource/helpers.go` PodRequests, v1.36. 
 devices; every pod also asks for one of the node's pod slots.
 """
 
-from collections.abc import Iterable
+from typing import Final
 
 from cloudai_kube import quantity
+from cloudai_kube.errors import FormatError
 from cloudai_kube.objects import Container, ContainerStatus, Pod, Quantities
 from cloudai_rts.contract import PODS
 
@@ -14,13 +15,45 @@ Amounts = dict[str, int]
 HostPort = tuple[str, str, int]
 """Protocol, host IP (0.0.0.0 = all of them), port."""
 
+MOST_RESOURCES: Final = 128
+"""Of one node. Real ones name a dozen; every name that any node has costs a row of all nodes."""
+MOST_OF_A_POD: Final = 1 << 47
+"""128 TiB, or as many devices: 65,536 such pods on one node still add up within int64."""
 _POD_LEVEL = ("cpu", "memory")
-_ANY_IP = "0.0.0.0"  # noqa: S104  the wildcard that Kubernetes itself uses, compared and never bound
+ANY_IP: Final = "0.0.0.0"  # noqa: S104  the wildcard that Kubernetes itself uses, compared and never bound
 
 
 def amounts_of(quantities: Quantities) -> Amounts:
     """Read resource amounts. Raises `FormatError` that names the value."""
     return {name: quantity.resource(name, str(value)) for name, value in quantities.items()}
+
+
+def capacity_of(quantities: Quantities) -> tuple[Amounts, list[str]]:
+    """What a node offers, and what is wrong with it: one resource that cannot be read costs that resource only.
+
+    More than `MOST_RESOURCES` names are left out, the standard ones and then the first by name kept.
+    """
+    amounts: Amounts = {}
+    problems: list[str] = []
+    names = sorted(quantities, key=lambda name: ("/" in name, name))
+    if len(names) > MOST_RESOURCES:
+        problems.append(f"{len(names) - MOST_RESOURCES} of its {len(names)} resources are left out")
+    for name in names[:MOST_RESOURCES]:
+        try:
+            amounts[name] = quantity.resource(name, str(quantities[name]))
+        except FormatError as error:
+            problems.append(f"{name} counts as 0: {error}")
+    return amounts, problems
+
+
+def countable(amounts: Amounts) -> Amounts:
+    """What a pod that is on a node already counts there, so that sums stay within int64 whatever strangers ask for.
+
+    An amount that no machine has was not given to it: its kubelet will refuse it.
+    """
+    if max(amounts.values(), default=0) <= MOST_OF_A_POD:
+        return amounts
+    return {name: amount for name, amount in amounts.items() if amount <= MOST_OF_A_POD}
 
 
 def requests_of(pod: Pod) -> Amounts:
@@ -39,7 +72,7 @@ def requests_of(pod: Pod) -> Amounts:
         for reported in (pod.status.allocatedResources, _pod_level_actual(pod)):
             _raise(total, {name: amount for name, amount in amounts_of(reported).items() if name in _POD_LEVEL})
     _add(total, amounts_of(pod.spec.overhead))
-    total = {name: amount for name, amount in total.items() if amount > 0}
+    total = {name: min(amount, quantity.MAX_VALUE) for name, amount in total.items() if amount > 0}
     total[PODS] = 1
     return total
 
@@ -48,23 +81,11 @@ def host_ports_of(pod: Pod) -> frozenset[HostPort]:
     """Host ports of containers and of sidecars; plain init containers are gone before the others start."""
     sidecars = (container for container in pod.spec.initContainers if container.restartPolicy == "Always")
     return frozenset(
-        (port.protocol or "TCP", port.hostIP or _ANY_IP, port.hostPort)
+        (port.protocol or "TCP", port.hostIP or ANY_IP, port.hostPort)
         for container in (*pod.spec.containers, *sidecars)
         for port in container.ports
         if port.hostPort > 0
     )
-
-
-def ports_conflict(wanted: Iterable[HostPort], used: Iterable[HostPort]) -> bool:
-    """Same protocol and port, and the same IP or 0.0.0.0 on either side."""
-    taken: dict[tuple[str, int], set[str]] = {}
-    for protocol, ip, port in used:
-        taken.setdefault((protocol, port), set()).add(ip)
-    for protocol, ip, port in wanted:
-        ips = taken.get((protocol, port))
-        if ips and (ip == _ANY_IP or _ANY_IP in ips or ip in ips):
-            return True
-    return False
 
 
 def _container_requests(container: Container, status: ContainerStatus | None, infeasible: bool) -> Amounts:

@@ -1,5 +1,6 @@
 """Errors of talking to Kubernetes; the type says what to do.
 
+InvariantError              what we know contradicts itself: end the process and list afresh; no store swallows it
 KubeError
 ├── ConfigurationError      the process cannot start like this: tell the person, exit 2
 ├── DatabaseError           history cannot be read: try again, or do without
@@ -13,6 +14,10 @@ KubeError
     ├── RefusedError        400, 403, 422: repeating it will not help until something changes
     └── OverloadedError     429 and 5xx: wait `retry_after_seconds`, then repeat
 """
+
+
+class InvariantError(Exception):
+    """Our own state contradicts what the API server says; only a restart is safe."""
 
 
 class KubeError(Exception):

@@ -15,6 +15,7 @@ from typing import Any, Final
 from cloudai_kube import timestamp
 from cloudai_kube.errors import ApiError, KubeError, NotFoundError
 from cloudai_kube.objects import Meta
+from cloudai_kube.redaction import redacted
 from cloudai_kube.transport import MERGE_PATCH, Transport
 
 QUEUE_LENGTH: Final = 10_000
@@ -104,7 +105,9 @@ class Recorder:
             self.dropped += 1
             return
         self._queue.append(
-            _Event(subject, kind, reason, message[:MAX_MESSAGE].encode(errors="replace").decode(), time.time())
+            _Event(
+                subject, kind, reason, redacted(message)[:MAX_MESSAGE].encode(errors="replace").decode(), time.time()
+            )
         )
         self._idle.clear()
         self._wake.set()

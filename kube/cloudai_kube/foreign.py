@@ -2,7 +2,7 @@
 
 import msgspec
 
-from cloudai_kube import demand, outcome, promise, records, timestamp
+from cloudai_kube import demand, moment, outcome, promise, records
 from cloudai_kube.errors import FormatError
 from cloudai_kube.objects import Pod
 from cloudai_kube.promise import Arrivals
@@ -29,7 +29,7 @@ def record_of(pod: Pod, arrivals: Arrivals, sla_multiplier: float, now: float | 
         # The promise counts from its controller's first pod; the pod itself came when it was created.
         arrival = said.arrival
         if contract.ANNOTATION_ARRIVAL not in meta.annotations:
-            arrival = timestamp.parse_optional(meta.creationTimestamp) or start
+            arrival = moment.read(meta.creationTimestamp) or start
     except FormatError:
         return None
     cpu, memory = amounts.get(CPU, 0) / 1000, float(amounts.get(MEMORY, 0))
@@ -66,7 +66,7 @@ def record_of_deleted(pod: Pod, arrivals: Arrivals, sla_multiplier: float) -> Re
     It ended when that was asked for, at the earliest: the time stamp is that moment plus the grace period.
     """
     meta = pod.metadata
-    at = timestamp.parse_optional(meta.deletionTimestamp)
+    at = moment.read(meta.deletionTimestamp)
     if at is None or pod.status.phase != RUNNING:
         return None
     record = record_of(pod, arrivals, sla_multiplier, at - meta.deletionGracePeriodSeconds)
@@ -74,32 +74,26 @@ def record_of_deleted(pod: Pod, arrivals: Arrivals, sla_multiplier: float) -> Re
 
 
 def _span(pod: Pod, now: float | None) -> tuple[float, float]:
-    """From the first container's start to the last one's end; for a refused pod, no time. Raises `FormatError`.
+    """From the first container's start to the last one's end; no time for a pod that never ran. Raises `FormatError`.
 
     With `now` it still runs. Of a pod whose node was lost nobody saw the end: it is when the cluster gave it up.
     """
-    states = [one.state for one in pod.status.containerStatuses]
-    ended = [one.terminated for one in states if one.terminated is not None]
-    running = [one.running for one in states if one.running is not None]
-    starts = _known([*(one.startedAt for one in ended), *(one.startedAt for one in running)])
-    start = min(starts) if starts else timestamp.parse(pod.status.startTime or pod.metadata.creationTimestamp or "")
+    meta, run = pod.metadata, outcome.run_of(pod)
+    known = (run.start, moment.read(pod.status.startTime), moment.read(meta.creationTimestamp))
+    start = next((at for at in known if at is not None), None)
+    if start is None:
+        raise FormatError(f"nobody knows when {meta.namespace}/{meta.name} began")
     if now is not None:
         return start, max(start, now)
-    if not ended and not running:
+    if run.start is None and not outcome.has_run(pod):
         return start, start
-    ends = _known([*(one.finishedAt for one in ended)])
-    if running or not ends:
-        ends += _known([_given_up(pod)])
-    if not ends:
-        raise FormatError(f"nobody knows when {pod.metadata.namespace}/{pod.metadata.name} ended")
-    return start, max(start, *ends)
+    end = run.end if run.end is not None else _given_up(pod)
+    if end is None:
+        raise FormatError(f"nobody knows when {meta.namespace}/{meta.name} ended")
+    return start, max(start, end)
 
 
-def _known(times: list[str | None]) -> list[float]:
-    return [seconds for text in times if (seconds := timestamp.parse_optional(text)) is not None]
-
-
-def _given_up(pod: Pod) -> str | None:
+def _given_up(pod: Pod) -> float | None:
     """When the cluster said that it disrupts the pod, or somebody deleted it."""
-    said = [one.lastTransitionTime for one in pod.status.conditions if one.type == "DisruptionTarget"]
-    return next(iter(said), None) or pod.metadata.deletionTimestamp
+    said = (c.lastTransitionTime for c in pod.status.conditions if c.type == "DisruptionTarget")
+    return moment.read(next(said, None) or pod.metadata.deletionTimestamp)

@@ -1,14 +1,16 @@
 """What there is in the cluster, read once: machines, what strangers occupy on them, and attempts that have ended."""
 
+import logging
 import math
-from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, TypeVar
 
 import msgspec
 
-from cloudai_kube import demand, foreign, quantity, records, timestamp
+from cloudai_kube import demand, foreign, listing, moment, records
 from cloudai_kube.errors import FormatError
-from cloudai_kube.objects import Node, ObjectList, Pod
+from cloudai_kube.listing import Json
+from cloudai_kube.objects import Node, Pod
 from cloudai_kube.promise import Arrivals
 from cloudai_kube.task import Task
 from cloudai_kube.transport import Transport
@@ -19,28 +21,14 @@ from cloudai_rts.machine import Machine
 from cloudai_rts.traces import FleetNode
 
 DEFAULT_PODS: Final = 110
-PAGE: Final = 500
+_T = TypeVar("_T")
+_log = logging.getLogger(__name__)
 _TERMINAL: Final = frozenset({"Succeeded", "Failed"})
 
 
-class _Nodes(msgspec.Struct):
-    items: list[Node] = []
-
-
-class _ListMeta(msgspec.Struct):
-    """`continue` is a keyword."""
-
-    next: str = msgspec.field(default="", name="continue")
-
-
-class _Pods(msgspec.Struct):
-    items: list[Pod] = []
-    metadata: _ListMeta = msgspec.field(default_factory=_ListMeta)
-
-
 async def nodes(transport: Transport) -> list[Node]:
-    """All nodes."""
-    return (await transport.get("/api/v1/nodes", _Nodes)).items
+    """All nodes that can be read."""
+    return (await listing.read(transport, "/api/v1/nodes", _decoder(Node))).items
 
 
 def machines(
@@ -59,7 +47,7 @@ def machines(
 async def occupied(transport: Transport) -> dict[str, demand.Amounts]:
     """What pods that we did not bind ask for, by node: daemons, and whatever other schedulers placed."""
     found: dict[str, demand.Amounts] = {}
-    async for pod in _pods(transport, {"labelSelector": f"!{contract.LABEL_BOUND_BY}"}):
+    for pod in await _pods(transport, {"labelSelector": f"!{contract.LABEL_BOUND_BY}"}):
         _occupy(found, pod)
     return found
 
@@ -72,42 +60,48 @@ async def attempts(transport: Transport, now: float, only_running: bool = False)
     """
     path = f"/apis/{contract.API_VERSION}/{contract.PLURAL}"
     selector = {"fieldSelector": f"status.state={RUNNING}"} if only_running else None
-    listed = await transport.get(path, ObjectList, selector)
-    found: list[Record] = []
-    for raw in listed.items:
-        try:
-            task = msgspec.convert(raw, Task)
-        except msgspec.ValidationError:
-            continue  # one that nobody can read must not hide the others
-        found.extend(record for attempt in task.status.attempts if (record := records.of_attempt(task, attempt, now)))
+    tasks = (await listing.read(transport, path, _decoder(Task), selector)).items
+    found = [
+        record
+        for task in tasks
+        for attempt in task.status.attempts
+        if (record := records.of_attempt(task, attempt, now)) is not None
+    ]
     return found + await _running_pods(transport, now)
 
 
 async def _running_pods(transport: Transport, now: float) -> list[Record]:
     others = f"{contract.LABEL_BOUND_BY},!{contract.LABEL_TASK}"
     arrivals = Arrivals()
-    pods = [pod async for pod in _pods(transport, {"labelSelector": others}) if pod.status.phase == RUNNING]
+    pods = [pod for pod in await _pods(transport, {"labelSelector": others}) if pod.status.phase == RUNNING]
     found = [foreign.record_of(pod, arrivals, 1.0, now) for pod in pods]
     return [msgspec.structs.replace(record, deadline=None) for record in found if record is not None]
 
 
-async def _pods(transport: Transport, selector: dict[str, str]) -> AsyncIterator[Pod]:
-    """All pods that a selector names, page by page."""
-    asked = {**selector, "limit": str(PAGE)}
-    while True:
-        page = await transport.get("/api/v1/pods", _Pods, asked)
-        for pod in page.items:
-            yield pod
-        if not page.metadata.next:
-            return
-        asked["continue"] = page.metadata.next
+async def _pods(transport: Transport, selector: dict[str, str]) -> list[Pod]:
+    """All pods that a selector names, as far as they can be read."""
+    return (await listing.read(transport, "/api/v1/pods", _decoder(Pod), selector)).items
+
+
+def _decoder(kind: type[_T]) -> Callable[[Json], _T | None]:
+    """Reads one object; one that nobody can read must not hide the others."""
+    decoder = msgspec.json.Decoder(kind)
+
+    def decode(raw: Json) -> _T | None:
+        try:
+            return decoder.decode(raw)
+        except (msgspec.DecodeError, RecursionError) as error:
+            _log.warning("a %s is left out: %s", kind.__name__, error)
+            return None
+
+    return decode
 
 
 def _occupy(found: dict[str, demand.Amounts], pod: Pod) -> None:
     if not pod.spec.nodeName or pod.status.phase in _TERMINAL:
         return
     try:
-        amounts = demand.requests_of(pod)
+        amounts = demand.countable(demand.requests_of(pod))
     except FormatError:
         return
     there = found.setdefault(pod.spec.nodeName, {})
@@ -116,12 +110,11 @@ def _occupy(found: dict[str, demand.Amounts], pod: Pod) -> None:
 
 
 def _machine(node: Node, taken: demand.Amounts, gpu_product_label: str) -> Machine | None:
-    meta, allocatable = node.metadata, node.status.allocatable
-    try:
-        amounts = {name: quantity.resource(name, str(value)) for name, value in allocatable.items()}
-        since = timestamp.parse_optional(meta.creationTimestamp)
-    except FormatError:
-        return None
+    meta = node.metadata
+    amounts, problems = demand.capacity_of(node.status.allocatable)
+    if problems:
+        _log.warning("node %s: %s", meta.name, "; ".join(problems))
+    since = moment.read(meta.creationTimestamp)
     cpu, memory = amounts.get(CPU, 0), amounts.get(MEMORY, 0)
     if not cpu:
         return None

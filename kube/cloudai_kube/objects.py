@@ -64,8 +64,45 @@ class NodeAffinity(Record):
     preferredDuringSchedulingIgnoredDuringExecution: list[PreferredTerm] = []
 
 
+class LabelSelector(Record):
+    matchLabels: dict[str, str] = {}
+    matchExpressions: list[Requirement] = []
+
+
+class PodAffinityTerm(Record):
+    topologyKey: str = ""
+    labelSelector: LabelSelector | None = None
+    namespaces: list[str] = []
+    namespaceSelector: LabelSelector | None = None
+    matchLabelKeys: list[str] = []
+    mismatchLabelKeys: list[str] = []
+
+
+class WeightedPodAffinityTerm(Record):
+    weight: int = 0
+    podAffinityTerm: PodAffinityTerm = msgspec.field(default_factory=PodAffinityTerm)
+
+
+class PodAffinity(Record):
+    requiredDuringSchedulingIgnoredDuringExecution: list[PodAffinityTerm] = []
+    preferredDuringSchedulingIgnoredDuringExecution: list[WeightedPodAffinityTerm] = []
+
+
 class Affinity(Record):
     nodeAffinity: NodeAffinity | None = None
+    podAffinity: PodAffinity | None = None
+    podAntiAffinity: PodAffinity | None = None
+
+
+class TopologySpreadConstraint(Record):
+    maxSkew: int = 1
+    topologyKey: str = ""
+    whenUnsatisfiable: str = "DoNotSchedule"
+    labelSelector: LabelSelector | None = None
+    minDomains: int | None = None
+    nodeAffinityPolicy: str | None = None
+    nodeTaintsPolicy: str | None = None
+    matchLabelKeys: list[str] = []
 
 
 class Toleration(Record):
@@ -73,6 +110,7 @@ class Toleration(Record):
     operator: str = "Equal"
     value: str = ""
     effect: str = ""
+    tolerationSeconds: int | None = None
 
 
 class Port(Record):
@@ -82,13 +120,23 @@ class Port(Record):
     protocol: str = "TCP"
 
 
+class Reference(Record):
+    """Something that is referred to by its name."""
+
+    name: str = ""
+
+
 class Resources(Record):
     requests: Quantities = {}
     limits: Quantities = {}
+    claims: list[Reference] = []
 
 
 class Container(Record):
     name: str = ""
+    image: str = ""
+    command: list[str] = []
+    args: list[str] = []
     resources: Resources = msgspec.field(default_factory=Resources)
     ports: list[Port] = []
     restartPolicy: str = ""
@@ -96,6 +144,10 @@ class Container(Record):
 
 class Gate(Record):
     name: str = ""
+
+
+class SchedulingGroup(Record):
+    podGroupName: str = ""
 
 
 class PodSpec(Record):
@@ -111,7 +163,12 @@ class PodSpec(Record):
     overhead: Quantities = {}
     resources: Resources | None = None
     schedulingGates: list[Gate] = []
+    topologySpreadConstraints: list[TopologySpreadConstraint] = []
+    volumes: list[dict[str, Any]] = []
+    resourceClaims: list[Reference] = []
+    schedulingGroup: SchedulingGroup | None = None
     terminationGracePeriodSeconds: int = 30
+    restartPolicy: str = "Always"
 
 
 class Terminated(Record):
@@ -140,6 +197,7 @@ class ContainerState(Record):
 class ContainerStatus(Record):
     name: str = ""
     state: ContainerState = msgspec.field(default_factory=ContainerState)
+    lastState: ContainerState = msgspec.field(default_factory=ContainerState)
     allocatedResources: Quantities = {}
     resources: Resources | None = None
 
@@ -169,6 +227,8 @@ class Pod(Record):
     metadata: Meta
     spec: PodSpec = msgspec.field(default_factory=PodSpec)
     status: PodStatus = msgspec.field(default_factory=PodStatus)
+    unread: tuple[str, ...] = ()
+    """No field of Kubernetes: what asks something of a node in a way that this version cannot read."""
 
 
 class Taint(Record):
@@ -210,9 +270,3 @@ class Named(Record):
     """Any object of which only the metadata matter."""
 
     metadata: Meta
-
-
-class ObjectList(msgspec.Struct):
-    """A list of objects as plain JSON."""
-
-    items: list[dict[str, Any]] = []

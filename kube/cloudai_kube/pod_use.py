@@ -6,22 +6,33 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from cloudai_kube.series import POD_LABELS, pod_of
 from cloudai_kube.telemetry import GPU_BUSY, MAX_BYTES, MAX_GPUS, Source
 
 _EACH: Final = "max by (namespace, pod, container, cpu)"
 _RUNNING: Final = '{container!="",container!="POD"}'
-_CPU_SERIES: Final = f"container_cpu_usage_seconds_total{_RUNNING}"
-_MEMORY_SERIES: Final = f"container_memory_working_set_bytes{_RUNNING}"
-# Where targets have a pod of their own, Prometheus keeps the exporter's word under another name.
-_NAMED: Final = (
-    'label_replace(label_replace({0}, "pod", "$1", "exported_pod", "(.+)"), '
-    '"namespace", "$1", "exported_namespace", "(.+)")'
-)
-_GPUS: Final = f"sum by (namespace, pod) (max by (namespace, pod, gpu, UUID, GPU_I_ID) ({_NAMED.format(GPU_BUSY)}))"
+_WHOLE: Final = '{container="",pod!=""}'
+
+
+def _used(series: str) -> str:
+    """PromQL: a figure by pod from its containers, or the pod's own where the runtime has no names for containers."""
+    containers, whole = f"{series}{_RUNNING}", f"{series}{_WHOLE}"
+    return f"sum by (namespace, pod) ({_EACH} ({containers})) or sum by (namespace, pod) ({_EACH} ({whole}))"
+
+
+def _seen(series: str) -> str:
+    """PromQL: when a figure was measured last."""
+    containers, whole = (f"max by (namespace, pod) (timestamp({series}{which}))" for which in (_RUNNING, _WHOLE))
+    return f"{containers} or {whole}"
+
+
+_CPU_SERIES: Final = "container_cpu_usage_seconds_total"
+_MEMORY_SERIES: Final = "container_memory_working_set_bytes"
+_GPUS: Final = f"sum by (namespace, pod) (max by (namespace, pod, gpu, UUID, GPU_I_ID) ({POD_LABELS.format(GPU_BUSY)}))"
 QUERIES: Final[Mapping[str, str]] = {
-    "seconds": f"max_over_time(sum by (namespace, pod) ({_EACH} ({_CPU_SERIES}))[RANGE:15s])",
-    "at": f"max_over_time(max by (namespace, pod) (timestamp({_CPU_SERIES}))[RANGE:15s])",
-    "memory": f"max_over_time(sum by (namespace, pod) ({_EACH} ({_MEMORY_SERIES}))[RANGE:15s])",
+    "seconds": f"max_over_time(({_used(_CPU_SERIES)})[RANGE:15s])",
+    "at": f"max_over_time(({_seen(_CPU_SERIES)})[RANGE:15s])",
+    "memory": f"max_over_time(({_used(_MEMORY_SERIES)})[RANGE:15s])",
     "gpu": f"avg_over_time({_GPUS}[RANGE:15s])",
 }
 _LIMITS: Final = {"seconds": math.inf, "at": math.inf, "memory": MAX_BYTES, "gpu": MAX_GPUS}
@@ -52,7 +63,7 @@ def read(source: Source, seconds: float, dropped: Counter[str]) -> dict[tuple[st
         samples = source.ask(query.replace("RANGE", window))
         usable = [one for one in samples if 0.0 <= one.value <= _LIMITS[name] and one.value < math.inf]
         dropped["impossible"] += len(samples) - len(usable)
-        found[name] = {(one.labels.get("namespace", ""), one.labels.get("pod", "")): one.value for one in usable}
+        found[name] = {pod_of(one.labels): one.value for one in usable}
     return {
         key: PodUse(used, found["at"][key], found["memory"].get(key), found["gpu"].get(key))
         for key, used in found["seconds"].items()

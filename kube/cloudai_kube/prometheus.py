@@ -11,6 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final
 
 import requests
@@ -20,11 +21,15 @@ from urllib3.exceptions import HTTPError
 from urllib3.util.retry import Retry
 
 from cloudai_kube.errors import KubeError
+from cloudai_kube.prometheus_access import Access
+from cloudai_kube.redaction import redacted
 
 MAX_BYTES: Final = 32 << 20
 TIMEOUT_SECONDS: Final = 5.0
 TOTAL_SECONDS: Final = 10.0
 CHUNK: Final = 1 << 16
+_WHOLE_ANSWERS: Final = {"deny_partial_response": "1", "partial_response": "false"}
+"""What VictoriaMetrics and Thanos heed, and others ignore: rather no answer than a part of one."""
 
 
 class PrometheusError(KubeError):
@@ -50,6 +55,12 @@ class Series:
 class _BoundedSession(requests.Session):
     """Requests with a deadline, a size limit and no partial answers."""
 
+    def __init__(self, access: Access) -> None:
+        super().__init__()
+        self._access = access
+        if access.ca_file:
+            self.verify = access.ca_file
+
     def get_redirect_target(self, resp: requests.Response) -> str | None:  # noqa: ARG002  whatever it says
         """None is followed, or even prepared: for that requests would read the body whole, whatever its size."""
         return None
@@ -57,6 +68,9 @@ class _BoundedSession(requests.Session):
     def request(self, *args: Any, **kwargs: Any) -> requests.Response:  # noqa: ANN401  the signature of requests
         kwargs["timeout"] = TIMEOUT_SECONDS
         kwargs["stream"] = True
+        kwargs["params"] = {**(kwargs.get("params") or {}), **_WHOLE_ANSWERS}
+        if self._access.token_file:
+            kwargs["headers"] = {**(kwargs.get("headers") or {}), "Authorization": f"Bearer {self._token()}"}
         end = time.monotonic() + TOTAL_SECONDS
         response = super().request(*args, **kwargs)
         if response.is_redirect:
@@ -76,14 +90,22 @@ class _BoundedSession(requests.Session):
             _refuse_partial(response)
         return response
 
+    def _token(self) -> str:
+        try:
+            return Path(self._access.token_file).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise PrometheusError(f"the bearer token in {self._access.token_file} cannot be read: {error}") from error
+
 
 class Prometheus:
     """One server. Blocking: call it from a thread."""
 
-    def __init__(self, url: str) -> None:
-        self.url = url.rstrip("/")
+    def __init__(self, access: Access) -> None:
+        self.access = access
+        self.shown = access.shown
         self._asking: threading.Thread | None = None
-        self._client = PrometheusConnect(self.url, session=_BoundedSession(), retry=Retry(total=0))
+        session = _BoundedSession(access)
+        self._client = PrometheusConnect(access.url.rstrip("/"), session=session, retry=Retry(total=0))
 
     def ask(self, query: str, at: float | None = None) -> list[Sample]:
         """Samples of an instant query (`at` seconds since the epoch, else now). Raises `PrometheusError`.
@@ -91,7 +113,7 @@ class Prometheus:
         Values may be NaN or infinite: whoever asks decides and counts.
         """
         params = {} if at is None else {"time": f"{at:.3f}"}
-        found = self._answer(lambda: self._client.custom_query(query, params=params))
+        found = self._answer(lambda: self._client.custom_query(self.access.query(query), params=params))
         return [sample for raw in found if (sample := _sample(raw)) is not None]
 
     def ask_range(self, query: str, begin: float, end: float, step_seconds: float) -> list[Series]:
@@ -100,21 +122,27 @@ class Prometheus:
         Values may be NaN or infinite: whoever asks decides and counts.
         """
         times = datetime.fromtimestamp(begin, UTC), datetime.fromtimestamp(end, UTC)
-        found = self._answer(lambda: self._client.custom_query_range(query, *times, step=f"{step_seconds:.0f}s"))
+        found = self._answer(
+            lambda: self._client.custom_query_range(self.access.query(query), *times, step=f"{step_seconds:.0f}s")
+        )
         return [series for raw in found if (series := _series(raw)) is not None]
 
     def _answer(self, ask: Callable[[], list[Any]]) -> list[Any]:
         try:
             found = self._in_time(ask)
             if not isinstance(found, list):
-                raise PrometheusError(f"{self.url} answers with something else than samples: {str(found)[:100]}")
+                raise PrometheusError(f"{self.shown} answers with something else than samples: {str(found)[:100]}")
             return found
+        except PrometheusError as error:
+            raise PrometheusError(redacted(str(error))) from None
         except PrometheusApiClientException as error:
-            raise PrometheusError(f"{self.url}: {str(error)[:300]}") from error
+            problem = f"{self.shown}: {str(error)[:300]}"
         except (requests.RequestException, HTTPError) as error:  # the body is read past requests' own translation
-            raise PrometheusError(f"{self.url} does not answer: {error}") from error
+            problem = f"{self.shown} does not answer: {error}"
         except (KeyError, TypeError, ValueError, RecursionError) as error:
-            raise PrometheusError(f"{self.url} answers with something else than samples: {error}") from error
+            problem = f"{self.shown} answers with something else than samples: {error}"
+        # `from None`: the causes' texts repeat the URL with its credentials, and a logged traceback shows causes.
+        raise PrometheusError(redacted(problem)) from None
 
     def _in_time(self, ask: Callable[[], list[Any]]) -> list[Any]:
         """Ask in a thread of its own: headers that come a byte at a time pass every time-out of a socket.
@@ -122,14 +150,14 @@ class Prometheus:
         A thread that is still waiting is left behind, one at the most.
         """
         if self._asking is not None and self._asking.is_alive():
-            raise PrometheusError(f"{self.url} has not answered an earlier question yet")
+            raise PrometheusError(f"{self.shown} has not answered an earlier question yet")
         answer: Future[list[Any]] = Future()
         self._asking = threading.Thread(target=_settle, args=(answer, ask), name="prometheus", daemon=True)
         self._asking.start()
         try:
             return answer.result(TOTAL_SECONDS + TIMEOUT_SECONDS)
         except TimeoutError as error:
-            raise PrometheusError(f"{self.url} takes longer than {TOTAL_SECONDS + TIMEOUT_SECONDS:.0f} s") from error
+            raise PrometheusError(f"{self.shown} takes longer than {TOTAL_SECONDS + TIMEOUT_SECONDS:.0f} s") from error
 
 
 def _settle(answer: Future[list[Any]], ask: Callable[[], list[Any]]) -> None:
@@ -148,6 +176,8 @@ def _refuse_partial(response: requests.Response) -> None:
         raise PrometheusError("the answer says that the query did not succeed")
     if body.get("warnings"):
         raise PrometheusError(f"the answer is partial: {str(body['warnings'])[:200]}")
+    if body.get("isPartial"):  # VictoriaMetrics' word for it
+        raise PrometheusError("the answer is partial: a part of the storage did not answer")
 
 
 def _series(raw: Any) -> Series | None:  # noqa: ANN401  JSON

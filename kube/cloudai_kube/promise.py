@@ -5,11 +5,11 @@ A value that cannot be read counts as absent, and the pod's owner is told.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from cloudai_kube import duration, timestamp
+from cloudai_kube import duration, moment, timestamp
 from cloudai_kube.errors import FormatError
 from cloudai_kube.objects import Meta, Pod
 from cloudai_rts import contract
@@ -17,30 +17,66 @@ from cloudai_rts.contract import MAX_SECONDS
 from cloudai_rts.task import clip_type, deadline_of, infer_type
 
 REMEMBERED: Final = 100_000
-"""Controllers whose first pod's creation is kept, the ones seen last."""
+"""Controllers whose pods are followed, the ones seen last."""
+_TERMINAL: Final = frozenset({"Succeeded", "Failed"})
+
+
+@dataclass(slots=True)
+class _Series:
+    """The pods of one Job: when the first came, the newest one, and whether each stands for itself."""
+
+    first: float
+    newest: str
+    newest_lives: bool = True
+    has_many: bool = False
 
 
 @dataclass(slots=True)
 class Arrivals:
-    """When the oldest pod of each controller was created, so that a retry does not reset the clock."""
+    """When the work of a pod came: a retry of a Job with one completion keeps the first pod's clock.
 
-    _first: dict[str, float] = field(default_factory=dict)
+    A controller is one promise only if its pods come one after the other, each because the last one failed. Workflows,
+    ReplicaSets and Jobs with several completions are many promises: there each pod's clock is its own creation.
+    """
 
-    def first(self, meta: Meta) -> float:
-        """Creation time of the oldest pod seen with the same controller; the pod's own without one."""
-        created = timestamp.parse_optional(meta.creationTimestamp) or 0.0
-        owner = controller_uid(meta)
+    _series: dict[str, _Series] = field(default_factory=dict)
+
+    def note(self, pod: Pod) -> None:
+        """Take what is known of a pod; those of one controller in the order in which they were created."""
+        owner = _job(pod.metadata)
         if not owner:
-            return created
-        oldest = min(created, self._first.pop(owner, created))
-        self._first[owner] = oldest
-        if len(self._first) > REMEMBERED:
-            del self._first[next(iter(self._first))]
-        return oldest
+            return
+        meta = pod.metadata
+        lives = pod.status.phase not in _TERMINAL and meta.deletionTimestamp is None
+        series = self._series.pop(owner, None)
+        if series is None:
+            series = _Series(_created(meta), meta.uid)
+        elif series.newest == meta.uid:
+            pass
+        elif _created(meta) < series.first:
+            series.first = _created(meta)
+            series.has_many = series.has_many or lives
+        else:
+            series.has_many = series.has_many or series.newest_lives
+            series.newest = meta.uid
+        if series.newest == meta.uid:
+            series.newest_lives = lives
+        series.has_many = series.has_many or pod.status.phase == "Succeeded"
+        self._series[owner] = series
+        if len(self._series) > REMEMBERED:
+            del self._series[next(iter(self._series))]
 
-    def keep(self, owners: set[str]) -> None:
-        """Forget all controllers but these."""
-        self._first = {owner: first for owner, first in self._first.items() if owner in owners}
+    def of(self, pod: Pod) -> float:
+        """When the pod's work came, seconds since the epoch."""
+        self.note(pod)
+        series = self._series.get(_job(pod.metadata))
+        created = _created(pod.metadata)
+        return created if series is None or series.has_many else min(created, series.first)
+
+    def keep(self, metas: Iterable[Meta]) -> None:
+        """Forget all controllers but those of these pods."""
+        owners = {_job(meta) for meta in metas}
+        self._series = {owner: series for owner, series in self._series.items() if owner in owners}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +96,22 @@ class Promise:
     problems: tuple[str, ...] = ()
 
 
-def controller_uid(meta: Meta) -> str:
-    """UID of the controlling owner, empty without one."""
-    return next((owner.uid for owner in meta.ownerReferences if owner.controller), "")
+def controller_of(meta: Meta) -> str:
+    """Namespace and UID of the controlling owner, empty without one.
+
+    An owner reference is a claim: with the namespace it can only name what its writer may touch.
+    """
+    return next((f"{meta.namespace}/{owner.uid}" for owner in meta.ownerReferences if owner.controller), "")
+
+
+def _job(meta: Meta) -> str:
+    """The controller, if it is a Job."""
+    owners = (o for o in meta.ownerReferences if o.controller and o.kind == "Job")
+    return next((f"{meta.namespace}/{o.uid}" for o in owners if o.apiVersion.startswith("batch/")), "")
+
+
+def _created(meta: Meta) -> float:
+    return moment.read(meta.creationTimestamp) or 0.0
 
 
 def type_of(pod: Pod, cpu: float, memory: float, gpu: float) -> str:
@@ -88,7 +137,7 @@ def read(pod: Pod, arrivals: Arrivals, sla_multiplier: float) -> Promise:
             return None
 
     arrival = take(contract.ANNOTATION_ARRIVAL, timestamp.parse)
-    arrival = arrivals.first(pod.metadata) if arrival is None else arrival
+    arrival = arrivals.of(pod) if arrival is None else arrival
     expected = take(contract.ANNOTATION_EXPECTED_RUNTIME, duration.parse)
     runtime = take(contract.ANNOTATION_REFERENCE_RUNTIME, positive_number)
     log_sd = take(contract.ANNOTATION_RUNTIME_LOG_SD, positive_number)

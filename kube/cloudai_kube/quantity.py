@@ -23,18 +23,22 @@ _DECIMAL: Final = {
     "E": Decimal(10**18),
 }
 MAX_VALUE: Final = 2**53
-"""Sums of up to a thousand such amounts stay within int64, and one is exact as a float64."""
+"""The most that one amount, or the sum of a pod's amounts, counts as: exact as a float64, far below int64's end."""
 
 
 @lru_cache(maxsize=65536)
 def parse(text: str, scale: int = 1) -> int:
-    """Amount times `scale` (1000 for millicores), rounded up. Raises `FormatError` for negatives and absurd sizes."""
-    number = _number(text) * scale
+    """Amount times `scale` (1000 for millicores), rounded up, at most `MAX_VALUE`. Raises `FormatError`.
+
+    What is more than any machine has stays more than any machine has, as in upstream's int64.
+    """
+    try:
+        number = _number(text) * scale
+    except ArithmeticError as error:  # an exponent that no decimal holds
+        raise FormatError(f"{text[:40]!r} is out of range; check the unit") from error
     if number < 0:
-        raise FormatError(f"{text!r} is negative; ask for 0 or more")
-    if number > MAX_VALUE:
-        raise FormatError(f"{text!r} is more than any machine has; check the unit")
-    return int(number.to_integral_value(rounding=ROUND_CEILING))
+        raise FormatError(f"{text[:40]!r} is negative; ask for 0 or more")
+    return MAX_VALUE if number > MAX_VALUE else int(number.to_integral_value(rounding=ROUND_CEILING))
 
 
 def _number(text: str) -> Decimal:

@@ -5,31 +5,43 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from cloudai_kube import duration, timestamp
+from cloudai_kube import duration, moment, timestamp
 from cloudai_kube.errors import FormatError
 from cloudai_kube.objects import Pod
 from cloudai_kube.task import Attempt, Task, TaskStatus, requests
 from cloudai_rts import contract
-from cloudai_rts.contract import CPU, MEMORY, STORAGE
-from cloudai_rts.history import RUNNING, Available, Record, RunnerUp, identity_key
+from cloudai_rts.contract import CPU, MAX_SECONDS, MEMORY, STORAGE
+from cloudai_rts.history import MAX_LOAD, RUNNING, Available, Record, RunnerUp, identity_key
 from cloudai_rts.nodeclass import gpu_resource_of
 
+_Seconds = Annotated[float, Meta(ge=0, le=MAX_SECONDS)]
+_Share = Annotated[float, Meta(ge=0, le=1)]
+_Name = Annotated[str, Meta(max_length=253)]
 
-class Decision(msgspec.Struct):
-    """The part of the decision annotation that is learned from."""
 
-    policy: str = ""
-    fallbackReason: str | None = None
-    model: str = ""
+class Decision(msgspec.Struct, omit_defaults=True):
+    """The decision annotation: what the scheduler knew when it placed the pod (contract: docs/contracts.md)."""
+
+    policy: _Name = ""
+    fallbackReason: Annotated[str, Meta(max_length=400)] | None = None
+    model: _Name = ""
+    decidedAt: _Name = ""
     risk: float | None = None
     runnerUp: RunnerUp | None = None
     parametersVersion: Annotated[int, Meta(ge=0, le=2**53)] = 0
-    nodeClass: str = ""
-    allowedClasses: tuple[str, ...] = ()
-    predictedRuntimeSeconds: float | None = None
-    lateProbability: float | None = None
-    load: float = 0.0
+    nodeClass: _Name = ""
+    allowedClasses: Annotated[tuple[_Name, ...], Meta(max_length=64)] = ()
+    predictedRuntimeSeconds: _Seconds | None = None
+    predictedCompletionTime: _Name | None = None
+    lateProbability: _Share | None = None
+    load: Annotated[float, Meta(ge=0, le=MAX_LOAD)] = 0.0
+    loadWith: Annotated[float, Meta(ge=0, le=MAX_LOAD)] | None = None
     available: Available = Available()
+    arrival: _Name = ""
+    deadline: _Name | None = None
+    deadlineSource: _Name = ""
+    referenceRuntimeSeconds: _Seconds | None = None
+    runtimeLogSd: Annotated[float, Meta(ge=0, le=10)] | None = None
 
 
 def with_decision(record: Record, decision: Decision) -> Record:
@@ -38,6 +50,9 @@ def with_decision(record: Record, decision: Decision) -> Record:
         record,
         node_class=plain_class(decision.nodeClass, record.gpu_resource),
         load=decision.load,
+        load_with=decision.loadWith,
+        reference_runtime=decision.referenceRuntimeSeconds or record.reference_runtime,
+        log_sd=decision.runtimeLogSd or record.log_sd,
         predicted=decision.predictedRuntimeSeconds,
         late_probability=decision.lateProbability,
         parameters_version=decision.parametersVersion,
@@ -85,6 +100,10 @@ def of_attempt(task: Task, attempt: Attempt, now: float | None = None) -> Record
     if decision is None or not (attempt.outcome or (attempt.startTime and now is not None)):
         return None
     meta, spec, status = task.metadata, task.spec, task.status
+    finish = moment.read(attempt.completionTime) if attempt.outcome else now
+    if finish is None:
+        return None
+    start = moment.read(attempt.startTime)
     try:
         amounts = requests(task)
         gpu_resource = spec.gpuResourceName if amounts.get(spec.gpuResourceName) else gpu_resource_of(amounts)
@@ -97,8 +116,8 @@ def of_attempt(task: Task, attempt: Attempt, now: float | None = None) -> Record
             node=attempt.node,
             node_class="",
             arrival=timestamp.parse(status.arrivalTime),
-            start=timestamp.parse(attempt.startTime or attempt.completionTime),
-            finish=timestamp.parse(attempt.completionTime) if attempt.outcome else now or 0.0,
+            start=finish if start is None else min(start, finish),
+            finish=finish,
             outcome=attempt.outcome or RUNNING,
             cpu=amounts.get(CPU, 0) / 1000,
             memory=float(amounts.get(MEMORY, 0)),
@@ -129,15 +148,19 @@ def decision_of(raw: Any) -> Decision | None:  # noqa: ANN401  JSON
 
 
 def raw_decision(pod: Pod) -> dict[str, Any]:
-    """The scheduler's decision on a pod; empty if there is none or it cannot be read."""
+    """The scheduler's decision on a pod; empty if there is none, or if it is not what the scheduler writes.
+
+    The annotation is the pod owner's to change: only what has the contract's form and bounds gets any further.
+    """
     text = pod.metadata.annotations.get(contract.ANNOTATION_DECISION)
-    if not text:
+    if not text or len(text) > contract.DECISION_MAX_BYTES:
         return {}
     try:
-        decision = msgspec.json.decode(text)
-    except (msgspec.DecodeError, RecursionError):
+        decision = msgspec.json.decode(text, type=Decision)
+    except (msgspec.DecodeError, RecursionError, ValueError):
         return {}
-    return decision if isinstance(decision, dict) else {}
+    written: dict[str, Any] = msgspec.to_builtins(decision)
+    return written
 
 
 def plain_class(decided: str, gpu_resource: str) -> str:

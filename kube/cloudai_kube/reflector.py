@@ -2,6 +2,9 @@
 
 None of the Python clients survives a half-open connection, an expired version and a 429 alike. The rules (when to list
 again, when only to watch again, how long to wait) are those of client-go's `tools/cache/reflector.go`.
+
+No object may end or block the process, whatever a tenant wrote into it: what is nested too deeply is cut, an object
+that cannot be read or that a store cannot handle is left out and told of, and all others go on.
 """
 
 import asyncio
@@ -14,52 +17,52 @@ from typing import Final, Generic, Protocol, TypeVar
 
 import msgspec
 
-from cloudai_kube.errors import ApiError, ExpiredError, KubeError, OutcomeUnknownError, SilentError, api_error
+from cloudai_kube import listing, nesting
+from cloudai_kube.errors import (
+    ApiError,
+    ExpiredError,
+    InvariantError,
+    KubeError,
+    OutcomeUnknownError,
+    SilentError,
+    api_error,
+)
+from cloudai_kube.listing import Json
+from cloudai_kube.objects import Meta
 from cloudai_kube.transport import Status, Transport
 
 SILENCE_SECONDS: Final = 75.0
 """Bookmarks come about every 60 s: a stream that says nothing for longer is dead."""
 MIN_WATCH_SECONDS: Final = 300
 SHORT_WATCH_SECONDS: Final = 1.0
-PAGE: Final = "2000"
 
 _log = logging.getLogger(__name__)
-
-
-class _Meta(Protocol):
-    @property
-    def resourceVersion(self) -> str: ...  # noqa: N802  Kubernetes' spelling
 
 
 class Kind(Protocol):
     """What every decoded object has."""
 
     @property
-    def metadata(self) -> _Meta:
+    def metadata(self) -> Meta:
         """Object metadata."""
 
 
 _T = TypeVar("_T", bound=Kind)
+_Kind_contra = TypeVar("_Kind_contra", bound=Kind, contravariant=True)
 
 
-class Store(Protocol[_T]):
-    """Who is told about objects. Called in order, from the event loop; must not raise."""
+class Store(Protocol[_Kind_contra]):
+    """Is told about objects, in order, from the event loop. What it raises about one object parks that object."""
 
-    def replace(self, objects: list[_T]) -> None:
-        """Take the whole truth after a list: what is not here does not exist."""
+    def retain(self, listed: list[Meta]) -> None:
+        """Forget all objects but these, which a list has shown; `apply` follows for each that can be read."""
 
-    def apply(self, event: str, item: _T) -> None:
+    def apply(self, event: str, item: _Kind_contra) -> None:
         """Take one change; `event` is ADDED, MODIFIED or DELETED."""
 
 
-class _ListMeta(msgspec.Struct):
-    resourceVersion: str = ""
-    continue_: str = msgspec.field(name="continue", default="")
-
-
-class _RawList(msgspec.Struct):
-    metadata: _ListMeta
-    items: list[msgspec.Raw] = []
+class _Header(msgspec.Struct):
+    metadata: Meta
 
 
 class _RawEvent(msgspec.Struct):
@@ -68,10 +71,11 @@ class _RawEvent(msgspec.Struct):
 
 
 class _Bookmark(msgspec.Struct):
-    metadata: _ListMeta
+    metadata: listing.ListMeta
 
 
 _bookmark = msgspec.json.Decoder(_Bookmark)
+_header = msgspec.json.Decoder(_Header)
 
 
 @dataclass(slots=True)
@@ -100,6 +104,7 @@ class Reflector(Generic[_T]):
     """Keeps a `Store` equal to one collection of the API server. `run` ends only by cancellation.
 
     `synced` is set after the first list was delivered. `last_contact` is the loop time of the last sign of life.
+    `decode` may read more of an object than its `kind` has. `on_parked` is told of an object that could not be handled.
     """
 
     transport: Transport
@@ -109,23 +114,25 @@ class Reflector(Generic[_T]):
     selectors: dict[str, str] = field(default_factory=dict)
     silence_seconds: float = SILENCE_SECONDS
     rng: random.Random = field(default_factory=random.Random)
+    decode: Callable[[Json], _T] | None = None
     on_error: Callable[[str, KubeError], None] | None = None
+    on_parked: Callable[[Meta, Exception], None] | None = None
     synced: asyncio.Event = field(default_factory=asyncio.Event)
     last_contact: float = 0.0
     lists: int = 0
-    undecodable: int = 0
+    parked: int = 0
     _version: str = ""
     _event: msgspec.json.Decoder[_RawEvent] = field(default_factory=lambda: msgspec.json.Decoder(_RawEvent))
 
     async def run(self) -> None:
         """List, watch, and list again only where watching on is impossible."""
         backoff = Backoff(self.rng)
-        decoder = msgspec.json.Decoder(self.kind)
+        decode = self.decode or msgspec.json.Decoder(self.kind).decode
         while True:
             try:
                 if not self._version:
-                    await self._list(decoder)
-                await self._watch(decoder)
+                    await self._list(decode)
+                await self._watch(decode)
             except ExpiredError:
                 self._version = ""
                 await asyncio.sleep(backoff.next(self._now()))
@@ -138,38 +145,32 @@ class Reflector(Generic[_T]):
                 at_least = (error.retry_after_seconds or 0.0) if isinstance(error, ApiError) else 0.0
                 await asyncio.sleep(backoff.next(self._now(), at_least))
 
-    async def _list(self, decoder: msgspec.json.Decoder[_T]) -> None:
+    async def _list(self, decode: Callable[[Json], _T]) -> None:
         self.lists += 1
-        objects: list[_T] = []
-        params = {**self.selectors, "limit": PAGE}
-        raw_decoder = msgspec.json.Decoder(_RawList)
-        while True:
+        metas: list[Meta] = []
+
+        def take(raw: Json) -> _T | None:
             try:
-                page = raw_decoder.decode(await self.transport.request("GET", self.path, params=params))
-            except ExpiredError:
-                if "continue" not in params:
-                    raise
-                params, objects = dict(self.selectors), []  # the list grew old between its pages: all at once
-                continue
-            except msgspec.DecodeError as error:  # a proxy's page instead of a list
-                raise OutcomeUnknownError(f"list {self.path}: {error}") from error
-            for raw in page.items:
-                self._collect(decoder, raw, objects)
-            if not page.metadata.continue_:
-                break
-            params["continue"] = page.metadata.continue_
-        self._version = page.metadata.resourceVersion
+                item = decode(raw)
+            except Exception as error:  # noqa: BLE001  one object that cannot be read must not hide the others
+                meta = self._park(raw, error)
+                metas.extend([meta] if meta is not None else [])
+                return None
+            metas.append(item.metadata)
+            return item
+
+        listed = await listing.read(self.transport, self.path, take, self.selectors)
         self.last_contact = self._now()
-        self.store.replace(objects)
+        self.store.retain(metas)
+        breath = listing.Breath()
+        for item in listed.items:
+            self._apply("ADDED", item)
+            await breath.take()
+        self._version = listed.version
+        self.last_contact = self._now()
         self.synced.set()
 
-    def _collect(self, decoder: msgspec.json.Decoder[_T], raw: msgspec.Raw, objects: list[_T]) -> None:
-        try:
-            objects.append(decoder.decode(raw))
-        except msgspec.DecodeError as error:  # one object nobody can read must not hide the others
-            self._undecodable(error)
-
-    async def _watch(self, decoder: msgspec.json.Decoder[_T]) -> None:
+    async def _watch(self, decode: Callable[[Json], _T]) -> None:
         timeout_seconds = self.rng.randint(MIN_WATCH_SECONDS, 2 * MIN_WATCH_SECONDS)
         params = {
             **self.selectors,
@@ -180,33 +181,71 @@ class Reflector(Generic[_T]):
         }
         begun, events = self._now(), 0
         async with contextlib.aclosing(self.transport.lines(self.path, params, self.silence_seconds)) as stream:
+            breath = listing.Breath()
             async for lines in stream:
                 self.last_contact = self._now()
                 for line in lines:
                     events += 1
-                    self._deliver(decoder, line)
+                    await self._deliver(decode, line)
+                    await breath.take()
         if not events and self._now() - begun < SHORT_WATCH_SECONDS:
             raise OutcomeUnknownError(f"watch {self.path}: ended at once without an event")
 
-    def _deliver(self, decoder: msgspec.json.Decoder[_T], line: bytes) -> None:
+    async def _deliver(self, decode: Callable[[Json], _T], line: bytes) -> None:
         try:
             event = self._event.decode(line)
-            if event.type == "BOOKMARK":
-                self._version = _bookmark.decode(event.object).metadata.resourceVersion
-                return
-            if event.type == "ERROR":
-                status = msgspec.json.decode(event.object, type=Status)
-                raise api_error(status.code, status.reason, status.message)
-            item = decoder.decode(event.object)
+        except RecursionError:
+            event = self._event.decode(await asyncio.to_thread(nesting.cut, line))
         except msgspec.DecodeError as error:
-            self._undecodable(error)
+            self.parked += 1
+            _log.warning("%s: an event cannot be read and is left out: %s", self.path, error)
             return
-        self.store.apply(event.type, item)
+        if event.type == "BOOKMARK":
+            self._version = _bookmark.decode(event.object).metadata.resourceVersion
+        elif event.type == "ERROR":
+            status = msgspec.json.decode(event.object, type=Status)
+            raise api_error(status.code, status.reason, status.message)
+        else:
+            self._take(decode, event.type, event.object)
+
+    def _take(self, decode: Callable[[Json], _T], event: str, raw: Json) -> None:
+        try:
+            item = decode(raw)
+        except Exception as error:  # noqa: BLE001  one object that cannot be read must not stop the others
+            meta = self._park(raw, error)
+            if meta is None:
+                return
+            self._version = meta.resourceVersion
+            if event == "DELETED":
+                self._apply(event, msgspec.convert({"metadata": msgspec.to_builtins(meta)}, self.kind))
+            return
+        self._apply(event, item)
         self._version = item.metadata.resourceVersion
 
-    def _undecodable(self, error: msgspec.DecodeError) -> None:
-        self.undecodable += 1
+    def _apply(self, event: str, item: _T) -> None:
+        try:
+            self.store.apply(event, item)
+        except InvariantError:
+            raise
+        except Exception as error:  # noqa: BLE001  whatever it holds, the others go on
+            _log.exception("%s: %s/%s cannot be handled", self.path, item.metadata.namespace, item.metadata.name)
+            self._tell(item.metadata, error)
+
+    def _park(self, raw: Json, error: Exception) -> Meta | None:
+        """Tell of an object that cannot be read; None if not even its name can."""
         _log.warning("%s: an object cannot be read and is left out: %s", self.path, error)
+        try:
+            meta = _header.decode(raw).metadata
+        except (msgspec.DecodeError, RecursionError):
+            self.parked += 1
+            return None
+        self._tell(meta, error)
+        return meta
+
+    def _tell(self, meta: Meta, error: Exception) -> None:
+        self.parked += 1
+        if self.on_parked is not None:
+            self.on_parked(meta, error)
 
     def _report(self, error: KubeError) -> None:
         _log.info("%s: %s", self.path, error)

@@ -1,5 +1,9 @@
-"""The HTTP port of a process: /livez, /readyz and /metrics."""
+"""The HTTP port of a process: /livez, /readyz and /metrics.
 
+Every connection carries one request and is over within seconds: half-sent requests would else pile up for ever.
+"""
+
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -9,6 +13,11 @@ from prometheus_client import CollectorRegistry, generate_latest
 Check = Callable[[], str | None]
 """Says what is wrong, None if nothing is."""
 
+CONNECTION_SECONDS: Final = 5.0
+"""From the first byte to the last."""
+MOST_CONNECTIONS: Final = 64
+"""The oldest give way: probes and scrapes are few and short."""
+SWEEP_SECONDS: Final = 0.5
 _METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -26,6 +35,7 @@ class HealthServer:
         self._live = live
         self._ready = ready
         self._runner: web.AppRunner | None = None
+        self._sweeping: asyncio.Task[None] | None = None
 
     async def start(self, host: str, port: int) -> None:
         """Listen on `host`:`port`."""
@@ -39,11 +49,29 @@ class HealthServer:
         site = web.TCPSite(self._runner, host, port)
         await site.start()
         self.port = int(self._runner.addresses[0][1])
+        self._sweeping = asyncio.create_task(self._sweep(self._runner))
 
     async def close(self) -> None:
         """Stop listening."""
+        if self._sweeping is not None:
+            self._sweeping.cancel()
         if self._runner is not None:
             await self._runner.cleanup()
+
+    @staticmethod
+    async def _sweep(runner: web.AppRunner) -> None:
+        """Break connections that are too old, and the oldest where there are too many."""
+        begun: dict[asyncio.BaseTransport, float] = {}
+        while runner.server is not None:
+            now = asyncio.get_running_loop().time()
+            there = [one.transport for one in runner.server.connections if one.transport is not None]
+            begun = {transport: begun.get(transport, now) for transport in there}
+            oldest_first = sorted(begun, key=lambda transport: begun[transport])
+            excess = len(oldest_first) - MOST_CONNECTIONS
+            for place, transport in enumerate(oldest_first):
+                if place < excess or now - begun[transport] > CONNECTION_SECONDS:
+                    transport.close()
+            await asyncio.sleep(SWEEP_SECONDS)
 
     async def _serve_live(self, _: web.Request) -> web.Response:
         return _answer(self._live)
@@ -52,11 +80,17 @@ class HealthServer:
         return _answer(self._ready)
 
     async def _serve_metrics(self, _: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(self._registry), headers={"Content-Type": _METRICS_TYPE})
+        return _last(web.Response(body=generate_latest(self._registry), headers={"Content-Type": _METRICS_TYPE}))
 
 
 def _answer(checks: Mapping[str, Check]) -> web.Response:
     results = {name: check() for name, check in checks.items()}
     lines = [f"[{'+' if problem is None else '-'}]{name} {problem or 'ok'}" for name, problem in results.items()]
     healthy = all(problem is None for problem in results.values())
-    return web.Response(text="\n".join(lines) + "\n", status=200 if healthy else 503)
+    return _last(web.Response(text="\n".join(lines) + "\n", status=200 if healthy else 503))
+
+
+def _last(response: web.Response) -> web.Response:
+    """Close the connection after it."""
+    response.force_close()
+    return response

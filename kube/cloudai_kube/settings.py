@@ -16,6 +16,7 @@ import msgspec
 import yaml
 
 from cloudai_kube.errors import ConfigurationError
+from cloudai_kube.redaction import redacted
 
 _Settings = TypeVar("_Settings", bound=msgspec.Struct)
 
@@ -91,7 +92,7 @@ def load(
     except msgspec.ValidationError as error:
         problem, _, path = str(error).partition(" - at `$")
         name = path.strip("`.") or "settings"
-        shown = f" = {found[name]!r}" if name in found else ""
+        shown = f" = {redacted(repr(found[name]))}" if name in found else ""
         known = ", ".join(kind.__struct_fields__)
         raise ConfigurationError(f"setting {name}{shown}: {problem}; known settings: {known}") from error
 
@@ -121,7 +122,9 @@ def _scalar(name: str, text: str, hint: Any) -> Any:  # noqa: ANN401  a type hin
     try:
         return yaml.safe_load(text) if base is not str else text
     except yaml.YAMLError as error:
-        raise ConfigurationError(f"setting {name} = {text!r} cannot be read: {error}") from error
+        raise ConfigurationError(
+            f"setting {name} = {redacted(repr(text))} cannot be read: {redacted(str(error))}"
+        ) from None
 
 
 def _base(hint: Any) -> Any:  # noqa: ANN401  a type, or a union of types

@@ -61,7 +61,10 @@ class TaskSpec(msgspec.Struct, omit_defaults=True):
 
 
 class Attempt(msgspec.Struct, omit_defaults=True):
-    """One pod of the Task. `outcome` is empty while it lives; `recorded` once history has it."""
+    """One pod of the Task. `outcome` is empty while it lives; `recorded` once history has it.
+
+    `stuckSince` is from when on it could not start; `startFailed` whether its container never could.
+    """
 
     podUID: str
     number: int = 0
@@ -72,6 +75,8 @@ class Attempt(msgspec.Struct, omit_defaults=True):
     outcome: str = ""
     message: str = ""
     recorded: bool = False
+    stuckSince: str = ""
+    startFailed: bool = False
 
 
 class TaskStatus(msgspec.Struct, omit_defaults=True):

@@ -13,6 +13,7 @@ from pymongo.errors import ConfigurationError as MongoConfigurationError
 from pymongo.errors import InvalidURI, PyMongoError
 
 from cloudai_kube.errors import ConfigurationError, DatabaseError
+from cloudai_kube.redaction import redacted
 from cloudai_rts import contract, history
 from cloudai_rts.contract import TASK_HISTORY
 from cloudai_rts.history import RUNNING, Record
@@ -31,7 +32,7 @@ def connected(uri: str, application: str) -> Iterator[Database[dict[str, Any]]]:
             uri, appname=application, serverSelectionTimeoutMS=3_000, connectTimeoutMS=3_000, timeoutMS=20_000
         )
     except (MongoConfigurationError, InvalidURI, ValueError) as error:
-        raise ConfigurationError(f"--mongodb-uri: {error}; write mongodb://HOST:PORT/") from error
+        raise ConfigurationError(f"--mongodb-uri: {redacted(str(error))}; write mongodb://HOST:PORT/") from None
     with client:
         yield client[contract.MONGODB_DATABASE]
 

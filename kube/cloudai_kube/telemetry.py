@@ -10,14 +10,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from cloudai_kube.objects import Node
 from cloudai_kube.prometheus import PrometheusError, Sample
+from cloudai_kube.series import HOST_LABELS, NodeNames
 
 _log = logging.getLogger(__name__)
 STALE_SECONDS: Final = 90.0
 RATE_SECONDS: Final = 60.0
 XID_SECONDS: Final = 600
 """How long a GPU's last error is news."""
+OF_TWO_CLUSTERS: Final = "of two clusters"
+"""What is counted of a node for which two clusters have series; a setting (`matchers`) says which one is ours."""
 MAX_CORES: Final = 4096.0
 MAX_BYTES: Final = float(1 << 50)
 MAX_WATTS: Final = 20_000.0
@@ -31,18 +33,21 @@ MAX_DEVICE_WATTS: Final = 3_000.0
 FATAL_XIDS: Final = frozenset({46, 48, 62, 64, 74, 79, 95, 109, 110, 119, 120, 136, 140, 143, 155, 156, 158})
 """XID errors after which NVIDIA's catalogue advises to reset the GPU or restart the machine."""
 
-HOST_LABELS: Final = (
-    'label_replace(label_replace({0}, "host", "$1", "Hostname", "(.+)"), "host", "$1", "hostname", "(.+)")'
-)
-GPU_BUSY: Final = (
-    "DCGM_FI_DEV_GPU_UTIL / 100 or DCGM_FI_DEV_GPU_UTIL_RATIO or DCGM_FI_PROF_GR_ENGINE_ACTIVE "
-    "or DCGM_FI_PROF_GR_ENGINE_UTIL_RATIO"
-)
-_NODE: Final = "instance, node, nodename, kubernetes_node"
-_HOST: Final = "node, host, instance"
+_NODE: Final = "cluster, instance, node, nodename, kubernetes_node"
+_HOST: Final = "cluster, node, host, instance"
 _DEVICE: Final = f"{_HOST}, gpu, UUID"
 _SLICE: Final = f"{_DEVICE}, GPU_I_ID"
 _CPU_SECONDS: Final = 'node_cpu_seconds_total{mode!~"idle|iowait|steal"}'
+
+
+def _figures(series: Mapping[str, float]) -> str:
+    """PromQL: all figures of one quantity, each under its own name: of two for one device the larger one counts.
+
+    Which of them a device has depends on its generation and on MIG; the other one is missing, or says 0.
+    """
+    return " or ".join(
+        f'label_replace({name} * {factor}, "figure", "{name}", "", "")' for name, factor in series.items()
+    )
 
 
 def _over_devices(series: Mapping[str, float], device: str, most: float) -> str:
@@ -51,9 +56,8 @@ def _over_devices(series: Mapping[str, float], device: str, most: float) -> str:
     `series` are the names of one quantity and their factors. Each device is counted once: one exporter may be scraped
     by two jobs. Without an impossible device the rest of its node would look like all of it.
     """
-    value = " or ".join(f"{name} * {factor}" for name, factor in series.items())
     stale = " or ".join(f"({name} and timestamp({name}) < time() - {STALE_SECONDS:g})" for name in series)
-    values, stales = (f"max by ({device}) ({HOST_LABELS.format(one)})" for one in (value, stale))
+    values, stales = (f"max by ({device}) ({HOST_LABELS.format(one)})" for one in (_figures(series), stale))
     bad = f"count by ({_HOST}) ({values} > {most:g} or {values} < 0 or {stales})"
     return f"({bad} * 0 - 1) or sum by ({_HOST}) ({values})"
 
@@ -64,21 +68,20 @@ def _xids(offset: str = "") -> str:
     return f"max by ({_DEVICE}) ({HOST_LABELS.format(value)})"
 
 
+_BUSY: Final = {
+    "DCGM_FI_DEV_GPU_UTIL": 0.01,
+    "DCGM_FI_DEV_GPU_UTIL_RATIO": 1.0,
+    "DCGM_FI_PROF_GR_ENGINE_ACTIVE": 1.0,
+    "DCGM_FI_PROF_GR_ENGINE_UTIL_RATIO": 1.0,
+}
+GPU_BUSY: Final = _figures(_BUSY)
+"""Share of the time that each GPU, or slice of one, was busy."""
 QUERIES: Final[Mapping[str, str]] = {
     "sampled_at": f"max by ({_NODE}) (timestamp(node_memory_MemAvailable_bytes))",
     # Where a target is scraped once a minute there are not two samples in a minute.
     "cpu": f"sum by ({_NODE}) (max by ({_NODE}, cpu, mode) (rate({_CPU_SECONDS}[60s]) or rate({_CPU_SECONDS}[150s])))",
     "memory": f"max by ({_NODE}) (node_memory_MemTotal_bytes - node_memory_MemAvailable_bytes)",
-    "gpu": _over_devices(
-        {
-            "DCGM_FI_DEV_GPU_UTIL": 0.01,
-            "DCGM_FI_DEV_GPU_UTIL_RATIO": 1.0,
-            "DCGM_FI_PROF_GR_ENGINE_ACTIVE": 1.0,
-            "DCGM_FI_PROF_GR_ENGINE_UTIL_RATIO": 1.0,
-        },
-        _SLICE,
-        MAX_BUSY,
-    ),
+    "gpu": _over_devices(_BUSY, _SLICE, MAX_BUSY),
     "gpu_memory": _over_devices(
         {"DCGM_FI_DEV_FB_USED": MIB, "DCGM_FI_DEV_FB_USED_BYTES": 1.0}, _SLICE, MAX_DEVICE_BYTES
     ),
@@ -126,46 +129,7 @@ class NodeReading:
     watts: float | None = None
     devices: float | None = None
     xids: dict[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class NodeNames:
-    """Resolves series to nodes: label `node`, `nodename`, DCGM's host, then `instance` by name or address.
-
-    Addresses are those of nodes, and of pods where they had to be asked for.
-    """
-
-    names: frozenset[str]
-    addresses: Mapping[str, str]
-
-    @classmethod
-    def of(cls, nodes: Sequence[Node]) -> "NodeNames":
-        """The names and addresses of these nodes."""
-        known = {address.address: node.metadata.name for node in nodes for address in node.status.addresses}
-        return cls(frozenset(node.metadata.name for node in nodes), known)
-
-    def resolve(self, labels: Mapping[str, str]) -> str | None:
-        """The node that a series is about, None if none is."""
-        for key in ("node", "nodename", "kubernetes_node", "host", "Hostname", "hostname"):
-            if labels.get(key) in self.names:
-                return labels[key]
-        host = labels.get("instance", "").rpartition(":")[0] or labels.get("instance", "")
-        host = host.strip("[]")
-        return host if host in self.names else self.addresses.get(host)
-
-    def with_pods(self, pods: Sequence[Sample]) -> "NodeNames":
-        """These names, and the addresses of the pods on the nodes; a node's own address wins.
-
-        An address that ended pods had on other nodes says nothing. Where Prometheus labels targets with their node,
-        which is that of kube-state-metrics itself, the pod's own is kept as `exported_node`.
-        """
-        owners: dict[str, set[str]] = {}
-        for one in pods:
-            node = one.labels.get("exported_node") or one.labels.get("node", "")
-            owners.setdefault(one.labels.get("pod_ip", ""), set()).add(node)
-        there = {address: min(nodes) for address, nodes in owners.items() if address and len(nodes) == 1}
-        usable = {address: node for address, node in there.items() if node in self.names}
-        return NodeNames(self.names, {**usable, **self.addresses})
+    clusters: set[str] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -174,7 +138,7 @@ class Snapshot:
 
     nodes: dict[str, NodeReading] = field(default_factory=dict)
     dropped: Counter[str] = field(default_factory=Counter)
-    names: NodeNames = field(default_factory=lambda: NodeNames(frozenset(), {}))
+    names: NodeNames = field(default_factory=NodeNames)
 
     def usable_share(self, nodes: int) -> float:
         """Share of the nodes whose cores and memory are known; series of other clusters' machines do not matter."""
@@ -188,6 +152,7 @@ def read(source: Source, names: NodeNames, now: float) -> Snapshot:
     found = Snapshot(names=joined(source, names, [sample.labels for _, sample in samples]))
     for metric, sample in samples:
         _take(found, metric, sample)
+    _drop_strangers(found)
     for reading in found.nodes.values():
         if reading.sampled_at is None or not now - STALE_SECONDS <= reading.sampled_at <= now + STALE_SECONDS:
             if reading.cpu is not None or reading.memory is not None:
@@ -201,7 +166,7 @@ def joined(source: Source, names: NodeNames, labels: Sequence[Mapping[str, str]]
     if not any(one.get("instance") and names.resolve(one) is None for one in labels):
         return names
     try:
-        return names.with_pods(source.ask(POD_INFO))
+        return names.with_pods([one.labels for one in source.ask(POD_INFO)])
     except PrometheusError as error:  # the series that need no more than the names are worth having
         _log.info("kube_pod_info: %s", error)
         return names
@@ -216,6 +181,7 @@ def _take(found: Snapshot, metric: str, sample: Sample) -> None:
         found.dropped["impossible"] += 1
         return
     reading = found.nodes.setdefault(node, NodeReading())
+    reading.clusters.add(sample.labels.get("cluster", ""))
     if metric == "xid":
         reading.xids[sample.labels.get("UUID") or sample.labels.get("gpu", "")] = sample.value
         return
@@ -224,3 +190,11 @@ def _take(found: Snapshot, metric: str, sample: Sample) -> None:
         setattr(reading, metric, max(getattr(reading, metric), sample.value))
         return
     setattr(reading, metric, sample.value)
+
+
+def _drop_strangers(found: Snapshot) -> None:
+    """Series of two clusters for one node: a Prometheus that several clusters share. One of them is a stranger's."""
+    for node, reading in list(found.nodes.items()):
+        if len(reading.clusters - {""}) > 1:
+            found.dropped[OF_TWO_CLUSTERS] += 1
+            del found.nodes[node]

@@ -5,6 +5,7 @@ official models costs 60 to 100 times as much per pod.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Mapping
 from email.utils import parsedate_to_datetime
 from types import TracebackType
@@ -13,12 +14,13 @@ from typing import Any, Final, Self, TypeVar
 import aiohttp
 import msgspec
 
+from cloudai_kube import nesting
 from cloudai_kube.connection import Connection
-from cloudai_kube.errors import ApiError, OutcomeUnknownError, OverloadedError, SilentError, api_error
+from cloudai_kube.errors import ApiError, OutcomeUnknownError, OverloadedError, RefusedError, SilentError, api_error
 
 MERGE_PATCH: Final = "application/merge-patch+json"
-JSON_PATCH: Final = "application/json-patch+json"
 STRATEGIC_PATCH: Final = "application/strategic-merge-patch+json"
+UNAUTHORIZED: Final = 401
 MAX_LINE_BYTES: Final = 8 << 20
 """Longer watch lines are no Kubernetes objects (etcd's own limit is 1.5 MiB); reading on would only fill the memory."""
 
@@ -38,6 +40,23 @@ class Status(msgspec.Struct):
 _decode_status = msgspec.json.Decoder(Status)
 
 
+def open_session(
+    connection: Connection,
+    user_agent: str,
+    connections: int = 0,
+    **options: Any,  # noqa: ANN401  of aiohttp's session
+) -> aiohttp.ClientSession:
+    """A session with one API server; `connections` at once, 0 for any number."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=connections, ssl=connection.ssl_context or False),
+        headers={"User-Agent": user_agent, "Accept": "application/json"},
+        skip_auto_headers=("Accept-Encoding",),
+        auto_decompress=False,
+        proxy=connection.proxy,
+        **options,
+    )
+
+
 class Transport:
     """A session with one API server. Use as an async context manager, inside the event loop it belongs to."""
 
@@ -51,15 +70,10 @@ class Transport:
         self._session: aiohttp.ClientSession | None = None
         self._server = connection.server.rstrip("/")
         self._dated = ""
+        self._unauthorized_since: float | None = None
 
     async def __aenter__(self) -> Self:
-        connector = aiohttp.TCPConnector(limit=self._limit, ssl=self._connection.ssl_context or False)
-        self._session = aiohttp.ClientSession(
-            connector=connector,
-            headers={"User-Agent": self._agent, "Accept": "application/json"},
-            skip_auto_headers=("Accept-Encoding",),
-            auto_decompress=False,
-        )
+        self._session = open_session(self._connection, self._agent, self._limit)
         return self
 
     async def __aexit__(
@@ -77,22 +91,57 @@ class Transport:
         content_type: str = "application/json",
     ) -> bytes:
         """Send one request and return the body. Raises `ApiError`, or `OutcomeUnknownError` if no answer came."""
-        headers = self._headers()
-        data = None
-        if body is not None:
-            data = body if isinstance(body, bytes) else _encode(body)
-            headers["Content-Type"] = content_type
+        data = body if body is None or isinstance(body, bytes) else _encode(body)
+        more = {} if data is None else {"Content-Type": content_type}
+        authorization = await self._connection.authorization()
+        try:
+            return await self._send(method, path, data, params, more, authorization)
+        except RefusedError as error:
+            if error.status != UNAUTHORIZED or not await self._connection.renew(authorization):
+                raise
+        return await self._send(method, path, data, params, more, await self._connection.authorization())
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        data: bytes | None,
+        params: Mapping[str, str] | None,
+        headers: dict[str, str],
+        authorization: str | None,
+    ) -> bytes:
+        sent = {**headers, "Authorization": authorization} if authorization else headers
         try:
             async with self._open().request(
-                method, self._server + path, data=data, params=params, headers=headers, timeout=self._timeout
+                method,
+                self._server + path,
+                data=data,
+                params=params,
+                headers=sent,
+                timeout=self._timeout,
+                server_hostname=self._connection.server_name,
             ) as response:
                 content = await response.read()
                 self._dated = response.headers.get("Date", "")
+                self._note(response.status)
                 if response.status >= 400:
                     raise _error(response.status, content, response.headers.get("Retry-After"))
                 return content
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise OutcomeUnknownError(f"{method} {path}: {error or type(error).__name__}") from error
+
+    def problem(self, seconds: float = 0.0) -> str | None:
+        """What has kept every request from succeeding for so long; None if nothing has."""
+        since = self._unauthorized_since
+        if since is None or time.monotonic() - since < seconds:
+            return None
+        return "the API server does not accept our credentials (401); renew the token or the kubeconfig"
+
+    def _note(self, status: int) -> None:
+        if status != UNAUTHORIZED:
+            self._unauthorized_since = None
+        elif self._unauthorized_since is None:
+            self._unauthorized_since = time.monotonic()
 
     def server_time(self) -> float | None:
         """When the API server answered last by its own clock, seconds since the epoch; None if it did not say."""
@@ -104,7 +153,7 @@ class Transport:
     async def get(self, path: str, kind: type[_Kind], params: Mapping[str, str] | None = None) -> _Kind:
         """GET an object as `kind`."""
         try:
-            return msgspec.json.decode(await self.request("GET", path, params=params), type=kind)
+            return nesting.decode(await self.request("GET", path, params=params), kind)
         except msgspec.DecodeError as error:  # a proxy's page instead of an object
             raise OutcomeUnknownError(f"GET {path}: {error}") from error
 
@@ -118,10 +167,19 @@ class Transport:
         """
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=5.0, sock_read=silence_seconds)
         rest = b""
+        authorization = await self._connection.authorization()
+        headers = {"Authorization": authorization} if authorization else {}
         try:
             async with self._open().get(
-                self._server + path, params=params, headers=self._headers(), timeout=timeout
+                self._server + path,
+                params=params,
+                headers=headers,
+                timeout=timeout,
+                server_hostname=self._connection.server_name,
             ) as response:
+                self._note(response.status)
+                if response.status == UNAUTHORIZED:
+                    await self._connection.renew(authorization)  # the next watch tries what it brought
                 if response.status >= 400:
                     raise _error(response.status, await response.read(), response.headers.get("Retry-After"))
                 yield []  # it is open: a sign of life
@@ -136,10 +194,6 @@ class Transport:
             raise SilentError(f"watch {path}: silent for {silence_seconds:.0f} s") from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise OutcomeUnknownError(f"watch {path}: {error or type(error).__name__}") from error
-
-    def _headers(self) -> dict[str, str]:
-        authorization = self._connection.authorization()
-        return {"Authorization": authorization} if authorization else {}
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from cloudai_kube.prometheus import Series
-from cloudai_kube.telemetry import HOST_LABELS, LIMITS, QUERIES, NodeNames
+from cloudai_kube.series import HOST_LABELS, NodeNames
+from cloudai_kube.telemetry import LIMITS, QUERIES
 from cloudai_rts.machine import Machine
 
 MINUTE_SECONDS: Final = 60.0

@@ -7,16 +7,17 @@ import signal
 import socket
 import sys
 import uuid
+from functools import partial
 from typing import Any
 
 import uvloop
 from prometheus_client import CollectorRegistry
 
-from cloudai_kube import connection
+from cloudai_kube import connection, logs
 from cloudai_kube.errors import ConfigurationError, KubeError
-from cloudai_kube.events import Recorder
+from cloudai_kube.events import Recorder, Subject
 from cloudai_kube.lease import Election, LeaseTiming
-from cloudai_kube.objects import ConfigMap, Named, Pod
+from cloudai_kube.objects import ConfigMap, Meta, Node, Pod
 from cloudai_kube.reflector import Reflector
 from cloudai_kube.serving import HealthServer
 from cloudai_kube.settings import parse_command_line
@@ -33,6 +34,8 @@ from cloudai_rts import contract
 
 _log = logging.getLogger("cloudai_operator")
 DRAIN_SECONDS = 3.0
+UNAUTHORIZED_SECONDS = 60.0
+"""Credentials that are refused for so long are read afresh by a new process."""
 
 
 def main() -> None:
@@ -48,7 +51,7 @@ def main() -> None:
             "MONGODB_URI": "mongodb_uri",
         },
     )
-    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logs.begin(settings.log_level)
     try:
         uvloop.run(Process(settings, connection.load(settings.kubeconfig)).run())
     except ConfigurationError as error:
@@ -64,6 +67,7 @@ class Process:
         self._connection = found
         self._stop = asyncio.Event()
         self._synced = asyncio.Event()
+        self._watch: task_watch.TaskWatch | None = None
 
     async def run(self) -> None:
         """Start everything, lead, work, stop in order."""
@@ -76,6 +80,8 @@ class Process:
                 settings.sla_multiplier,
                 settings.retry_first_seconds,
                 settings.retry_longest_seconds,
+                settings.start_deadline_seconds,
+                settings.namespace,
             )
             workers = Workers(Executor(transport, recorder, metrics), rules, metrics, count=settings.workers)
             workers.cache.node_gone_seconds = settings.node_gone_seconds
@@ -96,8 +102,14 @@ class Process:
         )
         health = HealthServer(
             metrics.registry,
-            live={"loop": lambda: None},
+            live={
+                "loop": lambda: None,
+                "tasks": self._watch_problem,
+                "credentials": lambda: transport.problem(UNAUTHORIZED_SECONDS),
+            },
             ready={
+                "tasks": self._watch_problem,
+                "credentials": transport.problem,
                 "sync": lambda: None if self._synced.is_set() else "not yet listed",
                 "stopping": lambda: "stopping" if self._stop.is_set() else None,
             },
@@ -117,13 +129,16 @@ class Process:
             tasks[0].cancel()
         await health.close()
 
+    def _watch_problem(self) -> str | None:
+        return None if self._watch is None else self._watch.problem()
+
     async def _work(self, transport: Transport, workers: Workers, election: Election, metrics: OperatorMetrics) -> None:
         """Follow the cluster, wait for the lease, then act."""
         silence = self._settings.watch_silence_seconds
         pods = Reflector(
             transport, "/api/v1/pods", Pod, PodStore(workers.cache), {"labelSelector": contract.LABEL_TASK}, silence
         )
-        nodes = Reflector(transport, "/api/v1/nodes", Named, NodeStore(workers.cache), silence_seconds=silence)
+        nodes = Reflector(transport, "/api/v1/nodes", Node, NodeStore(workers.cache), silence_seconds=silence)
         maps = f"/api/v1/namespaces/{self._settings.namespace}/configmaps"
         only = {"fieldSelector": f"metadata.name={contract.PARAMETERS_CONFIG_MAP}"}
         feed = ParameterFeed(workers.use, metrics.show_epoch)
@@ -135,6 +150,9 @@ class Process:
             _watch_ended,
             silence,
         )
+        self._watch = watch
+        for kind, reflector in (("Pod", pods), ("Node", nodes), ("ConfigMap", parameters)):
+            reflector.on_parked = partial(_tell_parked, kind, workers)
         async with asyncio.TaskGroup() as group:
             for reflector in (pods, nodes, parameters):
                 group.create_task(reflector.run())
@@ -154,10 +172,11 @@ class Process:
                 others = {"labelSelector": f"{contract.LABEL_BOUND_BY},!{contract.LABEL_TASK}"}
                 store = history.PodStore(workers.history, self._settings.sla_multiplier)
                 bound = Reflector(transport, "/api/v1/pods", Pod, store, others, silence)
+                bound.on_parked = partial(_tell_parked, "Pod", workers)
                 group.create_task(bound.run())
                 group.create_task(workers.history.run())
             group.create_task(task_watch.relist_for_ever(transport, workers.cache, self._settings.relist_seconds))
-            for uid in workers.cache.owners() - workers.cache.tasks.keys():
+            for uid in workers.cache.owners() - workers.cache.known():
                 workers.enqueue(uid)
             _log.info("leading; %d Tasks", len(workers.cache.tasks))
             try:
@@ -167,12 +186,21 @@ class Process:
 
 
 def _see(workers: Workers, event: str, raw: dict[str, Any]) -> None:
-    task = task_watch.read(raw)
-    if task is None:
-        return
-    workers.cache.put_task(task)
-    if event == "DELETED":
-        workers.cache.remove_task(task.metadata.uid)
+    """Take one Task from the watch; whatever is wrong with it, the others go on."""
+    try:
+        uid = task_watch.see(workers.cache, raw)
+        if event == "DELETED":
+            workers.cache.remove_task(uid)
+    except Exception:  # noqa: BLE001  one Task must never stop the others
+        workers.metrics.parked.labels("Task").inc()
+        _log.exception("a Task cannot be handled")
+
+
+def _tell_parked(kind: str, workers: Workers, meta: Meta, error: Exception) -> None:
+    """One object could not be handled; the others go on."""
+    workers.metrics.parked.labels(kind).inc()
+    message = f"{kind} {meta.name} cannot be handled ({type(error).__name__}: {error}); correct or delete it"
+    workers.executor.recorder.warning(Subject.of("v1", kind, meta), "CannotBeHandled", message)
 
 
 async def _list_until_done(transport: Transport, workers: Workers) -> None:

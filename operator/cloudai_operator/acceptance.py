@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import msgspec
+
 from cloudai_kube import duration, records, timestamp
 from cloudai_kube.task import Task, requests
 from cloudai_rts import contract, prediction
@@ -27,6 +29,48 @@ class Terms:
     reference_runtime: float
     log_sd: float
     deadline: Deadline
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a Task is not accepted: a reason for machines, a text for people."""
+
+    reason: str
+    message: str
+
+
+def refusal(task: Task, own_namespace: str) -> Refusal | None:
+    """What no Task may have, whatever the schema of the cluster's CRD says; None if there is nothing against it."""
+    spec = task.spec
+    if task.metadata.namespace == own_namespace:
+        return Refusal(
+            "NamespaceReserved", f"namespace {own_namespace} holds CloudAI's own credentials; use another namespace"
+        )
+    if spec.priorityClassName.startswith(contract.RESERVED_PRIORITY_PREFIX):
+        return Refusal(
+            "PriorityClassReserved",
+            f"spec.priorityClassName {spec.priorityClassName!r} is reserved for the cluster itself; choose another one",
+        )
+    size = len(msgspec.json.encode(spec))
+    if size > contract.MAX_SPEC_BYTES:
+        return Refusal(
+            "SpecTooLarge",
+            f"spec has {size} bytes, at most {contract.MAX_SPEC_BYTES} are accepted; move data to a ConfigMap",
+        )
+    return None
+
+
+def past_deadline(deadline: Deadline, arrival: float) -> Refusal | None:
+    """A deadline that had passed when the Task came: nothing is run for it.
+
+    It is no error of admission, because restores and GitOps apply old manifests again.
+    """
+    if deadline.at > arrival:
+        return None
+    return Refusal(
+        "DeadlineInPast",
+        f"its deadline {timestamp.millis(deadline.at)} had passed when it came; set spec.sla.finishBy to a later time",
+    )
 
 
 def type_of(task: Task) -> str:

@@ -1,11 +1,12 @@
 """The book of attempts: which pods there were, what became of each, and when the next may be made."""
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
 from typing import Final
 
-from cloudai_kube import outcome, records, timestamp
-from cloudai_kube.errors import FormatError
+from cloudai_kube import moment, outcome, records, timestamp
 from cloudai_kube.objects import Pod
 from cloudai_kube.task import Attempt, Task, TaskStatus
 from cloudai_operator.plan import Observation, Plan
@@ -15,26 +16,44 @@ from cloudai_rts.history import Record
 REMEMBERED: Final = 20
 REJECTION_LIMIT: Final = 20
 DISRUPTION_LIMIT: Final = 50
+START_FAILURE_LIMIT: Final = 3
+"""What cannot be started on so many nodes is the Task's own fault: a typo, or an image that nobody can pull."""
+AVOIDED_SECONDS: Final = 600.0
+"""How long a node that refused an attempt is avoided by the next ones."""
+MOST_AVOIDED: Final = 16
 
 
-def number_of(pod: Pod) -> int:
-    """The attempt that a pod is, 0 if its label cannot be read."""
-    text = pod.metadata.labels.get(contract.LABEL_ATTEMPT, "")
-    return int(text) if text.isdigit() else 0
+@dataclass(frozen=True, slots=True)
+class Nodes:
+    """What is known of nodes: those that are gone (and from when on they count as gone), those that are not Ready."""
+
+    gone: dict[str, float] = field(default_factory=dict)
+    unready: AbstractSet[str] = frozenset()
 
 
-def record(plan: Plan, task: Task, pods: Sequence[Pod], gone_nodes: Mapping[str, float], now: float) -> None:
-    """Bring the book up to date with the pods that there are; each end is counted once."""
+def number_of(task: Task, pod: Pod) -> int:
+    """The attempt of the Task that a pod's name proves it to be, 0 if it is none."""
+    meta = task.metadata
+    if pod.metadata.namespace != meta.namespace:
+        return 0
+    return contract.attempt_of(meta.name, meta.uid, pod.metadata.name)
+
+
+def record(plan: Plan, task: Task, pods: Sequence[Pod], nodes: Nodes, start_seconds: float, now: float) -> None:
+    """Bring the book up to date with the pods that there are; each end is counted once.
+
+    An attempt that could not start for `start_seconds` ends: another node may be able to.
+    """
     status = plan.status
     by_uid = {pod.metadata.uid: pod for pod in pods}
     book = {attempt.podUID: copy.copy(attempt) for attempt in status.attempts}
-    for pod in sorted(pods, key=number_of):
-        if pod.metadata.uid not in book and number_of(pod) > status.attemptCount:
-            book[pod.metadata.uid] = Attempt(pod.metadata.uid, number_of(pod))
-            status.attemptCount = number_of(pod)
+    for pod in sorted(pods, key=lambda one: number_of(task, one)):
+        if pod.metadata.uid not in book and number_of(task, pod) == status.attemptCount + 1:
+            status.attemptCount += 1
+            book[pod.metadata.uid] = Attempt(pod.metadata.uid, status.attemptCount)
     for uid, attempt in book.items():
         if not attempt.outcome:
-            _follow(attempt, by_uid.get(uid), gone_nodes, now)
+            _follow(plan, attempt, by_uid.get(uid), nodes, start_seconds, now)
             if attempt.outcome:
                 _count(plan, task, attempt)
     status.attempts = sorted(book.values(), key=lambda attempt: attempt.number)[-REMEMBERED:]
@@ -71,11 +90,27 @@ def limit_reached(status: TaskStatus, backoff_limit: int) -> tuple[str, str] | N
     tail = f"; the last one: {last}" if last else ""
     if status.failed > backoff_limit:
         return "BackoffLimitExceeded", f"failed {status.failed} times, backoffLimit is {backoff_limit}{tail}"
+    unstarted = [attempt for attempt in status.attempts if attempt.startFailed]
+    if len(unstarted) >= START_FAILURE_LIMIT and status.attempts[-1].startFailed:
+        where = ", ".join(dict.fromkeys(attempt.node for attempt in unstarted))
+        return "StartFailed", f"could not be started {len(unstarted)} times (on {where}){tail}; check image and command"
     if status.rejected >= REJECTION_LIMIT:
         return "NodeRejections", f"kubelets refused {status.rejected} of its pods{tail}; see the events of the nodes"
     if status.disrupted >= DISRUPTION_LIMIT:
         return "DisruptionLimitExceeded", f"disrupted {status.disrupted} times{tail}"
     return None
+
+
+def avoided_nodes(status: TaskStatus, now: float) -> list[str]:
+    """Nodes that refused an attempt lately, the newest ones."""
+    refused = [
+        attempt.node
+        for attempt in reversed(status.attempts)
+        if attempt.node
+        and attempt.outcome == outcome.REJECTED
+        and (moment.read(attempt.completionTime) or 0.0) > now - AVOIDED_SECONDS
+    ]
+    return list(dict.fromkeys(refused))[:MOST_AVOIDED]
 
 
 def next_attempt_at(status: TaskStatus, first_seconds: float, longest_seconds: float) -> float:
@@ -96,26 +131,61 @@ def next_attempt_at(status: TaskStatus, first_seconds: float, longest_seconds: f
     else:
         return 0.0
     pause = min(longest_seconds, first_seconds * 2.0 ** min(exponent, 30))
-    return timestamp.parse(last.completionTime) + pause
+    return (moment.read(last.completionTime) or 0.0) + pause
 
 
-def _follow(attempt: Attempt, pod: Pod | None, gone_nodes: Mapping[str, float], now: float) -> None:
+def _follow(plan: Plan, attempt: Attempt, pod: Pod | None, nodes: Nodes, start_seconds: float, now: float) -> None:
     if pod is None:
         attempt.outcome = outcome.DISRUPTED
         attempt.message = "its pod was deleted by someone else"
         attempt.completionTime = timestamp.millis(now)
         return
+    run = outcome.run_of(pod)
     attempt.node = pod.spec.nodeName
-    attempt.decision = records.raw_decision(pod)
-    attempt.startTime = outcome.started(pod)
+    attempt.decision = attempt.decision or records.raw_decision(pod)  # as the scheduler wrote it, not as it is later
+    attempt.startTime = moment.text(run.start) or attempt.startTime
     attempt.outcome = outcome.of(pod)
     attempt.message = outcome.explain(pod)
-    if not attempt.outcome and pod.spec.nodeName in gone_nodes and gone_nodes[pod.spec.nodeName] <= now:
-        attempt.outcome = outcome.DISRUPTED
-        attempt.message = f"node {pod.spec.nodeName} is gone"
+    if not attempt.outcome:
+        _look_for_an_end(plan, attempt, pod, nodes, start_seconds, now)
     if attempt.outcome:
-        ended = outcome.terminated(pod)
-        attempt.completionTime = ended.finishedAt if ended is not None and ended.finishedAt else timestamp.millis(now)
+        attempt.completionTime = moment.text(run.end) or timestamp.millis(now)
+        attempt.stuckSince = ""
+        if attempt.outcome == outcome.REJECTED and outcome.is_start_failure(pod):
+            attempt.startFailed = True
+
+
+def _look_for_an_end(plan: Plan, attempt: Attempt, pod: Pod, nodes: Nodes, start_seconds: float, now: float) -> None:
+    """What a pod cannot say itself: its node is gone or dead, or its container does not start."""
+    node = pod.spec.nodeName
+    gone_at = nodes.gone.get(node)
+    if gone_at is not None and gone_at <= now:
+        attempt.outcome, attempt.message = outcome.DISRUPTED, f"node {node} is gone"
+    elif outcome.is_lost(pod, now, node_is_ready=node not in nodes.unready):
+        attempt.outcome, attempt.message = outcome.DISRUPTED, f"node {node} does not say what became of it"
+    elif pod.metadata.deletionTimestamp is not None:
+        plan.wake(now + outcome.LOST_SECONDS)
+    elif node:
+        _watch_start(plan, attempt, pod, start_seconds, now)
+
+
+def _watch_start(plan: Plan, attempt: Attempt, pod: Pod, start_seconds: float, now: float) -> None:
+    """The clock runs on errors and until network and volumes are there, never while an image is pulled."""
+    problem = outcome.held_up(pod)
+    if attempt.startTime or pod.status.phase != "Pending" or (problem is None and outcome.is_prepared(pod)):
+        attempt.stuckSince = ""
+        return
+    if not attempt.stuckSince:
+        since = now if problem is not None else outcome.bound_at(pod) or now
+        attempt.stuckSince = timestamp.millis(min(now, since))
+    ends = (moment.read(attempt.stuckSince) or now) + start_seconds
+    if now < ends:
+        plan.wake(ends)
+        return
+    why = f"{problem.reason}: {problem.message}" if problem is not None else "network or volumes are not ready"
+    attempt.outcome = outcome.REJECTED
+    attempt.startFailed = True
+    attempt.message = f"did not start within {start_seconds:.0f} s: {why}"
 
 
 def _count(plan: Plan, task: Task, attempt: Attempt) -> None:
@@ -123,7 +193,7 @@ def _count(plan: Plan, task: Task, attempt: Attempt) -> None:
     plan.ended.append(attempt.outcome)
     if attempt.outcome == outcome.SUCCEEDED:
         status.succeeded += 1
-        observation = _observation(status, attempt)
+        observation = _observation(task, attempt)
         if observation is not None:
             plan.observations.append(observation)
         return
@@ -140,8 +210,7 @@ def _count(plan: Plan, task: Task, attempt: Attempt) -> None:
         status.rejected += 1
         plan.say(
             "NodeRejected",
-            f"attempt {attempt.number}: the kubelet{where} refused the pod: {attempt.message}; "
-            "another node will be tried",
+            f"attempt {attempt.number}{where} was not started: {attempt.message}; another node will be tried",
             "Warning",
         )
     else:
@@ -154,13 +223,14 @@ def _count(plan: Plan, task: Task, attempt: Attempt) -> None:
         )
 
 
-def _observation(status: TaskStatus, attempt: Attempt) -> Observation | None:
-    try:
-        seconds = timestamp.parse(attempt.completionTime) - timestamp.parse(attempt.startTime)
-    except FormatError:
+def _observation(task: Task, attempt: Attempt) -> Observation | None:
+    """What a run tells about the run times of its type in its namespace."""
+    status = task.status
+    start, end = moment.read(attempt.startTime), moment.read(attempt.completionTime)
+    if start is None or end is None:
         return None
     predicted = attempt.decision.get("predictedRuntimeSeconds")
     factor = 1.0
-    if isinstance(predicted, int | float) and 0 < predicted < 1e9 and status.referenceRuntimeSeconds > 0:
+    if isinstance(predicted, int | float) and predicted > 0 and status.referenceRuntimeSeconds > 0:
         factor = predicted / status.referenceRuntimeSeconds
-    return Observation(status.type, seconds, factor)
+    return Observation(task.metadata.namespace, status.type, end - start, factor)

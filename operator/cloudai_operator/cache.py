@@ -1,18 +1,40 @@
-"""What the operator knows of the cluster: Tasks, the pods they own, nodes. Whoever changes is enqueued."""
+"""What the operator knows of the cluster: Tasks, the pods they own, nodes. Tasks that a change concerns are enqueued.
 
-from collections import deque
-from collections.abc import Callable
+Which pods are a Task's is proved by their names, which follow from the Task's name and UID; labels and owner references
+are claims of whoever created the pod.
+"""
+
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Any, Final
 
-from cloudai_kube.objects import Named, Pod
+from cloudai_kube import outcome
+from cloudai_kube.objects import Meta, Node, Pod
 from cloudai_kube.task import Task
 from cloudai_rts import contract
 
+REMEMBERED_ENDS: Final = 10_000
+"""Tasks with pods that are gone and whose last state may not be booked yet."""
+
 
 def owner_uid(pod: Pod) -> str:
-    """UID of the Task that owns a pod, empty for others' pods."""
-    owners = pod.metadata.ownerReferences
-    return next((owner.uid for owner in owners if owner.kind == contract.KIND and owner.controller), "")
+    """UID of the Task whose attempt a pod's name proves it to be, empty for all other pods."""
+    name = pod.metadata.name
+    for owner in pod.metadata.ownerReferences:
+        is_task = owner.kind == contract.KIND and owner.apiVersion.startswith(f"{contract.GROUP}/")
+        if owner.controller and is_task and contract.attempt_of(owner.name, owner.uid, name):
+            return owner.uid
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A Task that cannot be read: nothing is done to its pods."""
+
+    meta: Meta
+    problem: str
+    conditions: list[Any]
 
 
 @dataclass(slots=True)
@@ -24,39 +46,67 @@ class Cache:
     node_gone_seconds: float = 30.0
     removed: Callable[[Task], None] = lambda _task: None
     tasks: dict[str, Task] = field(default_factory=dict)
+    unreadable: dict[str, Unreadable] = field(default_factory=dict)
     _pods: dict[str, dict[str, Pod]] = field(default_factory=dict)
+    _ended: OrderedDict[str, dict[str, Pod]] = field(default_factory=OrderedDict)
     _owners: dict[str, str] = field(default_factory=dict)
     _removed: deque[str] = field(default_factory=lambda: deque(maxlen=512))
     _nodes: set[str] = field(default_factory=set)
+    _unready: set[str] = field(default_factory=set)
     _gone: dict[str, float] = field(default_factory=dict)
     _nodes_known: bool = False
 
-    def pods_of(self, uid: str) -> list[Pod]:
-        """All pods owned by a Task, also by one that is deleted."""
+    def pods_of(self, task: Task) -> list[Pod]:
+        """All pods of a Task, also those that are gone and whose end its status may not know yet."""
+        uid, namespace = task.metadata.uid, task.metadata.namespace
+        pods = {**self._ended.get(uid, {}), **self._pods.get(uid, {})}
+        return [pod for pod in pods.values() if pod.metadata.namespace == namespace]
+
+    def left_behind(self, uid: str) -> list[Pod]:
+        """The pods of a Task that is gone."""
         return list(self._pods.get(uid, {}).values())
 
     def owners(self) -> set[str]:
         """UIDs of all Tasks, existing or not, that own pods."""
         return set(self._pods)
 
+    def known(self) -> set[str]:
+        """UIDs of all Tasks that exist."""
+        return self.tasks.keys() | self.unreadable.keys()
+
     def gone_nodes(self) -> dict[str, float]:
         """Nodes that pods are bound to and that do not exist, with the moment from which on they count as gone."""
         return self._gone
 
+    def unready_nodes(self) -> set[str]:
+        """Nodes whose kubelet does not say that it is Ready."""
+        return self._unready
+
     def put_task(self, task: Task) -> None:
         """Take a Task unless it is older than the one we know."""
-        known = self.tasks.get(task.metadata.uid)
+        uid = task.metadata.uid
+        known = self.tasks.get(uid)
         if known is not None and _is_older(task, known):
             return
-        self.tasks[task.metadata.uid] = task
-        self.changed(task.metadata.uid)
+        self.unreadable.pop(uid, None)
+        self.tasks[uid] = task
+        self.changed(uid)
+
+    def put_unreadable(self, meta: Meta, problem: str, conditions: list[Any]) -> None:
+        """Take note of a Task that cannot be read; what was known of it no longer holds."""
+        known = self.unreadable.get(meta.uid)
+        self.tasks.pop(meta.uid, None)
+        self.unreadable[meta.uid] = Unreadable(meta, problem, conditions)
+        if known is None or (known.problem, known.meta.generation) != (problem, meta.generation):
+            self.changed(meta.uid)
 
     def remove_task(self, uid: str) -> None:
         """A Task is gone: its pods are to follow."""
+        self.unreadable.pop(uid, None)
         task = self.tasks.pop(uid, None)
         if task is not None:
             self.removed(task)
-            self.changed(uid)
+        self.changed(uid)
 
     def put_pod(self, pod: Pod) -> None:
         """Take a pod of a Task."""
@@ -73,8 +123,8 @@ class Cache:
         if pod.metadata.uid not in self._owners and pod.metadata.uid not in self._removed:
             self.put_pod(pod)
 
-    def remove_pod(self, pod_uid: str) -> None:
-        """A pod is gone."""
+    def remove_pod(self, pod_uid: str, last: Pod | None = None) -> None:
+        """A pod is gone; `last` is the state in which it went, if that is known: success is never run again."""
         self._removed.append(pod_uid)
         uid = self._owners.pop(pod_uid, None)
         if uid is None:
@@ -83,19 +133,30 @@ class Cache:
         pods.pop(pod_uid, None)
         if not pods:
             del self._pods[uid]
+        if last is not None and owner_uid(last) == uid and outcome.of(last):
+            self._ended.setdefault(uid, {})[pod_uid] = last
+            if len(self._ended) > REMEMBERED_ENDS:
+                self._ended.popitem(last=False)
         self.changed(uid)
 
-    def replace_pods(self, pods: list[Pod]) -> None:
-        """Take the whole truth about pods."""
-        listed = {pod.metadata.uid for pod in pods}
-        for pod_uid in [uid for uid in self._owners if uid not in listed]:
-            self.remove_pod(pod_uid)
+    def forget_ends(self, uid: str, pods: Iterable[Pod]) -> None:
+        """The ends of these pods of a Task are booked."""
+        ended = self._ended.get(uid, {})
         for pod in pods:
-            self.put_pod(pod)
+            ended.pop(pod.metadata.uid, None)
+        if not ended:
+            self._ended.pop(uid, None)
 
-    def replace_nodes(self, nodes: list[Named]) -> None:
-        """Take the whole truth about nodes."""
-        self._nodes = {node.metadata.name for node in nodes}
+    def retain_pods(self, listed: list[Meta]) -> None:
+        """After a list: pods that are not there are gone."""
+        there = {meta.uid for meta in listed}
+        for pod_uid in [uid for uid in self._owners if uid not in there]:
+            self.remove_pod(pod_uid)
+
+    def retain_nodes(self, listed: list[Meta]) -> None:
+        """After a list: nodes that are not there are gone."""
+        self._nodes = {meta.name for meta in listed}
+        self._unready &= self._nodes
         self._nodes_known = True
         self._gone = {name: since for name, since in self._gone.items() if name not in self._nodes}
         for uid, pods in list(self._pods.items()):
@@ -104,14 +165,23 @@ class Cache:
             if any(pod.spec.nodeName in self._gone for pod in pods.values()):
                 self.changed(uid)
 
-    def apply_node(self, event: str, node: Named) -> None:
-        """Take one change of a node; those whose pods are on a lost one are looked at."""
+    def apply_node(self, event: str, node: Node) -> None:
+        """Take one change of a node; Tasks whose pods are on a lost one are looked at."""
         name = node.metadata.name
+        was_unready = name in self._unready
+        self._unready.discard(name)
         if event != "DELETED":
             self._nodes.add(name)
             self._gone.pop(name, None)
+            if not any(one.type == "Ready" and one.status == "True" for one in node.status.conditions):
+                self._unready.add(name)
+                if not was_unready:
+                    self._look_at_pods_on(name)
             return
         self._nodes.discard(name)
+        self._look_at_pods_on(name)
+
+    def _look_at_pods_on(self, name: str) -> None:
         for uid, pods in list(self._pods.items()):
             if any(pod.spec.nodeName == name for pod in pods.values()):
                 self._miss(name)
@@ -134,28 +204,28 @@ class PodStore:
 
     cache: Cache
 
-    def replace(self, objects: list[Pod]) -> None:
+    def retain(self, listed: list[Meta]) -> None:
         """Take a list."""
-        self.cache.replace_pods(objects)
+        self.cache.retain_pods(listed)
 
     def apply(self, event: str, item: Pod) -> None:
-        """Take an event."""
+        """Take an event; also a deletion shows the pod's last state."""
         if event == "DELETED":
-            self.cache.remove_pod(item.metadata.uid)
+            self.cache.remove_pod(item.metadata.uid, item)
         else:
             self.cache.put_pod(item)
 
 
 @dataclass(slots=True)
 class NodeStore:
-    """Store of the node reflector; only names matter."""
+    """Store of the node reflector."""
 
     cache: Cache
 
-    def replace(self, objects: list[Named]) -> None:
+    def retain(self, listed: list[Meta]) -> None:
         """Take a list."""
-        self.cache.replace_nodes(objects)
+        self.cache.retain_nodes(listed)
 
-    def apply(self, event: str, item: Named) -> None:
+    def apply(self, event: str, item: Node) -> None:
         """Take an event."""
         self.cache.apply_node(event, item)

@@ -1,8 +1,7 @@
 """Errors of the operator.
 
 OperatorError
-├── CreationRefusedError   the API server refused the pod (quota, Pod Security, webhook): wait and try again
-└── WatchError             the Task watch ended for good: end the process, its successor starts afresh
+└── CreationRefusedError   the API server refused the pod (quota, Pod Security, webhook): wait and try again
 """
 
 
@@ -16,7 +15,3 @@ class CreationRefusedError(OperatorError):
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
         self.reason = reason
-
-
-class WatchError(OperatorError):
-    """Tasks can no longer be followed."""

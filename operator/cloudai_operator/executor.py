@@ -3,19 +3,19 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import msgspec
-
+from cloudai_kube import nesting, timestamp
 from cloudai_kube.errors import ApiError, ConflictError, NotFoundError, RefusedError
 from cloudai_kube.events import Recorder, Subject
 from cloudai_kube.objects import Meta, Pod
 from cloudai_kube.task import Json, Task, TaskStatus, status_patch
 from cloudai_kube.transport import MERGE_PATCH, Transport
+from cloudai_operator.cache import Unreadable
 from cloudai_operator.errors import CreationRefusedError
 from cloudai_operator.metrics import OperatorMetrics
 from cloudai_operator.plan import Plan, PodDeletion
 from cloudai_rts import contract
 from cloudai_rts.parameters import Document
-from cloudai_rts.tau import TauStore
+from cloudai_rts.tau import TenantTau
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Executor:
     metrics: OperatorMetrics
 
     async def execute(
-        self, task: Task, plan: Plan, tau: TauStore, document: Document, patched: Callable[[Task], None]
+        self, task: Task, plan: Plan, tau: TenantTau, document: Document, patched: Callable[[Task], None]
     ) -> Done:
         """Carry out a plan. Raises `CreationRefusedError` if the pod may not be created, `KubeError` if unsure."""
         newer = await self.write_status(task, plan.status)
@@ -45,7 +45,9 @@ class Executor:
             patched(newer)
         self._tell(task, plan)
         for observation in plan.observations:
-            tau.update(observation.task_type, observation.seconds, observation.node_factor, document.model)
+            tau.update(
+                observation.tenant, observation.task_type, observation.seconds, observation.node_factor, document.model
+            )
         for deletion in plan.deletions:
             await self.delete_pod(deletion)
         for meta, values in plan.corrections:
@@ -65,7 +67,29 @@ class Executor:
             answer = await self.transport.request("PATCH", f"{_path(task)}/status", body, content_type=MERGE_PATCH)
         except NotFoundError:
             return None
-        return msgspec.json.decode(answer, type=Task)
+        return nesting.decode(answer, Task)
+
+    async def tell_unreadable(self, task: Unreadable, now: float) -> None:
+        """Say on a Task that cannot be read why nothing is done about it; its other conditions stay."""
+        meta = task.meta
+        text = f"this version cannot read the Task ({task.problem}); its pods are left alone until it is corrected"
+        condition = {
+            "type": "Accepted",
+            "status": "False",
+            "reason": "Unreadable",
+            "message": text,
+            "lastTransitionTime": timestamp.whole_seconds(now),
+            "observedGeneration": meta.generation,
+        }
+        others = [one for one in task.conditions if isinstance(one, dict) and one.get("type") != "Accepted"]
+        body = {"metadata": {"uid": meta.uid}, "status": {"conditions": [*others, condition]}}
+        path = f"/apis/{contract.API_VERSION}/namespaces/{meta.namespace}/{contract.PLURAL}/{meta.name}/status"
+        subject = Subject.of(contract.API_VERSION, contract.KIND, meta)
+        self.recorder.warning(subject, "Unreadable", text)
+        try:
+            await self.transport.request("PATCH", path, body, content_type=MERGE_PATCH)
+        except NotFoundError:
+            return
 
     async def delete_pod(self, deletion: PodDeletion) -> None:
         """Delete a pod, and only that one: its UID is a precondition."""
@@ -101,6 +125,11 @@ class Executor:
         subject = Subject.of(contract.API_VERSION, contract.KIND, task.metadata)
         self.recorder.warning(subject, error.reason, f"its pod was refused, it will be tried again: {error}")
 
+    def note_trouble(self, task: Task, message: str) -> None:
+        """Tell people that a Task could not be looked after."""
+        subject = Subject.of(contract.API_VERSION, contract.KIND, task.metadata)
+        self.recorder.warning(subject, "ReconcileFailed", message)
+
     async def _correct(self, meta: Meta, values: Json) -> None:
         body = {"metadata": {"uid": meta.uid, **values}}
         path = f"/api/v1/namespaces/{meta.namespace}/pods/{meta.name}"
@@ -119,7 +148,7 @@ class Executor:
         except (RefusedError, NotFoundError) as error:
             self.metrics.refusals.inc()
             raise CreationRefusedError(_refusal(error), error.message) from error
-        return msgspec.json.decode(answer, type=Pod)
+        return nesting.decode(answer, Pod)
 
     async def _existing(self, task: Task, manifest: Json, error: ConflictError) -> Pod:
         """AlreadyExists is success if the pod is this Task's; a stranger of the same name is a refusal."""

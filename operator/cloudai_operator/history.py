@@ -21,8 +21,9 @@ from pymongo.errors import AutoReconnect, BulkWriteError, OperationFailure, PyMo
 
 from cloudai_kube import foreign
 from cloudai_kube.errors import ConfigurationError
-from cloudai_kube.objects import Pod
+from cloudai_kube.objects import Meta, Pod
 from cloudai_kube.promise import Arrivals
+from cloudai_kube.redaction import redacted
 from cloudai_operator.metrics import OperatorMetrics
 from cloudai_rts.contract import ASSIGNMENTS, RESULTS, RETENTION_SECONDS, TASK_HISTORY, TASKS
 from cloudai_rts.history import Record
@@ -55,7 +56,9 @@ def client(uri: str) -> AsyncMongoClient[dict[str, Any]]:
             maxPoolSize=4,
         )
     except (PyMongoError, ValueError) as error:
-        raise ConfigurationError(f"MONGODB_URI: {error}; write mongodb://HOST:PORT/, or nothing") from error
+        raise ConfigurationError(
+            f"MONGODB_URI: {redacted(str(error))}; write mongodb://HOST:PORT/, or nothing"
+        ) from None
 
 
 @dataclass(slots=True)
@@ -165,14 +168,13 @@ class PodStore:
     sla_multiplier: float
     arrivals: Arrivals = field(default_factory=Arrivals)
 
-    def replace(self, objects: list[Pod]) -> None:
-        """Take a list, the oldest first: a retry's clock began with the first pod of its controller."""
-        for pod in sorted(objects, key=lambda one: one.metadata.creationTimestamp or ""):
-            self.apply("ADDED", pod)
+    def retain(self, listed: list[Meta]) -> None:
+        """Take a list: what is gone has been recorded when it went, or never will be."""
+        self.arrivals.keep(listed)
 
     def apply(self, event: str, item: Pod) -> None:
         """Take an event; also a deletion shows the pod's last state."""
-        self.arrivals.first(item.metadata)
+        self.arrivals.note(item)
         record = None
         if item.status.phase in _FINISHED:
             record = foreign.record_of(item, self.arrivals, self.sla_multiplier)

@@ -31,6 +31,7 @@ class OperatorMetrics:
     attempts: Counter = field(init=False)
     refusals: Counter = field(init=False)
     errors: Counter = field(init=False)
+    parked: Counter = field(init=False)
     reconcile_seconds: Histogram = field(init=False)
     queue: Gauge = field(init=False)
     leader: Gauge = field(init=False)
@@ -63,6 +64,7 @@ class OperatorMetrics:
         self.attempts = Counter(prefix + "attempts", "Ended attempts by outcome", ["outcome"], registry=registry)
         self.refusals = Counter(prefix + "pods_refused", "Pods that could not be created", registry=registry)
         self.errors = Counter(prefix + "errors", "Reconciliations that failed", registry=registry)
+        self.parked = Counter(prefix + "objects_parked", "Objects not handled by kind", ["kind"], registry=registry)
         self.reconcile_seconds = Histogram(
             prefix + "reconcile_duration_seconds", "One reconciliation", buckets=_SECONDS, registry=registry
         )

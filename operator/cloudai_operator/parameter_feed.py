@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from cloudai_kube.epoch_note import EpochNote
-from cloudai_kube.objects import ConfigMap
+from cloudai_kube.objects import ConfigMap, Meta
 from cloudai_rts import contract, parameters
 from cloudai_rts.errors import ParameterError
 from cloudai_rts.parameters import Document
@@ -27,11 +27,9 @@ class ParameterFeed:
     current: Document = field(default_factory=parameters.defaults)
     _has_said: bool = False
 
-    def replace(self, objects: list[ConfigMap]) -> None:
+    def retain(self, listed: list[Meta]) -> None:
         """Take what a list shows; where the ConfigMap is gone, the built-in defaults hold again."""
-        for item in objects:
-            self.apply("MODIFIED", item)
-        if not any(item.metadata.name == contract.PARAMETERS_CONFIG_MAP for item in objects):
+        if not any(meta.name == contract.PARAMETERS_CONFIG_MAP for meta in listed):
             self._take(parameters.defaults())
 
     def apply(self, event: str, item: ConfigMap) -> None:

@@ -28,6 +28,7 @@ class Notice:
 class Observation:
     """A run time to learn from: seconds, and how much slower than the reference the node was predicted to be."""
 
+    tenant: str
     task_type: str
     seconds: float
     node_factor: float

@@ -5,7 +5,10 @@ namespace's own level decides whether that is admitted.
 """
 
 import copy
+from collections.abc import Collection
 from typing import Any
+
+import msgspec
 
 from cloudai_kube import timestamp
 from cloudai_kube.task import Json, Task
@@ -17,8 +20,8 @@ def name_of(task: Task, attempt: int) -> str:
     return contract.pod_name(task.metadata.name, task.metadata.uid, attempt)
 
 
-def build(task: Task, attempt: int, scheduler_name: str) -> Json:
-    """The pod manifest of an accepted Task's attempt."""
+def build(task: Task, attempt: int, scheduler_name: str, avoided: Collection[str] = ()) -> Json:
+    """The pod manifest of an accepted Task's attempt; `avoided` are nodes that refused earlier ones."""
     spec: Json = {
         "schedulerName": scheduler_name,
         "restartPolicy": "Never",
@@ -43,7 +46,7 @@ def build(task: Task, attempt: int, scheduler_name: str) -> Json:
                 contract.LABEL_TASK_TYPE: task.status.type,
                 contract.LABEL_ATTEMPT: str(attempt),
             },
-            "annotations": {**task.spec.podAnnotations, **annotations(task)},
+            "annotations": {**task.spec.podAnnotations, **annotations(task), **_avoided(avoided)},
             "ownerReferences": [
                 {
                     "apiVersion": contract.API_VERSION,
@@ -71,6 +74,17 @@ def annotations(task: Task) -> dict[str, str]:
     }
 
 
+def _avoided(nodes: Collection[str]) -> dict[str, str]:
+    return {contract.ANNOTATION_AVOIDED_NODES: ",".join(sorted(nodes))} if nodes else {}
+
+
+def _node_selector(task: Task) -> dict[str, str]:
+    """The user's, and Linux, which the pod's security settings need, unless the Task says what it needs instead."""
+    selector, affinity = task.spec.nodeSelector, task.spec.affinity.get("nodeAffinity", {})
+    says_itself = contract.LABEL_OS in selector or contract.LABEL_OS in msgspec.json.encode(affinity).decode()
+    return selector if says_itself else {**selector, contract.LABEL_OS: "linux"}
+
+
 def _given(task: Task) -> Json:
     """The user's fields of the pod spec that are set at all."""
     spec = task.spec
@@ -78,7 +92,7 @@ def _given(task: Task) -> Json:
         "volumes": spec.volumes,
         "imagePullSecrets": spec.imagePullSecrets,
         "terminationGracePeriodSeconds": spec.terminationGracePeriodSeconds,
-        "nodeSelector": spec.nodeSelector,
+        "nodeSelector": _node_selector(task),
         "tolerations": spec.tolerations,
         "topologySpreadConstraints": spec.topologySpreadConstraints,
         "priorityClassName": spec.priorityClassName,
@@ -100,7 +114,7 @@ def _container(task: Task) -> Json:
         "resources": {name: amounts for name, amounts in resources.items() if amounts},
     }
     return {
-        "name": "task",
+        "name": contract.TASK_CONTAINER,
         "image": spec.image,
         "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
         **{name: value for name, value in fields.items() if value},

@@ -10,7 +10,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Final
 
-from cloudai_kube import duration, outcome, records, timestamp
+from cloudai_kube import duration, moment, outcome, records, timestamp
 from cloudai_kube.errors import FormatError
 from cloudai_kube.objects import Pod
 from cloudai_kube.task import Task, TaskStatus
@@ -22,6 +22,8 @@ from cloudai_rts.tau import TauStore
 
 HISTORY_PATIENCE_SECONDS: Final = 3600.0
 """How long a finished Task is kept beyond its time for a history that cannot be written."""
+TROUBLED: Final = "ReconcileFailed"
+_TERMINAL: Final = frozenset({"Succeeded", "Failed"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +34,18 @@ class Rules:
     sla_multiplier: float = 2.0
     retry_first_seconds: float = 10.0
     retry_longest_seconds: float = 360.0
+    start_seconds: float = 600.0
+    own_namespace: str = contract.NAMESPACE
 
 
 @dataclass(frozen=True, slots=True)
 class Knowledge:
-    """What is known besides the Task: nodes that are gone (and from when on they count as gone), run times.
+    """What is known besides the Task: nodes, and run times as they hold for its namespace.
 
     `recorded` are UIDs of pods that history has, if one is kept at all.
     """
 
-    gone_nodes: Mapping[str, float] = field(default_factory=dict)
+    nodes: attempts.Nodes = field(default_factory=attempts.Nodes)
     tau: TauStore = field(default_factory=TauStore)
     document: Document = field(default_factory=Document)
     keeps_history: bool = False
@@ -68,7 +72,7 @@ def _advance(plan: Plan, task: Task, pods: Sequence[Pod], knowledge: Knowledge, 
     if not status.arrivalTime and not _accept(plan, task, knowledge, rules, now):
         return
     _heed_changed_deadline(plan, task, pods)
-    attempts.record(plan, task, pods, knowledge.gone_nodes, now)
+    attempts.record(plan, task, pods, knowledge.nodes, rules.start_seconds, now)
     _wake_for_gone_nodes(plan, pods, knowledge, now)
     _judge_deadline(plan, task, now)
     if _verdict(plan, task, pods, now):
@@ -82,7 +86,7 @@ def _advance(plan: Plan, task: Task, pods: Sequence[Pod], knowledge: Knowledge, 
         _delete_live(plan, [one for one in pods if one is not live])
         _show_progress(plan, task, live, now)
     else:
-        _make_next(plan, task, pods, rules, now)
+        _make_next(plan, task, pods, knowledge, rules, now)
 
 
 def refused(task: Task, reason: str, message: str, rules: Rules, now: float) -> TaskStatus:
@@ -98,14 +102,26 @@ def refused(task: Task, reason: str, message: str, rules: Rules, now: float) -> 
 def _accept(plan: Plan, task: Task, knowledge: Knowledge, rules: Rules, now: float) -> bool:
     """Freeze what a Task is judged by. A Task created suspended arrives when it is first resumed."""
     status, generation = plan.status, task.metadata.generation
-    status.type = acceptance.type_of(task)
+    against = acceptance.refusal(task, rules.own_namespace)
+    if against is not None:
+        return _refuse(plan, task, against, now)
+    try:
+        status.type = acceptance.type_of(task)
+    except FormatError as error:
+        return _find_invalid(plan, task, error, now)
     if task.spec.suspend:
         status.state = "Suspended"
         _set(plan, task, "Suspended", "True", "SuspendedByUser", "created suspended; it arrives when resumed", now)
         return False
     was_suspended = status.is_true("Suspended")
     arrival = now if was_suspended else timestamp.parse(task.metadata.creationTimestamp)
-    terms = acceptance.terms(task, arrival, knowledge.tau, knowledge.document, rules.sla_multiplier)
+    try:
+        terms = acceptance.terms(task, arrival, knowledge.tau, knowledge.document, rules.sla_multiplier)
+    except FormatError as error:
+        return _find_invalid(plan, task, error, now)
+    against = acceptance.past_deadline(terms.deadline, arrival)
+    if against is not None:
+        return _refuse(plan, task, against, now)
     status.arrivalTime = timestamp.millis(arrival)
     status.referenceRuntimeSeconds = round(terms.reference_runtime, 3)
     status.runtimeLogSd = round(terms.log_sd, 4)
@@ -123,10 +139,30 @@ def _accept(plan: Plan, task: Task, knowledge: Knowledge, rules: Rules, now: flo
     return True
 
 
+def _refuse(plan: Plan, task: Task, against: acceptance.Refusal, now: float) -> bool:
+    """End a Task that must not run before anything is made of it."""
+    status = plan.status
+    status.state = "Failed"
+    status.completionTime = timestamp.millis(now)
+    _set(plan, task, "Accepted", "False", against.reason, against.message, now)
+    _set(plan, task, "Failed", "True", against.reason, against.message, now)
+    plan.say(against.reason, against.message, "Warning")
+    _schedule_removal(plan, task, now)
+    return False
+
+
+def _find_invalid(plan: Plan, task: Task, error: FormatError, now: float) -> bool:
+    """Say what cannot be read; the Task waits for its correction."""
+    plan.status.state = "Pending"
+    if _set(plan, task, "Accepted", "False", "InvalidSpec", str(error), now):
+        plan.say("InvalidSpec", f"it cannot be accepted: {error}", "Warning")
+    return False
+
+
 def _heed_changed_deadline(plan: Plan, task: Task, pods: Sequence[Pod]) -> None:
     """finishBy and finishWithin may be changed; the deadline first promised stays on record."""
     status = plan.status
-    stated = acceptance.changed_deadline(task, timestamp.parse(status.arrivalTime))
+    stated = _stated_deadline(plan, task)
     if stated is not None and timestamp.millis(stated.at) != status.deadline:
         before, status.deadline = status.deadline, timestamp.millis(stated.at)
         status.deadlineSource = stated.source
@@ -140,10 +176,27 @@ def _heed_changed_deadline(plan: Plan, task: Task, pods: Sequence[Pod]) -> None:
             plan.corrections.append((meta, {"annotations": notes, "labels": labels}))
 
 
+def _stated_deadline(plan: Plan, task: Task) -> acceptance.Deadline | None:
+    """The deadline that the spec states now. One that cannot be read changes nothing, and the Task says so."""
+    accepted = plan.status.condition("Accepted")
+    message = accepted.message if accepted is not None else ""
+    try:
+        stated = acceptance.changed_deadline(task, timestamp.parse(plan.status.arrivalTime))
+    except FormatError as error:
+        text = f"{error}; the deadline stays {plan.status.deadline}"
+        if text != message and accepted is not None:
+            accepted.reason, accepted.message = "DeadlineNotChanged", text
+            plan.say("DeadlineNotChanged", text, "Warning")
+        return None
+    if accepted is not None and accepted.reason in {"DeadlineNotChanged", TROUBLED}:
+        accepted.reason, accepted.message = "Accepted", ""
+    return stated
+
+
 def _wake_for_gone_nodes(plan: Plan, pods: Sequence[Pod], knowledge: Knowledge, now: float) -> None:
     booked = {attempt.podUID: attempt.outcome for attempt in plan.status.attempts}
     for one in pods:
-        gone_at = knowledge.gone_nodes.get(one.spec.nodeName)
+        gone_at = knowledge.nodes.gone.get(one.spec.nodeName)
         if gone_at is None or outcome.of(one):
             continue
         if booked.get(one.metadata.uid) and gone_at <= now:
@@ -175,6 +228,7 @@ def _verdict(plan: Plan, task: Task, pods: Sequence[Pod], now: float) -> bool:
     status = plan.status
     if _success_time(status) is not None:
         _complete(plan, task, now)
+        _delete_live(plan, pods)  # an injected container may run on
         return True
     limit = attempts.limit_reached(status, task.spec.backoffLimit)
     if limit is None and not task.spec.suspend:
@@ -293,15 +347,16 @@ def _resume(plan: Plan, task: Task, now: float) -> None:
         plan.say("Resumed", f"it goes on; to be finished by {status.deadline}")
 
 
-def _make_next(plan: Plan, task: Task, pods: Sequence[Pod], rules: Rules, now: float) -> None:
+def _make_next(plan: Plan, task: Task, pods: Sequence[Pod], knowledge: Knowledge, rules: Rules, now: float) -> None:
     status = plan.status
     status.podName = ""
     status.active = 0
     _clear_prospects(status)
     _set(plan, task, "Running", "False" if status.attemptCount else "Unknown", "Pending", "", now)
     status.state = "Retrying" if status.attemptCount else "Pending"
-    if any(not outcome.of(one) for one in pods):
+    if any(_is_in_the_way(one, knowledge, now) for one in pods):
         _delete_live(plan, pods)  # said before, but perhaps not done: a crash may have come between
+        plan.wake(now + outcome.LOST_SECONDS)
         return
     at = attempts.next_attempt_at(status, rules.retry_first_seconds, rules.retry_longest_seconds)
     if status.refusals and status.retryTime:
@@ -313,7 +368,15 @@ def _make_next(plan: Plan, task: Task, pods: Sequence[Pod], rules: Rules, now: f
             _set(plan, task, "Scheduled", "False", "Retrying", f"the next attempt is made at {status.retryTime}", now)
         return
     status.retryTime = ""
-    plan.creation = pod.build(task, status.attemptCount + 1, rules.scheduler_name)
+    avoided = attempts.avoided_nodes(status, now)
+    plan.creation = pod.build(task, status.attemptCount + 1, rules.scheduler_name, avoided)
+
+
+def _is_in_the_way(one: Pod, knowledge: Knowledge, now: float) -> bool:
+    """Whether a pod may still be at work, so that no other may be made: not one on a machine that is gone or dead."""
+    if one.status.phase in _TERMINAL or knowledge.nodes.gone.get(one.spec.nodeName, now + 1.0) <= now:
+        return False
+    return not outcome.is_lost(one, now, one.spec.nodeName not in knowledge.nodes.unready)
 
 
 def _show_progress(plan: Plan, task: Task, live: Pod, now: float) -> None:
@@ -325,9 +388,9 @@ def _show_progress(plan: Plan, task: Task, live: Pod, now: float) -> None:
         _show_waiting(plan, task, live, now)
         return
     _show_prospects(plan, task, live, now)
-    started = outcome.started(live)
-    if live.status.phase == "Running" and started:
-        status.startTime = status.startTime or started
+    started = outcome.run_of(live).start
+    if live.status.phase == "Running" and started is not None:
+        status.startTime = status.startTime or moment.text(started)
         status.state = "Running"
         _set(plan, task, "Running", "True", "Started", f"runs on {live.spec.nodeName}", now)
         return
@@ -355,17 +418,24 @@ def _show_waiting(plan: Plan, task: Task, live: Pod, now: float) -> None:
 def _show_prospects(plan: Plan, task: Task, live: Pod, now: float) -> None:
     status = plan.status
     decision = records.raw_decision(live)
-    status.predictedCompletionTime = _readable_time(decision.get("predictedCompletionTime"))
-    late = decision.get("lateProbability")
-    status.latePercent = round(100 * min(1.0, max(0.0, late))) if isinstance(late, int | float) else None
+    finish, late = moment.read(decision.get("predictedCompletionTime")), decision.get("lateProbability")
+    status.latePercent = round(100 * late) if isinstance(late, int | float) else None
+    told = status.latePercent
+    if finish is None:
+        status.predictedCompletionTime = ""
+    elif finish <= now:  # it was a guess, and it was wrong: it must not stand there unchanged
+        _clear_prospects(status)
+    else:
+        status.predictedCompletionTime = timestamp.millis(finish)
+        plan.wake(finish)
     version = decision.get("parametersVersion")
     status.parametersVersion = version if isinstance(version, int) and 0 <= version < 1 << 53 else None
-    text = _why(live.spec.nodeName, decision, status)
+    text = _why(live.spec.nodeName, decision, told)
     if _set(plan, task, "Scheduled", "True", "Bound", text, now):
         plan.say("Scheduled", text)
 
 
-def _why(node: str, decision: Mapping[str, object], status: TaskStatus) -> str:
+def _why(node: str, decision: Mapping[str, object], late_percent: int | None) -> str:
     """Why this node, in one sentence."""
     if not decision:
         return f"bound to {node} (not by the CloudAI scheduler)"
@@ -373,19 +443,11 @@ def _why(node: str, decision: Mapping[str, object], status: TaskStatus) -> str:
     runtime = decision.get("predictedRuntimeSeconds")
     if isinstance(runtime, int | float):
         parts.append(f"predicted to run {duration.human(runtime)}")
-    if status.latePercent is not None:
-        parts.append(f"late with {status.latePercent} %")
+    if late_percent is not None:
+        parts.append(f"{late_percent} % chance of missing its deadline")
     if decision.get("fallbackReason"):
         parts.append(str(decision["fallbackReason"])[:200])
     return ", ".join(parts) + f" (parameters version {decision.get('parametersVersion')})"
-
-
-def _readable_time(told: object) -> str:
-    """A time as the schema wants it, empty where a pod's annotation holds something else."""
-    try:
-        return timestamp.millis(timestamp.parse(str(told)))
-    except FormatError:
-        return ""
 
 
 def _live(pods: Sequence[Pod], status: TaskStatus) -> Pod | None:
@@ -396,7 +458,7 @@ def _live(pods: Sequence[Pod], status: TaskStatus) -> Pod | None:
 
 def _delete_live(plan: Plan, pods: Sequence[Pod]) -> None:
     for one in pods:
-        if not outcome.of(one) and one.metadata.deletionTimestamp is None:
+        if one.status.phase not in _TERMINAL and one.metadata.deletionTimestamp is None:
             plan.deletions.append(PodDeletion(one.metadata))
 
 
@@ -405,6 +467,16 @@ def _success_time(status: TaskStatus) -> float | None:
         if attempt.outcome == outcome.SUCCEEDED:
             return timestamp.parse(attempt.completionTime)
     return None
+
+
+def troubled(task: Task, error: Exception, now: float) -> TaskStatus:
+    """The status of a Task that could not be looked after: it says why, and nothing else about it changes."""
+    status = copy.deepcopy(task.status)
+    known = status.condition("Accepted")
+    value = known.status if known is not None else "Unknown"
+    text = f"the operator cannot look after this Task ({type(error).__name__}: {error}); it tries again"
+    conditions.put(status, "Accepted", value, TROUBLED, text, task.metadata.generation, now)
+    return status
 
 
 def _clear_prospects(status: TaskStatus) -> None:

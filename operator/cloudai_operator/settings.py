@@ -20,6 +20,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     retry_first_seconds: Annotated[float, Meta(gt=0, description="pause before the first retry, then doubled")] = 10.0
     retry_longest_seconds: Annotated[float, Meta(gt=0, description="longest pause between retries")] = 360.0
     node_gone_seconds: Annotated[float, Meta(ge=0, description="a node missing so long is gone")] = 30.0
+    start_deadline_seconds: Annotated[
+        float,
+        Meta(gt=0, description="tried elsewhere after so long without a start; pulling an image does not count"),
+    ] = 600.0
     mongodb_uri: Annotated[str, Meta(description="database of the history; empty: none is kept")] = ""
     workers: Annotated[int, Meta(ge=1, le=256, description="Tasks worked on at once")] = 16
     relist_seconds: Annotated[float, Meta(ge=5, description="full comparison with the API server")] = 300.0

@@ -2,23 +2,30 @@
 
 State-tracking handlers, timers and daemons of kopf add finalizers and annotations to every object and lose updates when
 there are several; `on.event` does none of that. What it may miss is found by a full list now and then.
+
+kopf reads through a session of ours: the same credentials, proxy and certificates as everything else, and lines whose
+nesting is cut, because kopf's own decoder would end the watch of all Tasks at one that is nested too deeply.
 """
 
 import asyncio
+import json
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import aiohttp
 import kopf
 import msgspec
 
+from cloudai_kube import listing, nesting
 from cloudai_kube.connection import Connection
 from cloudai_kube.errors import KubeError
-from cloudai_kube.objects import ObjectList
+from cloudai_kube.listing import Json
+from cloudai_kube.objects import Meta
 from cloudai_kube.task import Task
-from cloudai_kube.transport import Transport
+from cloudai_kube.transport import UNAUTHORIZED, Transport, open_session
 from cloudai_operator.cache import Cache
 from cloudai_rts import contract
 
@@ -27,7 +34,7 @@ TaskEvent = Callable[[str, dict[str, Any]], None]
 
 
 class TaskWatch:
-    """Runs kopf until `stop`. `see` is called in `loop` with every event."""
+    """Runs kopf until `stop`. `see` is called in `loop` with every event, `ended` if kopf gives up."""
 
     def __init__(
         self,
@@ -43,18 +50,27 @@ class TaskWatch:
         self._see = see
         self._ended = ended
         self._stop = threading.Event()
-        self.ready = threading.Event()
-        self.last_event = time.monotonic()
+        self._last_contact = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="kopf", daemon=True)
 
     def start(self) -> None:
         """Start the thread."""
+        self._last_contact = time.monotonic()
         self._thread.start()
 
     def stop(self, timeout_seconds: float = 5.0) -> None:
         """Stop it and wait."""
         self._stop.set()
         self._thread.join(timeout_seconds)
+
+    def problem(self) -> str | None:
+        """Why Tasks are not followed; None if they are. Bookmarks come every minute, so silence means a dead watch."""
+        if self._thread.ident is None:
+            return None  # a standby does not follow them yet
+        if not self._thread.is_alive():
+            return "the thread that follows Tasks has ended"
+        silent = time.monotonic() - self._last_contact
+        return f"the watch of Tasks has said nothing for {silent:.0f} s" if silent > 2 * self._silence_seconds else None
 
     def _run(self) -> None:
         logging.getLogger("kopf").setLevel(logging.ERROR)
@@ -66,7 +82,6 @@ class TaskWatch:
                     clusterwide=True,
                     standalone=True,
                     stop_flag=self._stop,
-                    ready_flag=self.ready,
                 )
             )
         except Exception:  # noqa: BLE001  whatever it was: without the watch this process is of no use
@@ -78,27 +93,75 @@ class TaskWatch:
         registry = kopf.OperatorRegistry()
 
         @kopf.on.login(registry=registry)
-        def log_in(**_: Any) -> kopf.ConnectionInfo:  # noqa: ANN401  kopf's keyword protocol
-            return self._connection_info()
+        async def log_in(**_: Any) -> kopf.AiohttpSession:  # noqa: ANN401  kopf's keyword protocol
+            return kopf.AiohttpSession(server=self._connection.server, aiohttp_session=self._session())
 
         @kopf.on.event(contract.GROUP, contract.VERSION, contract.PLURAL, registry=registry)
         async def see(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: ANN401, A002  kopf gives these by name
-            self.last_event = time.monotonic()
             self._loop.call_soon_threadsafe(self._see, type or "ADDED", dict(body))
 
         return registry
 
-    def _connection_info(self) -> kopf.ConnectionInfo:
-        known = self._connection
-        scheme, _, token = (known.authorization() or "").partition(" ")
-        return kopf.ConnectionInfo(
-            server=known.server,
-            ca_path=known.authority_file,
-            certificate_path=known.certificate_file,
-            private_key_path=known.key_file,
-            scheme=scheme or None,
-            token=token or None,
+    def _session(self) -> aiohttp.ClientSession:
+        return open_session(
+            self._connection,
+            contract.OPERATOR_NAME,
+            response_class=_response_class(self._hear),
+            middlewares=(self._authorize,),
         )
+
+    async def _authorize(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        authorization = await self._connection.authorization()
+        if authorization:
+            request.headers["Authorization"] = authorization
+        request.server_hostname = self._connection.server_name
+        response = await handler(request)
+        if response.status == UNAUTHORIZED:
+            await self._connection.renew(authorization)
+        return response
+
+    def _hear(self) -> None:
+        self._last_contact = time.monotonic()
+
+
+class _CutLines:
+    """The body of a response as kopf reads it, whole lines of it, none nested too deeply."""
+
+    def __init__(self, content: aiohttp.StreamReader, hear: Callable[[], None]) -> None:
+        self._content = content
+        self._hear = hear
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401  whatever else a stream reader has
+        return getattr(self._content, name)
+
+    async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
+        """Pieces that end with a line; `size` is how much is read at once."""
+        rest = b""
+        async for data in self._content.iter_chunked(size):
+            self._hear()
+            *lines, rest = (rest + data).split(b"\n")
+            for line in lines:
+                yield nesting.cut(line) + b"\n"
+        if rest:
+            yield nesting.cut(rest)
+
+
+def _response_class(hear: Callable[[], None]) -> type[aiohttp.ClientResponse]:
+    class Response(aiohttp.ClientResponse):
+        """A response whose JSON is cut before anybody reads it; `hear` is told that the server is there."""
+
+        async def start(self, connection: Any) -> aiohttp.ClientResponse:  # noqa: ANN401  aiohttp's own connection
+            await super().start(connection)
+            hear()
+            self.content = _CutLines(self.content, hear)  # type: ignore[assignment]  # kopf asks for no more than this
+            return self
+
+        async def json(self, **_: Any) -> Any:  # noqa: ANN401  JSON, and aiohttp's options
+            return json.loads(nesting.cut(await self.read()))
+
+    return Response
 
 
 def _settings(silence_seconds: float) -> kopf.OperatorSettings:
@@ -114,29 +177,49 @@ def _settings(silence_seconds: float) -> kopf.OperatorSettings:
     return settings
 
 
+class _Header(msgspec.Struct):
+    metadata: Meta
+
+
 async def list_tasks(transport: Transport, cache: Cache) -> None:
     """Compare all Tasks with what we know. Raises `KubeError`."""
     path = f"/apis/{contract.API_VERSION}/{contract.PLURAL}"
     listed: set[str] = set()
-    before = set(cache.tasks)
-    found = await transport.get(path, ObjectList)
-    for raw in found.items:
-        listed.add(raw.get("metadata", {}).get("uid", ""))  # also one that cannot be read exists
-        task = read(raw)
-        if task is not None:
-            cache.put_task(task)
+    before = set(cache.tasks) | set(cache.unreadable)
+
+    def take(raw: Json) -> None:
+        try:
+            body = json.loads(nesting.cut(bytes(raw)))
+        except (ValueError, RecursionError) as error:
+            _log.error("a Task is no JSON: %s", error)
+            return
+        listed.add(see(cache, body))
+
+    await listing.read(transport, path, take)
     for uid in before - listed:
         cache.remove_task(uid)
 
 
-def read(raw: dict[str, Any]) -> Task | None:
-    """Decode a Task; one that cannot be read is left out, and the log says why."""
+def see(cache: Cache, raw: dict[str, Any]) -> str:
+    """Take one Task as it came; one that cannot be read exists all the same. Returns its UID."""
     try:
-        return msgspec.convert(raw, Task)
-    except msgspec.ValidationError as error:
-        name = raw.get("metadata", {}).get("name", "?")
-        _log.error("Task %s cannot be read: %s", name, error)
-        return None
+        task = msgspec.convert(raw, Task)
+    except (msgspec.ValidationError, RecursionError) as error:
+        return _see_unreadable(cache, raw, error)
+    cache.put_task(task)
+    return task.metadata.uid
+
+
+def _see_unreadable(cache: Cache, raw: dict[str, Any], error: Exception) -> str:
+    try:
+        meta = msgspec.convert(raw, _Header).metadata
+    except (msgspec.ValidationError, RecursionError):
+        _log.error("a Task without readable metadata is left out: %s", error)
+        return ""
+    status = raw.get("status")
+    conditions = status.get("conditions") if isinstance(status, dict) else None
+    cache.put_unreadable(meta, str(error), conditions if isinstance(conditions, list) else [])
+    return meta.uid
 
 
 async def relist_for_ever(transport: Transport, cache: Cache, interval_seconds: float) -> None:
@@ -145,7 +228,7 @@ async def relist_for_ever(transport: Transport, cache: Cache, interval_seconds: 
         await asyncio.sleep(interval_seconds)
         try:
             await list_tasks(transport, cache)
-            for uid in cache.owners() - cache.tasks.keys():
+            for uid in cache.owners() - cache.known():
                 cache.changed(uid)
         except KubeError as error:
             _log.info("listing Tasks: %s", error)

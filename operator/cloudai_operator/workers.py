@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from cloudai_kube.errors import FormatError, KubeError
-from cloudai_kube.objects import Pod
+from cloudai_kube.objects import Condition, Pod
 from cloudai_kube.task import Task
 from cloudai_operator import attempts
 from cloudai_operator.cache import Cache
@@ -20,9 +20,9 @@ from cloudai_operator.history import HistoryWriter
 from cloudai_operator.metrics import OperatorMetrics
 from cloudai_operator.plan import PodDeletion
 from cloudai_operator.pod import name_of
-from cloudai_operator.reconcile import Knowledge, Rules, reconcile, refused
+from cloudai_operator.reconcile import Knowledge, Rules, reconcile, refused, troubled
 from cloudai_rts.parameters import Document, defaults
-from cloudai_rts.tau import TauStore
+from cloudai_rts.tau import TenantTau
 
 FIRST_RETRY_SECONDS: Final = 0.5
 LONGEST_RETRY_SECONDS: Final = 60.0
@@ -40,7 +40,7 @@ class Workers:
     clock: Callable[[], float] = time.time
     count: int = 16
     may_act: Callable[[], bool] = lambda: True
-    tau: TauStore = field(default_factory=TauStore)
+    tau: TenantTau = field(default_factory=TenantTau)
     document: Document = field(default_factory=Document)
     history: HistoryWriter | None = None
     cache: Cache = field(init=False)
@@ -69,9 +69,7 @@ class Workers:
         """Take new parameters into use: they hold for Tasks accepted from now on."""
         self.document = document
         self.metrics.show_learning(document.version, document.Evidence)
-        if document == defaults():  # nothing is published any more
-            self.tau = TauStore()
-        self.tau.seed(document.Tau)
+        self.tau.seed(document.Tau, afresh=document == defaults())  # the defaults: nothing is published any more
 
     async def run(self) -> None:
         """Work for ever."""
@@ -93,11 +91,15 @@ class Workers:
                 with self.metrics.reconcile_seconds.time():
                     await self._reconcile(uid)
                 self._failures.pop(uid, None)
-            except (KubeError, FormatError) as error:
+            except FormatError as error:
+                self._retry(uid, error)
+                await self._tell_trouble(uid, error)
+            except KubeError as error:
                 self._retry(uid, error)
             except Exception as error:  # noqa: BLE001  one Task must never stop the others
                 _log.exception("Task %s", uid)
                 self._retry(uid, error)
+                await self._tell_trouble(uid, error)
             finally:
                 self._running.discard(uid)
             if uid in self._again:
@@ -108,13 +110,16 @@ class Workers:
     async def _reconcile(self, uid: str) -> None:
         task = self.cache.tasks.get(uid)
         self.metrics.tasks.set(len(self.cache.tasks))
+        if uid in self.cache.unreadable:
+            await self.executor.tell_unreadable(self.cache.unreadable[uid], self.clock())
+            return
         if task is None or task.metadata.deletionTimestamp is not None:
             await self._clean_up(uid)
             return
         now = self.clock()
-        knowledge = Knowledge(
-            self.cache.gone_nodes(), self.tau, self.document, self.history is not None, self._recorded
-        )
+        nodes = attempts.Nodes(self.cache.gone_nodes(), self.cache.unready_nodes())
+        tau = self.tau.of(task.metadata.namespace)
+        knowledge = Knowledge(nodes, tau, self.document, self.history is not None, self._recorded)
         pods = await self._pods_of(task)
         plan = reconcile(task, pods, knowledge, self.rules, now)
         self._set_timer(uid, plan.wake_at, now)
@@ -126,6 +131,7 @@ class Workers:
         if done.task is None:
             self.cache.remove_task(uid)
             return
+        self.cache.forget_ends(uid, pods)
         if self.history is not None:
             for record in plan.history:
                 self.history.offer(uid, record)
@@ -140,8 +146,7 @@ class Workers:
 
         A lagging watch or a removed label would else let a second pod run beside the first.
         """
-        uid = task.metadata.uid
-        pods = self.cache.pods_of(uid)
+        pods = self.cache.pods_of(task)
         shown = {pod.metadata.uid for pod in pods}
         for attempt in task.status.attempts:
             if not attempt.outcome and attempt.podUID not in shown:
@@ -175,8 +180,26 @@ class Workers:
             self.cache.put_task(newer)
         self._again.add(uid)
 
+    async def _tell_trouble(self, uid: str, error: Exception) -> None:
+        """Say on the Task that it could not be looked after; where that fails too, the log has it."""
+        task = self.cache.tasks.get(uid)
+        if task is None:
+            return
+        try:
+            status = troubled(task, error, self.clock())
+            message = (status.condition("Accepted") or Condition("")).message
+            before = task.status.condition("Accepted")
+            if before is None or before.message != message:
+                self.executor.note_trouble(task, message)
+                newer = await self.executor.write_status(task, status)
+                if newer is not None:
+                    self._take_patched(newer)
+        except Exception:  # noqa: BLE001  one Task must never stop the others
+            _log.exception("Task %s: its trouble cannot be told", uid)
+
     def _remember(self, task: Task) -> None:
         """History is to have what a Task that is gone has run."""
+        self._recorded.difference_update(attempt.podUID for attempt in task.status.attempts)
         if self.history is not None:
             for record in attempts.records_of_deleted(task, self.clock()):
                 self.history.offer("", record)
@@ -184,7 +207,8 @@ class Workers:
     async def _clean_up(self, uid: str) -> None:
         """Delete the pods of a deleted Task: not every cluster runs a garbage collector."""
         self._set_timer(uid, None, 0.0)
-        for pod in self.cache.pods_of(uid):
+        self._failures.pop(uid, None)
+        for pod in self.cache.left_behind(uid):
             if pod.metadata.deletionTimestamp is None:
                 finished = pod.status.phase in {"Succeeded", "Failed"}
                 gone = pod.spec.nodeName in self.cache.gone_nodes()

@@ -11,6 +11,7 @@ import numpy as np
 
 from cloudai_kube import timestamp
 from cloudai_kube.errors import FormatError
+from cloudai_kube.prometheus_access import Access
 from cloudai_kube.transport import Transport
 from cloudai_optimizer import announcement, canary, config_map, learn, observations, progress, publication
 from cloudai_optimizer import epoch as algorithm
@@ -55,16 +56,14 @@ class Options:
     window_seconds: float = 86_400.0
     share: float = publication.SHARE
     mongodb_uri: str = ""
-    prometheus_url: str = ""
+    prometheus: Access | None = None
     gpu_product_label: str = contract.LABEL_GPU_PRODUCT
     dry_run: bool = False
     progress: Reporter = progress.silent
 
     def sources(self) -> Sources:
         """Where an epoch looks; a dry run leaves no trace."""
-        return Sources(
-            self.mongodb_uri, self.prometheus_url, self.window_seconds, not self.dry_run, self.gpu_product_label
-        )
+        return Sources(self.mongodb_uri, self.prometheus, self.window_seconds, not self.dry_run, self.gpu_product_label)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +180,7 @@ async def fit(transport: Transport, options: Options) -> Outcome:
     before = await config_map.read(transport, options.namespace)
     now = _now(transport)
     past = await observations.history(transport, options.sources(), now)
-    seen = await observations.look(transport, replace(options, prometheus_url="").sources(), past.records, now)
+    seen = await observations.look(transport, replace(options, prometheus=None).sources(), past.records, now)
     rules = replace(options.rules, search_tasks=len(past.records) + 1, only_news=False)
     with ThreadPoolExecutor(1) as executor:
         return _believed(

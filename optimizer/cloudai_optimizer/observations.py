@@ -17,7 +17,9 @@ from cloudai_kube.node_use import NodeUse
 from cloudai_kube.objects import Node
 from cloudai_kube.pod_use import PodUse
 from cloudai_kube.prometheus import Prometheus, PrometheusError
-from cloudai_kube.telemetry import MAX_CORES, NodeNames
+from cloudai_kube.prometheus_access import Access
+from cloudai_kube.series import NodeNames
+from cloudai_kube.telemetry import MAX_CORES
 from cloudai_kube.transport import Transport
 from cloudai_kube.worker_minutes import MINUTE_SECONDS, Ended, Minute
 from cloudai_optimizer import store
@@ -38,10 +40,10 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Where to look; empty: not there. `keep`: whether what is found may be written to the database."""
+    """Where to look; empty or None: not there. `keep`: whether what is found may be written to the database."""
 
     mongodb_uri: str
-    prometheus_url: str
+    prometheus: Access | None
     window_seconds: float
     keep: bool
     gpu_product_label: str = contract.LABEL_GPU_PRODUCT
@@ -129,10 +131,10 @@ async def _measure(
 ) -> _Measured:
     """Minutes from `begin` on. Nothing where there is no Prometheus. Raises `TelemetryError`."""
     dropped = Counter[str]()
-    if not sources.prometheus_url:
+    if sources.prometheus is None:
         return _Measured(list(records), {}, dropped)
     try:
-        source = Prometheus(sources.prometheus_url)
+        source = Prometheus(sources.prometheus)
         minutes, used = await asyncio.to_thread(_ask, source, nodes, begin, now, dropped)
     except PrometheusError as error:
         raise TelemetryError(f"{error}; the parameters stay as they are") from error
@@ -149,7 +151,7 @@ def _measured_from(newest: float | None, now: float) -> float:
 def _ask(
     source: Prometheus, nodes: Sequence[Node], begin: float, now: float, dropped: Counter[str]
 ) -> tuple[dict[worker_minutes.Key, Minute], dict[tuple[str, str], PodUse]]:
-    found = telemetry.read(source, NodeNames.of(nodes), now)
+    found = telemetry.read(source, NodeNames.of_nodes(nodes), now)
     dropped.update(found.dropped)
     share = found.usable_share(len(nodes))
     if share < MIN_USABLE_SHARE:

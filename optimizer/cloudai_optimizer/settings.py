@@ -2,9 +2,9 @@
 
 from typing import Annotated, Literal
 
-import msgspec
 from msgspec import Meta
 
+from cloudai_kube.prometheus_access import PrometheusSettings
 from cloudai_optimizer import publication
 from cloudai_optimizer.errors import InputError
 from cloudai_optimizer.genetic import ELITE, Mutation
@@ -18,7 +18,7 @@ SMALLEST_ISLAND = 2 * ELITE
 """Fewer would not breed: the best two survive."""
 
 
-class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Settings(PrometheusSettings, frozen=True, forbid_unknown_fields=True):
     """What can be set; every field has a flag and an environment twin."""
 
     min_tasks: Annotated[int, Meta(ge=2, le=1_000_000, description="fewer finished: nothing is done")] = (
@@ -65,7 +65,6 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     workers: Annotated[int, Meta(ge=1, le=64, description="processes that replay candidates")] = 2
     seed: Annotated[int, Meta(ge=0, le=2**31, description="of the search; the same seed gives the same document")] = 1
     mongodb_uri: Annotated[str, Meta(description="history, also $MONGODB_URI; empty: the Tasks' status")] = ""
-    prometheus_url: Annotated[str, Meta(description="node and GPU metrics, also $PROMETHEUS_URL; empty: none")] = ""
     gpu_product_label: Annotated[str, Meta(min_length=1, description="as the scheduler's: names the GPU model")] = (
         contract.LABEL_GPU_PRODUCT
     )

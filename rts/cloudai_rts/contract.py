@@ -33,6 +33,12 @@ ANNOTATION_FINISH_BY: Final = "cloudai.dev/finish-by"
 ANNOTATION_FINISH_WITHIN: Final = "cloudai.dev/finish-within"
 ANNOTATION_EXPECTED_RUNTIME: Final = "cloudai.dev/expected-runtime"
 ANNOTATION_DECISION: Final = "cloudai.dev/decision"
+ANNOTATION_AVOIDED_NODES: Final = "cloudai.dev/avoided-nodes"
+"""Nodes that refused earlier attempts, comma-separated: the scheduler takes another one where any can take the pod."""
+
+TASK_CONTAINER: Final = "task"
+"""Name of the container that does a Task's work; whatever else runs in its pod was injected."""
+MAX_ATTEMPT_DIGITS: Final = 9
 
 PARAMETERS_CONFIG_MAP: Final = "cloudai-parameters"
 PARAMETERS_KEY: Final = "ga_output.json"
@@ -54,6 +60,8 @@ LABEL_GPU_SHARING: Final = "nvidia.com/gpu.sharing-strategy"
 LABEL_GPU_REPLICAS: Final = "nvidia.com/gpu.replicas"
 LABEL_INSTANCE_TYPE: Final = "node.kubernetes.io/instance-type"
 LABEL_HOSTNAME: Final = "kubernetes.io/hostname"
+LABEL_OS: Final = "kubernetes.io/os"
+LABEL_ARCHITECTURE: Final = "kubernetes.io/arch"
 
 FINISH_BY: Final = "FinishBy"
 FINISH_WITHIN: Final = "FinishWithin"
@@ -62,10 +70,6 @@ BY_LEARNING: Final = "Learned"
 BY_DEFAULT: Final = "Default"
 DEADLINE_SOURCES: Final = frozenset({FINISH_BY, FINISH_WITHIN, BY_DECLARATION, BY_LEARNING, BY_DEFAULT})
 """Where a deadline comes from: the user's own word, or a multiple of a run time."""
-
-# A kubelet that refuses a pod it was given sets one of these as the pod's reason, or "OutOf<resource>".
-REJECTION_REASONS: Final = frozenset({"UnexpectedAdmissionError", "TopologyAffinityError", "NodeAffinity"})
-REJECTION_PREFIX: Final = "OutOf"
 
 MONGODB_DATABASE: Final = "cloudai"
 TASK_HISTORY: Final = "TASK_HISTORY"
@@ -78,6 +82,10 @@ RETENTION_SECONDS: Final = 30 * 86_400.0
 """How long MongoDB keeps runs and samples."""
 
 DECISION_MAX_BYTES: Final = 2048
+MAX_SPEC_BYTES: Final = 128 << 10
+"""Of a Task's spec as JSON."""
+RESERVED_PRIORITY_PREFIX: Final = "system-"
+"""Priority classes of the cluster's own pods."""
 MAX_SECONDS: Final = 365 * 86_400.0
 """Longer run times, and longer times allowed, are taken for a slip."""
 
@@ -99,6 +107,9 @@ def pod_name(task: str, task_uid: str, attempt: int) -> str:
     return f"{task}-{hashlib.sha256(task_uid.encode()).hexdigest()[:5]}-{attempt}"
 
 
-def is_kubelet_rejection(reason: str) -> bool:
-    """Tell whether a failed pod's `status.reason` means the kubelet refused to start it at all."""
-    return reason in REJECTION_REASONS or reason.startswith(REJECTION_PREFIX)
+def attempt_of(task: str, task_uid: str, pod: str) -> int:
+    """Which attempt of a Task a pod's name proves it to be, 0 if it is none: a label can be forged, a name cannot."""
+    prefix = pod_name(task, task_uid, 0).removesuffix("0")
+    number = pod.removeprefix(prefix)
+    is_number = number.isascii() and number.isdigit() and len(number) <= MAX_ATTEMPT_DIGITS and number[0] != "0"
+    return int(number) if pod.startswith(prefix) and is_number else 0

@@ -55,9 +55,13 @@ def may_defer(late: float, harm: float, weights: LatenessTerms) -> bool:
     return late + weights.Psi * harm > weights.Delta
 
 
-def should_defer(late: float, harm: float, best: Promise, weights: LatenessTerms) -> bool:
-    """P_ij - P*_i + psi H_ij > delta   (4)."""
-    return late - best.late_probability + weights.Psi * harm > weights.Delta
+def should_defer(late: float, harm: float, best: Promise, least_harm: float, weights: LatenessTerms) -> bool:
+    """P_ij - P*_i + psi (H_ij - H*_i) > delta   (4).
+
+    `least_harm` is H*, the least that this task would cause on any eligible node: where all nodes are alike, waiting
+    spares nobody anything.
+    """
+    return late - best.late_probability + weights.Psi * (harm - min(harm, least_harm)) > weights.Delta
 
 
 def wait_until(begun: float, deadline: float, best_runtime: float) -> float:

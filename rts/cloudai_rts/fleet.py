@@ -15,6 +15,7 @@ from cloudai_rts.contract import CPU, MEMORY, PODS, STORAGE
 
 _FIXED: Final = (CPU, MEMORY, STORAGE, PODS)
 _FIRST_SLOTS: Final = 64
+_MATRICES: Final = ("_allocatable", "_requested", "_unrequested_use", "_per_unit_load")
 
 Resources = Mapping[str, int]
 """Amounts by resource name: cpu in millicores, memory and storage in bytes, all else in devices."""
@@ -98,9 +99,16 @@ class Fleet:
             return found
         self._columns[resource] = len(self.resources)
         self.resources.append(resource)
-        for name in ("_allocatable", "_requested", "_unrequested_use", "_per_unit_load"):
-            setattr(self, name, np.pad(getattr(self, name), ((0, 1), (0, 0))))
+        missing = len(self.resources) - len(self._allocatable)
+        if missing > 0:
+            rows = ((0, len(self._allocatable)), (0, 0))  # twice as many: each new one would else copy all
+            for name in _MATRICES:
+                setattr(self, name, np.pad(getattr(self, name), rows))
         return self._columns[resource]
+
+    def counts(self, resource: str) -> bool:
+        """Whether requests of this resource are counted: some node offers it, or has offered it."""
+        return resource in self._columns
 
     def put(self, node: NodeSpec) -> int:
         """Add a node or bring its capacity and class up to date; its requests stay. Returns its slot."""
@@ -140,19 +148,15 @@ class Fleet:
         self.topology += 1
 
     def request(self, slot: int, amounts: Resources, sign: int = 1) -> None:
-        """Count a pod's requests on a node (`sign=-1`: give them back)."""
-        for resource, amount in amounts.items():
-            column = self.column(resource)  # before the matrix is looked up: a new resource replaces it
-            self._requested[column, slot] += sign * amount
-        self._load = None
+        """Count a pod's requests on a node (`sign=-1`: give them back); resources that no node offers are left out.
 
-    def set_use(self, slot: int, measured: Resources) -> None:
-        """Take a fresh sample of what is really used; resources not named fall back to their requests."""
-        columns = {self.column(resource): amount for resource, amount in measured.items()}
+        A tenant may invent thousands of names. Whoever keeps the pods counts a resource that a node begins to offer.
+        """
+        for resource, amount in amounts.items():
+            column = self._columns.get(resource)
+            if column is not None:
+                self._requested[column, slot] += sign * amount
         self._load = None
-        self._unrequested_use[:, slot] = 0
-        for column, amount in columns.items():
-            self._unrequested_use[column, slot] = amount - self._requested[column, slot]
 
     def measure(
         self, resource: str, used: IntArray, fresh: BoolArray | None = None, requested: IntArray | None = None
@@ -250,7 +254,7 @@ class Fleet:
         return slot
 
     def _grow(self, extra: int) -> None:
-        for name in ("_allocatable", "_requested", "_unrequested_use", "_per_unit_load"):
+        for name in _MATRICES:
             setattr(self, name, np.pad(getattr(self, name), ((0, 0), (0, extra))))
         for name in ("_present", "_has_gpu", "_class_index"):
             setattr(self, name, np.pad(getattr(self, name), (0, extra)))

@@ -4,6 +4,7 @@ One number a node, refreshed when the node's tasks change or after ten seconds, 
 operation whatever runs in the cluster.
 """
 
+import zlib
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -15,25 +16,29 @@ from cloudai_rts.fleet import Fleet
 from cloudai_rts.parameters import Document
 
 REFRESH_SECONDS: Final = 10.0
-_COLUMNS: Final = 5
+_COLUMNS: Final = 6
 _FIRST_ROWS: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
 class RunningTask:
-    """A task with a deadline on a node. Times in seconds since the epoch, `predicted` in seconds."""
+    """A task with a deadline on a node. Times in seconds since the epoch, `predicted` in seconds.
+
+    What it says about itself is its `tenant`'s claim: the harm of one tenant's tasks on a node is limited.
+    """
 
     predicted: float
     started: float
     deadline: float
     log_sd: float
+    tenant: str = ""
 
 
 @dataclass(slots=True)
 class HarmTable:
     """The running tasks with a deadline by slot, and h_j of every slot.
 
-    Tasks are columns of one matrix (slot, predicted, started, deadline, sd), so that all of them are looked at
+    Tasks are columns of one matrix (slot, predicted, started, deadline, sd, tenant), so that all of them are looked at
     together; slot -1: free.
     """
 
@@ -54,7 +59,8 @@ class HarmTable:
             if not self._free:
                 self._grow()
             rows[uid] = self._free.pop()
-        self._table[:, rows[uid]] = (slot, task.predicted, task.started, task.deadline, task.log_sd)
+        tenant = zlib.crc32(task.tenant.encode(errors="replace"))
+        self._table[:, rows[uid]] = (slot, task.predicted, task.started, task.deadline, task.log_sd, tenant)
         self._dirty.add(slot)
 
     def remove(self, slot: int, uid: str) -> None:
@@ -92,9 +98,10 @@ class HarmTable:
     def _refresh(self, fleet: Fleet, document: Document, now: float, slots: IntArray, rows: IntArray) -> None:
         """Look at these nodes (ascending) and the tasks on them again."""
         self._dirty.clear()
-        slot, predicted, started, deadline, log_sd = self._table[:, rows]
+        slot, predicted, started, deadline, log_sd, tenant = self._table[:, rows]
         node = np.searchsorted(slots, slot)
-        running = lateness.RunningTasks(node, predicted, np.maximum(0.0, now - started), deadline - now, log_sd)
+        elapsed = np.maximum(0.0, now - started)
+        running = lateness.RunningTasks(node, predicted, elapsed, deadline - now, log_sd, tenant.astype(np.int64))
         load = fleet.load()[slots]
         self._values[slots] = lateness.harm(running, load, document.Runtime, document.Lateness.LoadScale)
 

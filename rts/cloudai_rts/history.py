@@ -47,9 +47,10 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `reference_runtime` and `log_sd` are what was expected at acceptance; `declared` the user's own estimate and
     `allowed` the time from arrival to a deadline of his own, where he had not moved it (both seconds).
-    `load` is the node's before the task, `allowed_classes` those of nodes that its selectors and tolerations admit
-    (empty: all), `predicted` the run time predicted for this node (seconds); `policy` to
-    `runner_up` are the decision's. `rank` is its place among the pods of its Task, of which there is one. Really used
+    `load` is the node's before the task and `load_with` with it, as the scheduler used them, `allowed_classes` those of
+    nodes that its selectors and tolerations admit (empty: all), `predicted` the run time predicted for this node
+    (seconds); `policy` to `runner_up` are the decision's.
+    `rank` is its place among the pods of its Task, of which there is one. Really used
     were `used_cpu` cores and `used_gpu` devices on average, `used_memory` bytes at most.
     """
 
@@ -79,6 +80,7 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     declared: float | None = None
     allowed: float | None = None
     load: float = 0.0
+    load_with: float | None = None
     predicted: float | None = None
     late_probability: float | None = None
     parameters_version: int = 0

@@ -42,13 +42,13 @@ class Standing:
         return now > self.hopeless_from() and now - self.enqueued < HOPELESS_PATIENCE_SECONDS
 
     def key(self, now: float) -> OrderKey:
-        """Return the order key at this moment."""
-        deadline = self.enqueued + VIRTUAL_DEADLINE_SECONDS if self.deadline is None else self.deadline
-        return (-self.priority, int(self.is_hopeless(now)), deadline, self.enqueued)
+        """Return the order key at this moment.
 
-    def next_change(self, now: float) -> float:
-        """When the key changes next (becoming hopeless, or patience running out); infinite if never again."""
-        if now <= self.hopeless_from():
-            return self.hopeless_from()
-        patience_ends = self.enqueued + HOPELESS_PATIENCE_SECONDS
-        return patience_ends if now < patience_ends else math.inf
+        A deadline that nobody can meet any more, such as one before the task came, orders nothing: after its patience
+        such a task is served as one without a deadline.
+        """
+        virtual = self.enqueued + VIRTUAL_DEADLINE_SECONDS
+        hopeless = self.is_hopeless(now)
+        if self.deadline is None or (not hopeless and now > self.hopeless_from()):
+            return (-self.priority, 0, virtual, self.enqueued)
+        return (-self.priority, int(hopeless), self.deadline, self.enqueued)

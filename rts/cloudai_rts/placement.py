@@ -51,6 +51,7 @@ class Placed:
     predicted_runtime: float | None
     late_probability: float | None
     load: float
+    load_with: float
     fallback_reason: str | None = None
     runner_up: tuple[int, float] | None = None
 
@@ -138,24 +139,24 @@ def place(
     """
     slots = np.flatnonzero(candidates.feasible)
     if policy.mode == ROUND_ROBIN:
-        return _round_robin(policy, task, slots, None)
+        return _round_robin(policy, task, amounts, slots, None)
     try:
         if policy.document.model == HINGE:
-            return _place_hinge(policy, task, slots, now)
+            return _place_hinge(policy, task, amounts, slots, now)
         return _place_lateness(policy, task, amounts, slots, candidates, now, deferred_until)
     except (UndecidableError, ArithmeticError, ValueError, LookupError) as error:
         # EDD 3.9: whatever keeps RTS from deciding must not keep the task from running.
-        return _round_robin(policy, task, slots, f"RTS could not decide: {error}"[:200])
+        return _round_robin(policy, task, amounts, slots, f"RTS could not decide: {error}"[:200])
 
 
-def _round_robin(policy: Policy, task: Task, slots: IntArray, reason: str | None) -> Placed:
+def _round_robin(policy: Policy, task: Task, amounts: Resources, slots: IntArray, reason: str | None) -> Placed:
     """Each kind of request goes round by itself: GPU tasks would else keep sending the others back to the GPU nodes."""
     slot = policy.rounds.setdefault(task.gpu_resource, Rotation()).pick(slots)
-    load = float(policy.fleet.load()[slot])
-    return Placed(slot, ROUND_ROBIN, policy.document.model, None, None, None, load, reason)
+    load, load_with = float(policy.fleet.load()[slot]), float(policy.fleet.load(amounts)[slot])
+    return Placed(slot, ROUND_ROBIN, policy.document.model, None, None, None, load, load_with, reason)
 
 
-def _place_hinge(policy: Policy, task: Task, slots: IntArray, now: float) -> Placed:
+def _place_hinge(policy: Policy, task: Task, amounts: Resources, slots: IntArray, now: float) -> Placed:
     fleet = policy.fleet
     affinity, penalty = policy.learned_scores(task)
     load = fleet.load()[slots]
@@ -180,6 +181,7 @@ def _place_hinge(policy: Policy, task: Task, slots: IntArray, now: float) -> Pla
         predicted_runtime=float(scores.predicted_runtime[at]),
         late_probability=late,
         load=float(load[at]),
+        load_with=float(fleet.load(amounts)[slot]),
         runner_up=choice.runner_up(scores.risk, slots, slot),
     )
 
@@ -213,7 +215,7 @@ def _place_lateness(
     scores = lateness.score(task, nodes, weights, now)
     slot = choice.lowest(scores.risk, slots, policy.rotation)
     at = int(np.searchsorted(slots, slot))
-    waiting = _deferral(policy, task, u, candidates, now, deferred_until, scores, at)
+    waiting = _deferral(policy, task, amounts, u, candidates, now, deferred_until, scores, at)
     # LoadScale is caution in the choice, as is P of a mean, not knowledge: people are told what was learned.
     told = float(nodes.log_runtime[at]) - math.log(curve[at])
     told += math.log(prediction.load_curve_at(float(load_after[at]), runtime.Kappa, runtime.Mu))
@@ -230,6 +232,7 @@ def _place_lateness(
         predicted_runtime=math.exp(told),
         late_probability=late,
         load=float(load[at]),
+        load_with=float(load_after[at]),
         runner_up=choice.runner_up(scores.risk, slots, slot),
     )
 
@@ -257,6 +260,7 @@ def _request(task: Task, resource: str) -> GpuRequest:
 def _deferral(
     policy: Policy,
     task: Task,
+    amounts: Resources,
     u: FloatArray,
     candidates: Candidates,
     now: float,
@@ -275,7 +279,11 @@ def _deferral(
     runtime, scale = policy.document.Runtime, policy.document.Lateness.LoadScale
     where = (task, u, policy.fleet.class_index, candidates.eligible, candidates.typical_load, runtime)
     best = deferral.promise(*where, scale, now)
-    if best is None or not deferral.should_defer(late, harm, best, policy.document.Lateness):
+    if best is None:
+        return None
+    added = policy.fleet.load(amounts) - policy.fleet.load()
+    least_harm = float((candidates.harm * added)[candidates.eligible].min())
+    if not deferral.should_defer(late, harm, best, least_harm, policy.document.Lateness):
         return None
     until = (
         deferral.wait_until(now, task.deadline, best.predicted_runtime) if deferred_until is None else deferred_until

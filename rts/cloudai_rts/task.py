@@ -32,7 +32,7 @@ class Task:
     `cpu` in cores, `memory` and `storage` in bytes, `gpu` in devices of `gpu_resource`; `arrival` and `deadline` in
     seconds since the epoch (float64: in float32 epoch seconds step by 128 s); `reference_runtime` in seconds on the
     reference class at load 0 (tau_i); `log_sd` is the spread of its logarithm (sigma_i). `deadline` is None for a
-    pod that promised nothing to anybody.
+    pod that promised nothing to anybody, `deadline_source` says who gave it (contract.DEADLINE_SOURCES).
     """
 
     type: str
@@ -45,6 +45,7 @@ class Task:
     reference_runtime: float = 600.0
     log_sd: float = COLD_LOG_SD
     deadline: float | None = None
+    deadline_source: str = ""
 
     def slack(self, now: float) -> float:
         """Seconds left until the deadline; infinite without one."""

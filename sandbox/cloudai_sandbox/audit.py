@@ -8,11 +8,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from cloudai_kube.demand import Amounts, amounts_of, requests_of
+from cloudai_kube.demand import Amounts, capacity_of, requests_of
 from cloudai_kube.errors import FormatError
 from cloudai_kube.objects import Pod
 from cloudai_operator.cache import owner_uid
-from cloudai_rts import contract
 from cloudai_sandbox.history import Change
 
 _TERMINAL: Final = frozenset({"Succeeded", "Failed"})
@@ -65,7 +64,7 @@ class Audit:
             name = change.key.rpartition("/")[2]
             self._allocatable.pop(name, None)
             if change.node is not None:
-                self._allocatable[name] = amounts_of(change.node.status.allocatable)
+                self._allocatable[name], _ = capacity_of(change.node.status.allocatable)
             return
         before = self._pods.pop(change.key, None)
         if before is not None:
@@ -107,9 +106,8 @@ class Audit:
             self._complain(revision, f"node {node} is over-committed: {used} of {room} {resource}")
 
     def _check_attempt(self, revision: int, pod: Pod) -> None:
-        attempt = pod.metadata.labels.get(contract.LABEL_ATTEMPT)
-        task = owner_uid(pod)
-        if not task or attempt is None:
+        task, attempt = owner_uid(pod), pod.metadata.name.rpartition("-")[2]
+        if not task:
             return
         other = self._attempts.setdefault((task, attempt), pod.metadata.uid)
         if other != pod.metadata.uid:

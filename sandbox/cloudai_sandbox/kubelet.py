@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar
 from cloudai_kube import timestamp
 from cloudai_kube.demand import Amounts, requests_of
 from cloudai_kube.errors import ConflictError, FormatError, KubeError, NotFoundError, RefusedError
-from cloudai_kube.objects import Named, Node, Pod
+from cloudai_kube.objects import Meta, Named, Node, Pod
 from cloudai_kube.reflector import Reflector
 from cloudai_kube.transport import STRATEGIC_PATCH, Transport
 from cloudai_rts import contract
@@ -159,14 +159,11 @@ class Kubelets:
         if event == "DELETED":
             self._rejected.discard(uid)
 
-    def see_all_pods(self, pods: list[Pod]) -> None:
+    def retain_pods(self, uids: set[str]) -> None:
         """After a list: pods that are not there are gone."""
-        listed = {pod.metadata.uid for pod in pods}
         for name, seats in self._seats.items():
-            for uid in [uid for uid in seats if uid not in listed]:
+            for uid in [uid for uid in seats if uid not in uids]:
                 self._leave(name, uid)
-        for pod in pods:
-            self.see_pod("ADDED", pod)
 
     def _admit(self, pod: Pod, seats: dict[str, _Seat]) -> None:
         name = pod.spec.nodeName
@@ -324,8 +321,8 @@ async def _persist(send: Callable[[], Awaitable[_Answer]]) -> _Answer | None:
 class _PodStore:
     kubelets: Kubelets
 
-    def replace(self, objects: list[Pod]) -> None:
-        self.kubelets.see_all_pods(objects)
+    def retain(self, listed: list[Meta]) -> None:
+        self.kubelets.retain_pods({meta.uid for meta in listed})
 
     def apply(self, event: str, item: Pod) -> None:
         self.kubelets.see_pod(event, item)
@@ -335,9 +332,8 @@ class _PodStore:
 class _NodeStore:
     kubelets: Kubelets
 
-    def replace(self, objects: list[Node]) -> None:
-        for node in objects:
-            self.kubelets.see_node("ADDED", node)
+    def retain(self, listed: list[Meta]) -> None:
+        """Machines that are there stay there: only a deletion makes one vanish."""
 
     def apply(self, event: str, item: Node) -> None:
         self.kubelets.see_node(event, item)

@@ -9,15 +9,16 @@ import socket
 import sys
 import uuid
 from collections.abc import Coroutine
+from functools import partial
 
 import uvloop
 from prometheus_client import CollectorRegistry
 
-from cloudai_kube import connection
+from cloudai_kube import connection, logs
 from cloudai_kube.errors import ConfigurationError
-from cloudai_kube.events import Recorder
+from cloudai_kube.events import Recorder, Subject
 from cloudai_kube.lease import Election, LeaseTiming
-from cloudai_kube.objects import ConfigMap, Node, Pod
+from cloudai_kube.objects import ConfigMap, Meta, Node, Pod
 from cloudai_kube.reflector import Reflector
 from cloudai_kube.serving import HealthServer
 from cloudai_kube.settings import parse_command_line
@@ -26,6 +27,7 @@ from cloudai_rts import contract
 from cloudai_scheduler.binding import Binder
 from cloudai_scheduler.conditions import ConditionWriter
 from cloudai_scheduler.errors import SchedulerError
+from cloudai_scheduler.filters import unsupported
 from cloudai_scheduler.intake import NodeStore, PodStore
 from cloudai_scheduler.metrics import SchedulerMetrics
 from cloudai_scheduler.parameter_feed import ParameterFeed
@@ -35,6 +37,8 @@ from cloudai_scheduler.telemetry_loop import TelemetryLoop
 
 _log = logging.getLogger("cloudai_scheduler")
 DRAIN_SECONDS = 5.0
+UNAUTHORIZED_SECONDS = 60.0
+"""Credentials that are refused for so long are read afresh by a new process."""
 Reflectors = dict[str, Reflector[Pod] | Reflector[Node] | Reflector[ConfigMap]]
 
 
@@ -47,11 +51,12 @@ def main() -> None:
         "cloudai-scheduler --kubeconfig ~/.kube/config --health-port 10361",
         aliases={"KUBECONFIG": "kubeconfig", "PROMETHEUS_URL": "prometheus_url"},
     )
-    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logs.begin(settings.log_level)
     # Long-lived records by the hundred thousand: scanning them all over again is the collector's main cost.
     gc.set_threshold(50_000, 50, 100)
     try:
         found = connection.load(settings.kubeconfig)
+        settings.access()
     except ConfigurationError as error:
         sys.stderr.write(f"cloudai-scheduler: {error}\n")
         raise SystemExit(2) from error
@@ -103,11 +108,21 @@ class Process:
         feed = ParameterFeed(scheduler.use, recorder, metrics)
         maps = f"/api/v1/namespaces/{self._settings.namespace}/configmaps"
         only = {"fieldSelector": f"metadata.name={contract.PARAMETERS_CONFIG_MAP}"}
-        return {
+        found: Reflectors = {
             "nodes": Reflector(transport, "/api/v1/nodes", Node, NodeStore(scheduler.intake), silence_seconds=silence),
-            "pods": Reflector(transport, "/api/v1/pods", Pod, PodStore(scheduler.intake), silence_seconds=silence),
+            "pods": Reflector(
+                transport,
+                "/api/v1/pods",
+                Pod,
+                PodStore(scheduler.intake),
+                silence_seconds=silence,
+                decode=unsupported.Decode(self._settings.scheduler_name),
+            ),
             "parameters": Reflector(transport, maps, ConfigMap, feed, only, silence_seconds=silence),
         }
+        for kind, reflector in (("Node", found["nodes"]), ("Pod", found["pods"]), ("ConfigMap", found["parameters"])):
+            reflector.on_parked = partial(_tell_parked, kind, recorder, metrics)
+        return found
 
     async def _serve(
         self,
@@ -125,8 +140,9 @@ class Process:
         election = Election(transport, settings.namespace, settings.scheduler_name, identity, timing)
         health = HealthServer(
             metrics.registry,
-            live={"loop": lambda: None},
+            live={"loop": lambda: None, "credentials": lambda: transport.problem(UNAUTHORIZED_SECONDS)},
             ready={
+                "credentials": transport.problem,
                 "sync": lambda: _unsynced(reflectors),
                 "stopping": lambda: "stopping" if self._stopping else None,
                 "watches": lambda: _silent(reflectors, settings.watch_silence_seconds),
@@ -137,10 +153,11 @@ class Process:
         background.extend(reflector.run() for reflector in reflectors.values())
         background.append(scheduler.sample_loads())
         background.append(_report(reflectors, recorder, metrics))
-        if settings.prometheus_url:
+        access = settings.access()
+        if access is not None:
             from cloudai_kube.prometheus import Prometheus  # 20 MiB that only those who ask for load pay
 
-            source = Prometheus(settings.prometheus_url)
+            source = Prometheus(access)
             background.append(
                 TelemetryLoop(
                     source,
@@ -212,6 +229,13 @@ def _exit_if_lost(task: asyncio.Task[None]) -> None:
     if not task.cancelled():
         _log.critical("the lease is lost: exiting at once")
         os._exit(1)
+
+
+def _tell_parked(kind: str, recorder: Recorder, metrics: SchedulerMetrics, meta: Meta, error: Exception) -> None:
+    """One object could not be handled; the others go on."""
+    metrics.parked.labels(kind).inc()
+    message = f"{kind} {meta.name} cannot be handled ({type(error).__name__}: {error}); correct or delete it"
+    recorder.warning(Subject.of("v1", kind, meta), "CannotBeHandled", message)
 
 
 def _unsynced(reflectors: Reflectors) -> str | None:

@@ -1,36 +1,50 @@
 """The PodScheduled condition of pods that wait: what `kubectl describe pod` and autoscalers read.
 
-Only the newest text of each pod is sent, behind more important requests.
+Only the newest text of each pod is sent, behind more important requests, and only while the pod waits: the write names
+the resource version that it rests on, so that it can never land after the bind.
 """
 
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
 from cloudai_kube import timestamp
-from cloudai_kube.errors import KubeError, NotFoundError, RefusedError
-from cloudai_kube.objects import Meta
+from cloudai_kube.errors import ConflictError, KubeError, NotFoundError, RefusedError
+from cloudai_kube.objects import Condition, Pod
 from cloudai_kube.transport import STRATEGIC_PATCH, Transport
 
 _log = logging.getLogger(__name__)
 SENDERS: Final = 4
+PAUSE_SECONDS: Final = 0.5
+MAX_MESSAGE: Final = 8192
+"""A pod may ask for thousands of resources, each of which is a reason."""
+TYPE: Final = "PodScheduled"
 UNSCHEDULABLE: Final = "Unschedulable"
 DEFERRED: Final = "Deferred"
+NOT_SUPPORTED: Final = "ConstraintNotSupported"
+SCHEDULER_ERROR: Final = "SchedulerError"
+"""Upstream's word for a pod that the scheduler itself could not handle."""
 
 
 @dataclass(slots=True)
 class ConditionWriter:
-    """Patches PodScheduled=False with a reason. `run` ends only by cancellation."""
+    """Patches PodScheduled=False with a reason. `run` ends only by cancellation.
+
+    `waiting` returns the newest state of a pod that still waits, None for any other.
+    """
 
     transport: Transport
-    _newest: dict[str, tuple[Meta, str, str]] = field(default_factory=dict)
+    waiting: Callable[[str], Pod | None] = lambda _uid: None
+    clock: Callable[[], float] = time.time
+    _newest: dict[str, tuple[str, str]] = field(default_factory=dict)
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def write(self, meta: Meta, reason: str, message: str) -> None:
+    def write(self, uid: str, reason: str, message: str) -> None:
         """Queue the condition; replaces one of the same pod that was not sent yet."""
-        self._newest[meta.uid] = (meta, reason, message)
+        self._newest[uid] = (reason, message[:MAX_MESSAGE])
         self._wake.set()
 
     def drop(self, uid: str) -> None:
@@ -49,27 +63,40 @@ class ConditionWriter:
                 self._wake.clear()
                 await self._wake.wait()
                 continue
-            meta, reason, message = self._newest.pop(next(iter(self._newest)))
+            uid = next(iter(self._newest))
+            reason, message = self._newest.pop(uid)
+            pod = self.waiting(uid)
+            if pod is None:
+                continue
             try:
-                await self._send(meta, reason, message)
+                await self._send(pod, reason, message)
             except NotFoundError:
                 continue
             except KubeError as error:
-                _log.info("condition of pod %s/%s: %s", meta.namespace, meta.name, error)
+                if not isinstance(error, ConflictError):
+                    _log.info("condition of pod %s/%s: %s", pod.metadata.namespace, pod.metadata.name, error)
                 if not isinstance(error, RefusedError):
-                    self._newest.setdefault(meta.uid, (meta, reason, message))
-                await asyncio.sleep(0.5)
+                    self._newest.setdefault(uid, (reason, message))
+                await asyncio.sleep(PAUSE_SECONDS)
             except Exception:  # noqa: BLE001  a text is never worth the process
-                _log.exception("condition of pod %s/%s", meta.namespace, meta.name)
+                _log.exception("condition of pod %s/%s", pod.metadata.namespace, pod.metadata.name)
 
-    async def _send(self, meta: Meta, reason: str, message: str) -> None:
-        condition = {
-            "type": "PodScheduled",
-            "status": "False",
-            "reason": reason,
-            "message": message,
-            "lastTransitionTime": timestamp.whole_seconds(time.time()),
+    async def _send(self, pod: Pod, reason: str, message: str) -> None:
+        meta = pod.metadata
+        known = next((one for one in pod.status.conditions if one.type == TYPE), None)
+        if known is not None and (known.status, known.reason, known.message) == ("False", reason, message):
+            return
+        condition = {"type": TYPE, "status": "False", "reason": reason, "message": message}
+        condition["lastTransitionTime"] = self._since(known)
+        body = {
+            "metadata": {"uid": meta.uid, "resourceVersion": meta.resourceVersion},
+            "status": {"conditions": [condition]},
         }
-        body = {"metadata": {"uid": meta.uid}, "status": {"conditions": [condition]}}
         path = f"/api/v1/namespaces/{meta.namespace}/pods/{meta.name}/status"
         await self.transport.request("PATCH", path, body, content_type=STRATEGIC_PATCH)
+
+    def _since(self, known: Condition | None) -> str:
+        """When the status last changed: a new reason or text is no transition."""
+        if known is not None and known.status == "False" and known.lastTransitionTime:
+            return known.lastTransitionTime
+        return timestamp.whole_seconds(self.clock())

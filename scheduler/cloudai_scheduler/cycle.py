@@ -39,13 +39,13 @@ class Surroundings:
 
 
 def decide(around: Surroundings, entry: QueuedPod, now: float) -> Outcome:
-    """Find the node for one pod. `now` in seconds since the epoch."""
+    """Find the node for one pod, whose class is up to date. `now` in seconds since the epoch."""
     state, pod_class = around.state, entry.pod_class
-    pod_class.refresh(state)
     if pod_class.failed_version == state.version and entry.message:
         return Unschedulable(entry.message)  # nothing was freed since another pod of this class found no node
     possible, closed_mask = _possible(around, entry, now)
     feasible = possible & state.fleet.fits(pod_class.amounts)
+    feasible = closed.unavoided(state, around.rejections, entry.owner, entry.avoided, feasible, now)
     if not feasible.any():
         if closed_mask is None:  # else others of the class may still go where this pod must not
             pod_class.failed_version = state.version
@@ -67,7 +67,8 @@ def _possible(around: Surroundings, entry: QueuedPod, now: float) -> tuple[BoolA
     ports = host_ports.free(state, pod_class.ports)
     if ports is not None:
         possible &= ports
-    open_mask = closed.open_nodes(state, around.rejections, set(pod_class.amounts), entry.owner, now)
+    namespace = entry.pod.metadata.namespace
+    open_mask = closed.open_nodes(state, around.rejections, set(pod_class.amounts), namespace, now)
     if open_mask is not None:
         possible &= open_mask
     return possible, open_mask
@@ -88,7 +89,8 @@ def _why_not(around: Surroundings, entry: QueuedPod, now: float) -> str:
         possible &= ports
     counts.update(resources.shortages(state.fleet, pod_class.amounts, possible))
     possible &= state.fleet.fits(pod_class.amounts)
-    open_mask = closed.open_nodes(state, around.rejections, set(pod_class.amounts), entry.owner, now)
+    namespace = entry.pod.metadata.namespace
+    open_mask = closed.open_nodes(state, around.rejections, set(pod_class.amounts), namespace, now)
     if open_mask is not None:
         counts[closed.REASON] += int(np.count_nonzero(possible & ~open_mask))
     return fit_error(len(state.nodes), counts)
@@ -105,8 +107,12 @@ def fit_error(nodes: int, counts: Counter[str]) -> str:
 
 
 def could_take(state: ClusterState, pod_class: PodClass, slot: int) -> bool:
-    """Whether a changed node could take a pod of this class now: the hint that wakes waiting pods."""
-    pod_class.refresh(state)
+    """Whether a changed node may take a pod of this class now: the hint that wakes waiting pods.
+
+    True also where the class has not been judged yet: that is done in slices, when its pods have their turn.
+    """
+    if not pod_class.is_fresh(state):
+        return True
     if slot >= len(pod_class.allowed) or not pod_class.allowed[slot]:
         return False
     return all(

@@ -6,7 +6,7 @@ from typing import Any, Final
 import msgspec
 
 from cloudai_kube import timestamp
-from cloudai_rts.contract import CPU, MEMORY, STORAGE
+from cloudai_rts.contract import CPU, DECISION_MAX_BYTES, MEMORY, STORAGE
 from cloudai_rts.nodeclass import class_for
 from cloudai_rts.placement import Placed
 from cloudai_rts.task import Task
@@ -14,6 +14,8 @@ from cloudai_scheduler.cluster.state import ClusterState, NodeInfo
 
 MOST_CLASSES: Final = 16
 """A pod that may go to more kinds of nodes than that counts as one that may go to all."""
+OPTIONAL: Final = ("allowedClasses", "runnerUp", "fallbackReason", "nodeClass")
+"""What is left out first, the largest parts first."""
 _encode = msgspec.json.Encoder().encode
 
 
@@ -48,6 +50,12 @@ def annotation(
         "predictedCompletionTime": finish,
         "lateProbability": _short(placed.late_probability),
         "load": _short(placed.load),
+        "loadWith": _short(placed.load_with),
+        "arrival": timestamp.millis(task.arrival),
+        "deadline": None if task.deadline is None else timestamp.millis(task.deadline),
+        "deadlineSource": task.deadline_source,
+        "referenceRuntimeSeconds": _short(task.reference_runtime),
+        "runtimeLogSd": _short(task.log_sd),
         "available": {
             "cpu": int(fleet.available(CPU)[slot]) / 1000,
             "memoryBytes": int(fleet.available(MEMORY)[slot]),
@@ -58,7 +66,17 @@ def annotation(
     }
     if 0 < len(allowed_classes) <= MOST_CLASSES:
         body["allowedClasses"] = [name[:253] for name in allowed_classes]
-    return _encode(body).decode()
+    return _within(body)
+
+
+def _within(body: dict[str, Any]) -> str:
+    """The JSON, without its largest optional parts if it would be longer than the contract allows."""
+    for optional in ("", *OPTIONAL):
+        body.pop(optional, None)
+        text = _encode(body)
+        if len(text) <= DECISION_MAX_BYTES:
+            break
+    return text.decode()
 
 
 def _short(number: float | None) -> float | None:

@@ -4,10 +4,12 @@ SchedulerError
 └── CorruptStateError   the cache contradicts the cluster: exit and start again from a fresh list
 """
 
+from cloudai_kube.errors import InvariantError
+
 
 class SchedulerError(Exception):
     """Root of all errors of this package."""
 
 
-class CorruptStateError(SchedulerError):
+class CorruptStateError(SchedulerError, InvariantError):
     """What was assumed and what the API server says cannot both be true; only a restart is safe."""

@@ -1,33 +1,47 @@
-"""Watch events into state and queue: where every pod and node the API server speaks of ends up."""
+"""Watch events into state and queue: where every pod and node the API server speaks of ends up.
+
+Whatever a pod says about itself is its owner's claim. What is known of the pods that we bound comes from our own
+decisions, kept by UID from the bind on.
+"""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Final
 
-import msgspec
-
-from cloudai_kube import promise, timestamp
+from cloudai_kube import promise
 from cloudai_kube.errors import FormatError
 from cloudai_kube.events import Recorder, Subject
 from cloudai_kube.objects import Meta, Node, Pod
-from cloudai_rts import contract, nodeclass
-from cloudai_rts.harm import RunningTask
+from cloudai_rts import contract
 from cloudai_rts.ordering import Standing
 from cloudai_rts.placement import Policy
 from cloudai_rts.task import Task
-from cloudai_rts.tau import MAX_TAU_SECONDS, TauStore
+from cloudai_rts.tau import TauStore
+from cloudai_scheduler import conditions
 from cloudai_scheduler.cluster import promised
-from cloudai_scheduler.cluster.rejections import ANY_RESOURCE, WINDOW_SECONDS, Rejections, rejected_resource
+from cloudai_scheduler.cluster.refusals import Refusals
 from cloudai_scheduler.cluster.state import TERMINAL, ClusterState
+from cloudai_scheduler.conditions import ConditionWriter
+from cloudai_scheduler.filters import unsupported
 from cloudai_scheduler.metrics import SchedulerMetrics
 from cloudai_scheduler.podclass import ClassTable, PodClass
 from cloudai_scheduler.queue import QueuedPod, SchedulingQueue
 
 _log = logging.getLogger(__name__)
+MOST_AVOIDED: Final = 32
+"""Nodes that a pod may name as those that refused it."""
+MAX_MESSAGE: Final = 800
 
 
-class _Decision(msgspec.Struct):
-    predictedRuntimeSeconds: float | None = None
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A pod that waits outside the queue, because something about it keeps us from placing it."""
+
+    pod: Pod
+    reason: str
+    message: str
+    since: float
 
 
 @dataclass(slots=True)
@@ -37,9 +51,10 @@ class Intake:
     scheduler_name: str
     state: ClusterState
     queue: SchedulingQueue
-    rejections: Rejections
+    refusals: Refusals
     policy: Policy
     recorder: Recorder
+    conditions: ConditionWriter
     metrics: SchedulerMetrics
     clock: Callable[[], float]
     wake: Callable[[], None]
@@ -47,38 +62,45 @@ class Intake:
     classes: ClassTable = field(default_factory=ClassTable)
     arrivals: promise.Arrivals = field(default_factory=promise.Arrivals)
     tau: TauStore = field(default_factory=TauStore)
-    _failed_seen: set[str] = field(default_factory=set)
+    held: dict[str, Held] = field(default_factory=dict)
 
     def apply_pod(self, event: str, pod: Pod) -> None:
         """Take one change of a pod."""
         uid = pod.metadata.uid
+        if pod.spec.schedulerName == self.scheduler_name:
+            self.arrivals.note(pod)
         if event == "DELETED":
-            self.queue.remove(uid)
-            self.state.remove_pod(uid)
-            self._failed_seen.discard(uid)
+            self.forget_pod(uid)
         elif pod.spec.nodeName:
-            self.queue.remove(uid)
-            self.state.put_pod(pod, self._running(pod))
-            self._note_rejection(pod)
+            self._leave_queue(uid)
+            placed = self.state.pods.get(uid)
+            self.state.put_pod(pod)
+            if placed is not None and placed.ours and placed.node == pod.spec.nodeName:
+                self.refusals.see(pod, placed)
         elif self._is_waiting(pod):
             self._enqueue(pod)
         else:
-            self.queue.remove(uid)
+            self._leave_queue(uid)
         self.wake()
 
-    def replace_pods(self, pods: list[Pod]) -> None:
-        """Take the whole truth after a list: pods that are not there are gone."""
-        listed = {pod.metadata.uid: pod for pod in pods}
-        for uid, placed in list(self.state.pods.items()):
-            shown = listed.get(uid)
-            if shown is None or (not shown.spec.nodeName and not placed.assumed):
-                self.state.remove_pod(uid)
-        for uid in [uid for uid in self.queue.entries if uid not in listed]:
-            self.queue.remove(uid)
-        self._failed_seen &= listed.keys()
-        for pod in pods:
-            self.apply_pod("ADDED", pod)
-        self.arrivals.keep({promise.controller_uid(pod.metadata) for pod in pods})
+    def forget_pod(self, uid: str) -> None:
+        """A pod is gone."""
+        self._leave_queue(uid)
+        self.state.remove_pod(uid)
+
+    def retain_pods(self, listed: list[Meta]) -> None:
+        """After a list: pods that are not there are gone."""
+        there = {meta.uid for meta in listed}
+        for uid in [uid for uid in (*self.state.pods, *self.queue.entries, *self.held) if uid not in there]:
+            self.forget_pod(uid)
+        self.arrivals.keep(listed)
+
+    def waiting(self, uid: str) -> Pod | None:
+        """The newest state of a pod that has no node and is not on its way to one."""
+        if uid in self.held:
+            return self.held[uid].pod
+        entry = self.queue.entries.get(uid)
+        return None if entry is None or uid in self.state.pods else entry.pod
 
     def apply_node(self, event: str, node: Node) -> None:
         """Take one change of a node."""
@@ -88,17 +110,15 @@ class Intake:
             problem = self.state.put_node(node)
             if problem is not None:
                 subject = Subject("v1", "Node", "", node.metadata.name, node.metadata.name)
-                self.recorder.warning(subject, "NodeNotUsable", f"node {node.metadata.name} {problem}")
+                self.recorder.warning(subject, "NodeNotUsable", f"node {node.metadata.name}: {problem}"[:MAX_MESSAGE])
         self.metrics.nodes.set(len(self.state.nodes))
         self.wake()
 
-    def replace_nodes(self, nodes: list[Node]) -> None:
-        """Take the whole truth about nodes."""
-        listed = {node.metadata.name for node in nodes}
-        for name in [name for name in self.state.nodes if name not in listed]:
+    def retain_nodes(self, listed: list[Meta]) -> None:
+        """After a list: nodes that are not there are gone."""
+        there = {meta.name for meta in listed}
+        for name in [name for name in self.state.nodes if name not in there]:
             self.state.remove_node(name)
-        for node in nodes:
-            self.apply_node("ADDED", node)
 
     def reread(self, entry: QueuedPod) -> bool:
         """Bring a queued pod's prediction up to date after the parameters changed. True if its standing changed."""
@@ -106,10 +126,33 @@ class Intake:
         if entry.document_version == version:
             return False
         entry.document_version = version
-        before = entry.standing
         entry.task = self._promise(entry.pod, entry.pod_class).task
+        return self.restand(entry)
+
+    def restand(self, entry: QueuedPod) -> bool:
+        """Work out a queued pod's standing again, once its class is judged. True if it changed."""
+        before = entry.standing
         entry.standing = self._standing(entry.pod, entry.pod_class, entry.task, entry.enqueued)
         return entry.standing != before
+
+    def park(self, pod: Pod, error: Exception) -> None:
+        """Tell of a pod that could not be handled, so that its owner learns of it."""
+        kind = type(error).__name__
+        message = f"the scheduler cannot handle this pod ({kind}: {error}); correct or delete it"
+        self._hold(pod, conditions.SCHEDULER_ERROR, conditions.SCHEDULER_ERROR, message)
+
+    def retry_parked(self, before: float) -> None:
+        """Try pods again that could not be handled, if that was before a moment (seconds since the epoch)."""
+        for uid, held in list(self.held.items()):
+            if held.reason == conditions.SCHEDULER_ERROR and held.since < before:
+                self._enqueue(held.pod)
+                if uid in self.queue.entries:
+                    self.wake()
+
+    def _leave_queue(self, uid: str) -> None:
+        self.queue.remove(uid)
+        self.held.pop(uid, None)
+        self.conditions.drop(uid)
 
     def _is_waiting(self, pod: Pod) -> bool:
         return (
@@ -120,96 +163,76 @@ class Intake:
         )
 
     def _enqueue(self, pod: Pod) -> None:
-        known = self.queue.entries.get(pod.metadata.uid)
-        if pod.metadata.uid in self.state.pods:  # assumed: its bind is under way
+        uid = pod.metadata.uid
+        known = self.queue.entries.get(uid)
+        if uid in self.state.pods:  # assumed: its bind is under way
             if known is not None:
                 known.newer = pod
             return
         if known is not None and _says_the_same(known.pod, pod):
             known.pod = pod
             return
-        subject = Subject.of("v1", "Pod", pod.metadata)
+        hard = unsupported.hard(pod)
+        if hard:
+            message = f"not placed: this version does not support {', '.join(hard)}; remove it or use another scheduler"
+            self._hold(pod, conditions.NOT_SUPPORTED, unsupported.EVENT, message)
+            return
         try:
             pod_class = self.classes.of(pod)
         except FormatError as error:
-            self.recorder.warning(subject, "FailedScheduling", f"requests cannot be read: {error}")
-            self.queue.remove(pod.metadata.uid)
+            self._hold(pod, conditions.UNSCHEDULABLE, "FailedScheduling", f"its requests cannot be read: {error}")
             return
-        known_promise = self._promise(pod, pod_class)
-        for problem in known_promise.problems:
-            self.recorder.warning(subject, "InvalidAnnotation", problem)
-        now = self.clock()
-        enqueued = known.enqueued if known is not None else now
-        entry = QueuedPod(
+        self.queue.add(self._entry(pod, pod_class, known), self.clock())
+        self.held.pop(uid, None)
+
+    def _entry(self, pod: Pod, pod_class: PodClass, known: QueuedPod | None) -> QueuedPod:
+        promises = self._promise(pod, pod_class)
+        self._warn(pod, promises.problems)
+        if known is None and (soft := unsupported.soft(pod)):
+            text = f"this version does not look at {', '.join(soft)}; the pod is placed without it"
+            self.recorder.warning(Subject.of("v1", "Pod", pod.metadata), "PreferenceIgnored", text[:MAX_MESSAGE])
+        enqueued = known.enqueued if known is not None else self.clock()
+        return QueuedPod(
             pod=pod,
             pod_class=pod_class,
-            task=known_promise.task,
-            standing=self._standing(pod, pod_class, known_promise.task, enqueued),
+            task=promises.task,
+            standing=self._standing(pod, pod_class, promises.task, enqueued),
             document_version=self.policy.document.version,
             enqueued=enqueued,
-            owner=promise.controller_uid(pod.metadata),
+            owner=promise.controller_of(pod.metadata),
+            avoided=_avoided(pod.metadata),
             failures=known.failures if known is not None else 0,
         )
-        self.queue.add(entry, now)
+
+    def _hold(self, pod: Pod, reason: str, event: str, message: str) -> None:
+        """Keep a pod out of the queue and say why: in its condition, once as an event, in the metrics."""
+        uid, message = pod.metadata.uid, message[:MAX_MESSAGE]
+        known = self.held.get(uid)
+        self.queue.remove(uid)
+        self.held[uid] = Held(pod, reason, message, self.clock())
+        if known is None or (known.reason, known.message) != (reason, message):
+            self.metrics.held.labels(reason).inc()
+            self.recorder.warning(Subject.of("v1", "Pod", pod.metadata), event, message)
+            self.conditions.write(uid, reason, message)
+
+    def _warn(self, pod: Pod, problems: Iterable[str]) -> None:
+        for problem in problems:
+            self.recorder.warning(Subject.of("v1", "Pod", pod.metadata), "InvalidAnnotation", problem)
 
     def _promise(self, pod: Pod, pod_class: PodClass) -> promised.Promised:
         document = self.policy.document
         return promised.read(pod, pod_class.amounts, self.arrivals, document, self.tau, self.sla_multiplier)
 
     def _standing(self, pod: Pod, pod_class: PodClass, task: Task, enqueued: float) -> Standing:
-        pod_class.refresh(self.state)
+        is_judged = pod_class.is_fresh(self.state)
         return Standing(
             priority=pod.spec.priority,
             deadline=task.deadline,
             enqueued=enqueued,
-            best_runtime=0.0 if task.deadline is None else self.policy.best_runtime(task, pod_class.allowed),
+            best_runtime=self.policy.best_runtime(task, pod_class.allowed)
+            if is_judged and task.deadline is not None
+            else 0.0,
         )
-
-    def _running(self, pod: Pod) -> RunningTask | None:
-        """What (2a) needs of a pod that runs already; only for pods with a deadline and a decision of ours."""
-        text = pod.metadata.annotations.get(contract.ANNOTATION_DECISION)
-        if not text or pod.metadata.uid in self.state.pods:
-            return None
-        try:
-            decision = msgspec.json.decode(text, type=_Decision)
-            pod_class = self.classes.of(pod)
-            started = timestamp.parse_optional(pod.status.startTime) or self.clock()
-        except (msgspec.DecodeError, FormatError):
-            return None
-        task = self._promise(pod, pod_class).task
-        predicted = decision.predictedRuntimeSeconds
-        if task.deadline is None or predicted is None or not 0.001 <= predicted <= MAX_TAU_SECONDS:
-            return None  # also keeps out what strangers write into this annotation
-        return RunningTask(predicted, started, task.deadline, task.log_sd)
-
-    def _note_rejection(self, pod: Pod) -> None:
-        meta, reason = pod.metadata, pod.status.reason
-        if pod.status.phase != "Failed" or not contract.is_kubelet_rejection(reason) or meta.uid in self._failed_seen:
-            return
-        self._failed_seen.add(meta.uid)
-        now = self.clock()
-        try:
-            gpu_resource = nodeclass.gpu_resource_of(self.classes.of(pod).amounts)
-            at = min(now, timestamp.parse_optional(pod.status.startTime) or now)
-        except FormatError:
-            gpu_resource, at = "", now
-        resource = rejected_resource(reason, gpu_resource)
-        if resource not in self.state.fleet.resources:
-            resource = ANY_RESOURCE
-        self.metrics.rejections.labels(resource).inc()
-        if now - at > WINDOW_SECONDS:
-            return  # long ago: seen again in the first list after a start
-        node = pod.spec.nodeName
-        if self.rejections.record(node, resource, promise.controller_uid(meta), at):
-            self.metrics.closures.inc()
-            about = "any resource" if resource == "*" else resource
-            self.recorder.warning(
-                Subject("v1", "Node", "", node, node),
-                "NodeClosed",
-                f"node {node} rejected 3 pods within 10 min (last: {reason}); no pod asking for {about} goes there for "
-                "10 min; check its kubelet and device plugin",
-            )
-            _log.warning("node %s is closed for %s after repeated rejections", node, about)
 
 
 def _says_the_same(known: Pod, pod: Pod) -> bool:
@@ -222,15 +245,21 @@ def _ours(meta: Meta) -> list[tuple[str, str]]:
     return [(key, text) for key, text in texts if key.startswith(f"{contract.GROUP}/")]
 
 
+def _avoided(meta: Meta) -> frozenset[str]:
+    """Nodes that the pod says refused it before: it can only keep itself away from them."""
+    text = meta.annotations.get(contract.ANNOTATION_AVOIDED_NODES, "")
+    return frozenset(text.split(",", MOST_AVOIDED)[:MOST_AVOIDED]) - {""}
+
+
 @dataclass(slots=True)
 class PodStore:
     """Store of the pod reflector."""
 
     intake: Intake
 
-    def replace(self, objects: list[Pod]) -> None:
+    def retain(self, listed: list[Meta]) -> None:
         """Take a list."""
-        self.intake.replace_pods(objects)
+        self.intake.retain_pods(listed)
 
     def apply(self, event: str, item: Pod) -> None:
         """Take an event."""
@@ -243,9 +272,9 @@ class NodeStore:
 
     intake: Intake
 
-    def replace(self, objects: list[Node]) -> None:
+    def retain(self, listed: list[Meta]) -> None:
         """Take a list."""
-        self.intake.replace_nodes(objects)
+        self.intake.retain_nodes(listed)
 
     def apply(self, event: str, item: Node) -> None:
         """Take an event."""

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from cloudai_kube.events import Recorder, Subject
-from cloudai_kube.objects import ConfigMap
+from cloudai_kube.objects import ConfigMap, Meta
 from cloudai_rts import contract, parameters
 from cloudai_rts.errors import ParameterError
 from cloudai_rts.parameters import Document
@@ -25,12 +25,9 @@ class ParameterFeed:
     _text: str | None = None
     _candidate: str | None = None
 
-    def replace(self, objects: list[ConfigMap]) -> None:
-        """Take what a list shows."""
-        found = [item for item in objects if item.metadata.name == contract.PARAMETERS_CONFIG_MAP]
-        if found:
-            self.apply("MODIFIED", found[0])
-        else:
+    def retain(self, listed: list[Meta]) -> None:
+        """Take what a list shows: without the ConfigMap the defaults are in force."""
+        if not any(meta.name == contract.PARAMETERS_CONFIG_MAP for meta in listed):
             self._reset()
 
     def apply(self, event: str, item: ConfigMap) -> None:

@@ -4,6 +4,9 @@ Filtering thousands of nodes by labels and taints in Python would cost milliseco
 only for the nodes that changed.
 """
 
+import hashlib
+import math
+import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Final
@@ -19,6 +22,11 @@ from cloudai_scheduler.cluster.state import ClusterState, NodeInfo
 from cloudai_scheduler.filters import node_affinity, taints
 
 REMEMBERED: Final = 2048
+REMEMBERED_BYTES: Final = 64 << 20
+"""Of the specs of all remembered classes: a spec may have 1.5 MB."""
+JUDGED_AT_ONCE: Final = 64
+"""Nodes that are judged between two looks at the clock, where a spec is as small as nearly all are."""
+SMALL_BYTES: Final = 16 << 10
 _TAINT_WEIGHT: Final = 3.0
 _AFFINITY_WEIGHT: Final = 2.0
 _encode = msgspec.json.Encoder().encode
@@ -37,40 +45,88 @@ class PodClass:
     sample: Pod
     amounts: Amounts
     ports: frozenset[HostPort]
+    size_bytes: int = 0
     allowed: BoolArray = field(default_factory=lambda: np.zeros(0, np.bool_))
     reasons: list[str | None] = field(default_factory=list)
     preference: FloatArray | None = None
     classes: tuple[str, ...] = ()
     failed_version: int = -1
+    _wishes: FloatArray = field(default_factory=lambda: np.zeros(0))
+    _dislikes: FloatArray = field(default_factory=lambda: np.zeros(0))
     _not_meant: set[int] = field(default_factory=set)
+    _unjudged: list[int] = field(default_factory=list)
     _seen: int = -1
 
-    def refresh(self, state: ClusterState) -> None:
-        """Bring the verdicts up to date with the nodes that changed since the last call."""
+    def is_fresh(self, state: ClusterState) -> bool:
+        """Whether the verdicts are those of the nodes as they are now."""
+        return not self._unjudged and self._seen == state.forgotten_changes + len(state.changed_slots)
+
+    def refresh(self, state: ClusterState, until: float = math.inf) -> bool:
+        """Bring the verdicts up to date with the nodes that changed since the last call. True once they are.
+
+        It stops at `until` (of `time.perf_counter`) and goes on at the next call: a spec of a megabyte on thousands of
+        nodes takes seconds, and nobody else may wait for it.
+        """
+        if self.is_fresh(state):
+            return True
+        self._note_changes(state)
+        step = JUDGED_AT_ONCE if self.size_bytes <= SMALL_BYTES else 1
+        while self._unjudged:
+            batch = self._unjudged[-step:]
+            del self._unjudged[-step:]
+            for slot in batch:
+                self._judge(slot, state.by_slot.get(slot))
+            if self._unjudged and time.perf_counter() >= until:
+                return False
+        self.preference = self._preference()
+        there = {node.node_class for node in state.by_slot.values()}
+        admitted = {node.node_class for slot, node in state.by_slot.items() if slot not in self._not_meant}
+        self.classes = tuple(sorted(admitted)) if admitted < there else ()
+        return True
+
+    def _note_changes(self, state: ClusterState) -> None:
         changed, forgotten = state.changed_slots, state.forgotten_changes
         if self._seen == forgotten + len(changed):
             return
         width = len(state.fleet)
-        if width > len(self.allowed):
-            self.allowed = np.pad(self.allowed, (0, width - len(self.allowed)))
-            self.reasons.extend([None] * (width - len(self.reasons)))
-        slots = range(width) if self._seen < forgotten else set(changed[self._seen - forgotten :])
-        for slot in slots:
-            self._judge(slot, state.by_slot.get(slot))
+        extra = width - len(self.allowed)
+        if extra > 0:
+            self.allowed = np.pad(self.allowed, (0, extra))
+            self._wishes, self._dislikes = (np.pad(one, (0, extra)) for one in (self._wishes, self._dislikes))
+            self.reasons.extend([None] * extra)
+        everything = self._seen < forgotten
+        slots = set(range(width)) if everything else {*changed[self._seen - forgotten :], *self._unjudged}
+        self._unjudged = sorted(slots, reverse=True)
         self._seen = forgotten + len(changed)
         self.failed_version = -1
-        self.preference = _preference(self.sample, state)
-        there = {node.node_class for node in state.by_slot.values()}
-        admitted = {node.node_class for slot, node in state.by_slot.items() if slot not in self._not_meant}
-        self.classes = tuple(sorted(admitted)) if admitted < there else ()
 
     def _judge(self, slot: int, node: NodeInfo | None) -> None:
-        reason = "" if node is None else filters.first_reason(self.sample, node)
+        reason, is_meant = ("", True) if node is None else filters.judge(self.sample, node)
         self.reasons[slot] = reason
         self.allowed[slot] = reason is None
         self._not_meant.discard(slot)
-        if reason and node is not None and not filters.is_meant_for(self.sample, node):
+        self._wishes[slot] = self._dislikes[slot] = 0.0
+        if node is None:
+            return
+        if not is_meant:
             self._not_meant.add(slot)
+        affinity = self.sample.spec.affinity
+        if affinity and affinity.nodeAffinity and affinity.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution:
+            self._wishes[slot] = node_affinity.preference(self.sample, node)
+        if node.taints:
+            self._dislikes[slot] = taints.disliked(self.sample, node)
+
+    def _preference(self) -> FloatArray | None:
+        """The user's soft wishes: upstream's normalised scores by upstream's weights, in 0..1; None without any."""
+        parts: list[tuple[float, FloatArray]] = []
+        if self._wishes.any():
+            parts.append((_AFFINITY_WEIGHT, self._wishes / self._wishes.max()))
+        if self._dislikes.any():
+            parts.append((_TAINT_WEIGHT, 1.0 - self._dislikes / self._dislikes.max()))
+        if not parts:
+            return None
+        total = sum(weight for weight, _ in parts)
+        return np.asarray(sum(weight * score for weight, score in parts) / total, np.float64)
 
 
 @dataclass(slots=True)
@@ -78,40 +134,19 @@ class ClassTable:
     """All classes in use, the least recently used ones dropped."""
 
     _classes: OrderedDict[bytes, PodClass] = field(default_factory=OrderedDict)
+    _bytes: int = 0
 
     def of(self, pod: Pod) -> PodClass:
         """Return the class of an unbound pod. Raises `FormatError` if its requests cannot be read."""
-        key = _encode(pod.spec)
-        found = self._classes.get(key)
-        if found is None:
-            found = PodClass(key, pod, requests_of(pod), host_ports_of(pod))
-            self._classes[key] = found
-            if len(self._classes) > REMEMBERED:
-                self._classes.popitem(last=False)
-        else:
+        spec = _encode(pod.spec)
+        key = spec if len(spec) <= SMALL_BYTES else hashlib.sha256(spec).digest()
+        known = self._classes.get(key)
+        if known is not None:
             self._classes.move_to_end(key)
-        return found
-
-
-def _preference(pod: Pod, state: ClusterState) -> FloatArray | None:
-    """The user's soft wishes: upstream's normalised scores by upstream's weights, in 0..1; None without any."""
-    parts: list[tuple[float, FloatArray]] = []
-    wishes = np.zeros(len(state.fleet))
-    dislikes = np.zeros(len(state.fleet))
-    affinity = pod.spec.affinity
-    has_wishes = bool(
-        affinity and affinity.nodeAffinity and affinity.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution
-    )
-    for slot, node in state.by_slot.items():
-        if has_wishes:
-            wishes[slot] = node_affinity.preference(pod, node)
-        if node.taints:
-            dislikes[slot] = taints.disliked(pod, node)
-    if wishes.any():
-        parts.append((_AFFINITY_WEIGHT, wishes / wishes.max()))
-    if dislikes.any():
-        parts.append((_TAINT_WEIGHT, 1.0 - dislikes / dislikes.max()))
-    if not parts:
-        return None
-    total = sum(weight for weight, _ in parts)
-    return np.asarray(sum(weight * score for weight, score in parts) / total, np.float64)
+            return known
+        new = PodClass(key, pod, requests_of(pod), host_ports_of(pod), len(spec))
+        self._classes[key] = new
+        self._bytes += new.size_bytes
+        while len(self._classes) > REMEMBERED or (self._bytes > REMEMBERED_BYTES and len(self._classes) > 1):
+            self._bytes -= self._classes.popitem(last=False)[1].size_bytes
+        return new

@@ -36,7 +36,10 @@ class Place(Enum):
 
 @dataclass(slots=True, eq=False)
 class QueuedPod:
-    """A pod that waits for a node. Times in seconds since the epoch; `newer` is what came while it was in flight."""
+    """A pod that waits for a node. Times in seconds since the epoch; `newer` is what came while it was in flight.
+
+    `owner` is its controller, `avoided` are nodes that refused it before.
+    """
 
     pod: Pod
     pod_class: PodClass
@@ -45,6 +48,7 @@ class QueuedPod:
     document_version: int
     enqueued: float
     owner: str = ""
+    avoided: frozenset[str] = frozenset()
     failures: int = 0
     not_before: float = 0.0
     deferred_until: float | None = None
@@ -123,6 +127,11 @@ class SchedulingQueue:
         """It is not its turn after all: among the active ones by its present standing."""
         if self.entries.get(entry.uid) is entry:
             self._activate(entry, now)
+
+    def postpone(self, entry: QueuedPod, until: float, now: float) -> None:
+        """Its turn comes again at `until`; nothing has failed."""
+        if self.entries.get(entry.uid) is entry:
+            self._wait(entry, Place.BACKOFF, until, now)
 
     def back_off(self, entry: QueuedPod, now: float) -> None:
         """Try again after a growing pause: something failed that has nothing to do with room."""

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from cloudai_kube.errors import InvariantError
 from cloudai_kube.events import Recorder, Subject
 from cloudai_kube.transport import pause
 from cloudai_rts.harm import RunningTask
@@ -17,6 +18,7 @@ from cloudai_rts.placement import Deferred, Placed, Policy
 from cloudai_rts.tau import TauStore
 from cloudai_scheduler import conditions, decision
 from cloudai_scheduler.binding import Binder, BindOutcome, BindResult
+from cloudai_scheduler.cluster.refusals import Refusals
 from cloudai_scheduler.cluster.rejections import Rejections
 from cloudai_scheduler.cluster.state import ClusterState, PlacedPod
 from cloudai_scheduler.conditions import ConditionWriter
@@ -29,6 +31,11 @@ from cloudai_scheduler.queue import QueuedPod, SchedulingQueue
 _log = logging.getLogger(__name__)
 SLICE_SECONDS: Final = 0.004
 """Decisions made in one go before the loop looks at the wire again."""
+JUDGING_SECONDS: Final = 0.02
+"""How long nodes are judged in one go for a spec that has not been judged yet."""
+JUDGING_PAUSE_SECONDS: Final = 0.02
+RETRY_SECONDS: Final = 60.0
+"""After so long a pod that could not be handled is tried again."""
 IDLE_SECONDS: Final = 1.0
 DRAIN_SECONDS: Final = 10.0
 """How long the last binds may take after `stop`; whoever leads next finds out what became of them."""
@@ -56,6 +63,7 @@ class Scheduler:
     policy: Policy = field(init=False)
     canary: Policy | None = None
     intake: Intake = field(init=False)
+    _may_judge: bool = True
     _work: asyncio.Event = field(default_factory=asyncio.Event)
     _binds: set[asyncio.Task[None]] = field(default_factory=set)
     _freed: set[str] = field(default_factory=set)
@@ -63,18 +71,21 @@ class Scheduler:
     def __post_init__(self) -> None:
         self.policy = Policy(self.state.fleet, Document(), self.policy_mode)
         self.state.on_capacity = self._freed.add
+        refusals = Refusals(self.state, self.rejections, self.recorder, self.metrics, self.clock)
         self.intake = Intake(
             self.scheduler_name,
             self.state,
             self.queue,
-            self.rejections,
+            refusals,
             self.policy,
             self.recorder,
+            self.conditions,
             self.metrics,
             self.clock,
             self._work.set,
             self.sla_multiplier,
         )
+        self.conditions.waiting = self.intake.waiting
 
     def use(self, document: Document, candidate: Document | None = None) -> None:
         """Switch to other parameters: everything that waits is decided again.
@@ -107,6 +118,9 @@ class Scheduler:
             self.loads.sample(self.state.fleet)
             for place, count in self.queue.counts().items():
                 self.metrics.pending.labels(place.value).set(count)
+            self.metrics.pending.labels("held").set(len(self.intake.held))
+            self.rejections.expire(self.clock())
+            self.intake.retry_parked(self.clock() - RETRY_SECONDS)
             await pause(SAMPLE_SECONDS, self.stop)
 
     def wake(self) -> None:
@@ -145,19 +159,55 @@ class Scheduler:
     def _decide_for_a_while(self) -> None:
         if not self.may_act():
             return
+        self._may_judge = True
         end = time.perf_counter() + SLICE_SECONDS
         while len(self._binds) < self.bind_connections and time.perf_counter() < end:
             entry = self.queue.pop(self.clock())
             if entry is None:
                 return
-            self._decide(entry)
+            begun = time.perf_counter()
+            try:
+                if self._is_ready(entry):
+                    self._decide(entry)
+                else:
+                    end += time.perf_counter() - begun
+            except InvariantError:
+                raise
+            except Exception as error:  # noqa: BLE001  one pod must never stop the others
+                self._set_aside(entry, error)
+
+    def _is_ready(self, entry: QueuedPod) -> bool:
+        """Whether it can be decided on now; else its turn comes again.
+
+        Judging a spec of a megabyte on thousands of nodes takes seconds: each slice has time for one piece of that, and
+        then for the others.
+        """
+        now = self.clock()
+        if not entry.pod_class.is_fresh(self.state):
+            is_judged = self._may_judge and entry.pod_class.refresh(self.state, time.perf_counter() + JUDGING_SECONDS)
+            self._may_judge = self._may_judge and is_judged
+            if not is_judged:
+                self.queue.postpone(entry, now + JUDGING_PAUSE_SECONDS, now)
+                return False
+            if self.intake.restand(entry):
+                self.queue.put_back(entry, now)
+                return False
+        if self.intake.reread(entry):
+            self.queue.put_back(entry, now)
+            return False
+        return True
+
+    def _set_aside(self, entry: QueuedPod, error: Exception) -> None:
+        meta = entry.pod.metadata
+        _log.exception("pod %s/%s cannot be decided on", meta.namespace, meta.name)
+        self.metrics.attempts.labels("error").inc()
+        if meta.uid in self.state.pods:
+            self.state.forget(meta.uid)
+        self.intake.park(entry.pod, error)
 
     def _decide(self, entry: QueuedPod) -> None:
         now = self.clock()
         begun = time.perf_counter()
-        if self.intake.reread(entry):
-            self.queue.put_back(entry, now)
-            return
         policy = self._policy_for(entry)
         outcome = decide(Surroundings(self.state, self.rejections, self.loads, policy), entry, now)
         self.metrics.attempt_seconds.observe(time.perf_counter() - begun)
@@ -207,15 +257,18 @@ class Scheduler:
         self.queue.defer(entry, deferred.until, now)
         if begins or entry.message:
             best = self.state.fleet.names[deferred.best_slot]
-            late, elsewhere = f"{deferred.late_probability:.0%}", f"{deferred.promised:.0%}"
+            late, elsewhere = (
+                f"{deferred.late_probability:.0%}".replace("%", " %"),
+                f"{deferred.promised:.0%}".replace("%", " %"),
+            )
             message = (
-                f"waiting at most {max(1, round(deferred.until - now))} s for a better node: "
-                f"on {best}, the best one free now, it would be late with {late}, elsewhere with {elsewhere}"
+                f"waiting at most {max(1, round(deferred.until - now))} s for a better node: {late} chance of missing "
+                f"its deadline on {best}, the best one free now, and {elsewhere} on a better one"
             )
             entry.message = ""
             if begins:
                 self.recorder.normal(_subject(entry), "Deferred", message)
-            self.conditions.write(entry.pod.metadata, conditions.DEFERRED, message)
+            self.conditions.write(entry.uid, conditions.DEFERRED, message)
 
     def _park(self, entry: QueuedPod, outcome: Unschedulable, now: float) -> None:
         self.metrics.attempts.labels("unschedulable").inc()
@@ -224,7 +277,7 @@ class Scheduler:
         self.queue.park(entry, now)
         if is_news:
             self.recorder.warning(_subject(entry), "FailedScheduling", outcome.message)
-            self.conditions.write(entry.pod.metadata, conditions.UNSCHEDULABLE, outcome.message)
+            self.conditions.write(entry.uid, conditions.UNSCHEDULABLE, outcome.message)
 
     async def _bind(self, entry: QueuedPod, node: str, text: str) -> None:
         try:
@@ -267,4 +320,5 @@ def _subject(entry: QueuedPod) -> Subject:
 def _running(entry: QueuedPod, placed: Placed, now: float) -> RunningTask | None:
     if entry.task.deadline is None or placed.predicted_runtime is None:
         return None
-    return RunningTask(placed.predicted_runtime, now, entry.task.deadline, entry.task.log_sd)
+    tenant = entry.pod.metadata.namespace
+    return RunningTask(placed.predicted_runtime, now, entry.task.deadline, entry.task.log_sd, tenant)

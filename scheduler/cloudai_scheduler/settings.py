@@ -2,13 +2,13 @@
 
 from typing import Annotated
 
-import msgspec
 from msgspec import Meta
 
+from cloudai_kube.prometheus_access import PrometheusSettings
 from cloudai_rts import contract
 
 
-class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Settings(PrometheusSettings, frozen=True, forbid_unknown_fields=True):
     """What can be set; every field has a flag and an environment twin."""
 
     kubeconfig: Annotated[str, Meta(description="kubeconfig file; empty: $KUBECONFIG or in-cluster")] = ""
@@ -24,7 +24,6 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sla_multiplier: Annotated[
         float, Meta(ge=1, le=100, description="deadline = arrival + this x declared run time")
     ] = 2.0
-    prometheus_url: Annotated[str, Meta(description="where node load is asked for; empty: requests count")] = ""
     telemetry_seconds: Annotated[float, Meta(ge=1, description="pause between questions to Prometheus")] = 15.0
     leader_elect: Annotated[bool, Meta(description="hold a Lease while scheduling")] = True
     lease_duration_seconds: Annotated[float, Meta(gt=0, description="how long a Lease lasts")] = 15.0

@@ -16,7 +16,8 @@ import numpy as np
 from cloudai_kube import telemetry
 from cloudai_kube.errors import KubeError
 from cloudai_kube.events import Recorder, Subject
-from cloudai_kube.telemetry import FATAL_XIDS, RATE_SECONDS, STALE_SECONDS, NodeNames, NodeReading, Snapshot, Source
+from cloudai_kube.series import NodeNames
+from cloudai_kube.telemetry import FATAL_XIDS, RATE_SECONDS, STALE_SECONDS, NodeReading, Snapshot, Source
 from cloudai_rts import nodeclass
 from cloudai_rts.arrays import IntArray
 from cloudai_rts.contract import CPU, MEMORY
@@ -50,7 +51,7 @@ class TelemetryLoop:
         while True:
             self.remember()
             try:
-                names = NodeNames(frozenset(self.state.nodes), self.state.addresses)
+                names = NodeNames.of(self.state.addresses)
                 found = await asyncio.to_thread(telemetry.read, self.source, names, self.clock())
                 self.apply(found)
                 self._last_success = self.clock()

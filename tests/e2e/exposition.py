@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cloudai_kube.prometheus import Prometheus
+from cloudai_kube.prometheus_access import Access
 from cloudai_sandbox.processes import Children
 from cloudai_sandbox.services import start_prometheus
 
@@ -48,7 +49,7 @@ def scraped(folder: Path, text: Callable[[], str], query: str, count: int) -> It
         try:
             _, url = start_prometheus(folder, children, scraping, lambda _text: None)
             end = time.monotonic() + 30
-            while len(Prometheus(url).ask(query)) < count:
+            while len(Prometheus(Access(url)).ask(query)) < count:
                 assert time.monotonic() < end
                 time.sleep(0.2)
             yield url

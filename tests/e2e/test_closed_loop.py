@@ -25,6 +25,7 @@ from pymongo.database import Database
 from tests.e2e.conftest import Cluster, check_history
 
 from cloudai_kube import connection, prometheus, timestamp, worker_registry
+from cloudai_kube.prometheus_access import Access
 from cloudai_kube.transport import Transport
 from cloudai_optimizer import cluster_epoch, config_map, publication
 from cloudai_optimizer.cluster_epoch import Options, Report
@@ -238,7 +239,7 @@ def one_epoch(cluster: Cluster, url: str, uri: str = "") -> Report:
     async def run() -> Report:
         async with Transport(connection.load(str(kubeconfig)), "test") as transport:
             return await cluster_epoch.epoch(
-                transport, Options(NAMESPACE, prometheus_url=url, mongodb_uri=uri, workers=1)
+                transport, Options(NAMESPACE, prometheus=Access(url) if url else None, mongodb_uri=uri, workers=1)
             )
 
     return asyncio.run(run())

@@ -8,7 +8,9 @@ import pytest
 from tests.e2e.exposition import scraped
 
 from cloudai_kube.prometheus import Prometheus
-from cloudai_kube.telemetry import NodeNames, Snapshot, read
+from cloudai_kube.prometheus_access import Access
+from cloudai_kube.series import NodeNames
+from cloudai_kube.telemetry import Snapshot, read
 
 NODES = ("old", "new", "mig", "mad", "late", "blank", "twice", "fell", "falls")
 
@@ -63,7 +65,7 @@ def text() -> str:
 def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Snapshot]:
     """What is read of them."""
     with scraped(tmp_path_factory.mktemp("gpus"), text, "DCGM_FI_DEV_GPU_UTIL", 5) as url:
-        yield read(Prometheus(url), NodeNames(frozenset(NODES), {}), time.time())
+        yield read(Prometheus(Access(url)), NodeNames(frozenset(NODES), {}), time.time())
 
 
 @pytest.mark.parametrize(

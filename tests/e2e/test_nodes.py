@@ -59,7 +59,8 @@ def test_a_node_that_vanishes(cluster: Cluster) -> None:
 
 def test_a_node_without_allocatable(cluster: Cluster) -> None:
     """It gets nothing, and an event says why."""
-    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "empty", "labels": {"kind": "empty"}}}
+    labels = {"kind": "empty", "kubernetes.io/os": "linux"}
+    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "empty", "labels": labels}}
     cluster.apply(node, cluster.task("wants-empty", nodeSelector={"kind": "empty"}))
 
     def told() -> bool:

@@ -4,8 +4,6 @@ import json
 
 from tests.e2e.conftest import Cluster
 
-from cloudai_kube import timestamp
-
 
 def test_a_pod_with_a_deadline_of_its_own(cluster: Cluster) -> None:
     """A pod of a Job with finish-within is placed by RTS with a probability of being late."""
@@ -93,9 +91,10 @@ def test_a_quota_that_is_exceeded(cluster: Cluster) -> None:
 
 
 def test_a_deadline_that_is_already_past(cluster: Cluster) -> None:
-    """It runs all the same, and is late from the start."""
-    past = timestamp.whole_seconds(timestamp.parse("2020-01-01T00:00:00Z"))
-    cluster.apply(cluster.task("too-late", sla={"finishBy": past}))
-    status = cluster.state("too-late", "Complete")
-    conditions = {one["type"]: one["status"] for one in status["conditions"]}
-    assert conditions["DeadlineMet"] == "False"
+    """Nothing is run for it, and the Task says why: restores and GitOps apply old manifests again."""
+    cluster.apply(cluster.task("too-late", sla={"finishBy": "2020-01-01T00:00:00Z"}))
+    status = cluster.state("too-late", "Failed")
+    reasons = {one["type"]: (one["status"], one["reason"]) for one in status["conditions"]}
+    assert reasons["Accepted"] == ("False", "DeadlineInPast")
+    assert reasons["Failed"] == ("True", "DeadlineInPast")
+    assert "attempts" not in status

@@ -101,7 +101,7 @@ def test_names_that_do_not_fit(cluster: Cluster) -> None:
         {"podLabels": {"team": "a", "example.com/x": ""}, "podAnnotations": {"note": "any text at all: ü"}},
         {"backoffLimit": 0, "activeDeadlineSeconds": 60, "ttlSecondsAfterFinished": 0, "suspend": True},
         {"securityContext": {"runAsUser": 1000, "runAsGroup": 1000, "fsGroup": 1000}, "user": "ada@example.com"},
-        {"priorityClassName": "system-cluster-critical", "terminationGracePeriodSeconds": 5},
+        {"priorityClassName": "urgent", "terminationGracePeriodSeconds": 5},
         {
             "affinity": {
                 "nodeAffinity": {

@@ -9,7 +9,8 @@ from tests.e2e.conftest import Cluster, check_history
 
 from cloudai_kube import pod_use, telemetry, timestamp, worker_minutes
 from cloudai_kube.prometheus import Prometheus
-from cloudai_kube.telemetry import NodeNames
+from cloudai_kube.prometheus_access import Access
+from cloudai_kube.series import NodeNames
 from cloudai_sandbox.sandbox import Sandbox
 from cloudai_sandbox.services import PROMETHEUS
 
@@ -41,7 +42,7 @@ def test_what_runs_is_measured(cluster: Cluster) -> None:
         )
     )
     cluster.state("burning", "Running")
-    source = Prometheus(cluster.sandbox.urls[PROMETHEUS])
+    source = Prometheus(Access(cluster.sandbox.urls[PROMETHEUS]))
     names = NodeNames(frozenset(f"node-{i}" for i in range(3)), {})
 
     def measured() -> bool:

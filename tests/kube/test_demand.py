@@ -5,9 +5,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from cloudai_kube.demand import host_ports_of, ports_conflict, requests_of
+from cloudai_kube.demand import MOST_RESOURCES, capacity_of, countable, host_ports_of, requests_of
 from cloudai_kube.errors import FormatError
 from cloudai_kube.objects import Pod
+from cloudai_kube.quantity import MAX_VALUE
 
 
 def pod(**parts: Any) -> Pod:
@@ -69,10 +70,10 @@ def test_pods_that_ask_for_nothing() -> None:
     assert requests_of(pod(spec={"containers": [box(None)]})) == {"pods": 1}
 
 
-@pytest.mark.parametrize("text", ["-1", "lots", "1e99"])
+@pytest.mark.parametrize("text", ["-1", "lots", "1e999999999"])
 def test_unreadable_requests(text: str) -> None:
     """An error that names the value, never a wrong number."""
-    with pytest.raises(FormatError, match=r"lots|-1|1e99"):
+    with pytest.raises(FormatError, match=r"lots|-1|1e999999999"):
         requests_of(pod(spec={"containers": [box(text)]}))
 
 
@@ -88,17 +89,19 @@ def test_host_ports() -> None:
     assert host_ports_of(pod(spec=spec)) == {("UDP", "10.0.0.1", 53), ("TCP", "0.0.0.0", 81)}
 
 
-@pytest.mark.parametrize(
-    ("wanted", "used", "conflict"),
-    [
-        (("TCP", "0.0.0.0", 80), ("TCP", "10.0.0.1", 80), True),
-        (("TCP", "10.0.0.1", 80), ("TCP", "0.0.0.0", 80), True),
-        (("TCP", "10.0.0.1", 80), ("TCP", "10.0.0.2", 80), False),
-        (("TCP", "10.0.0.1", 80), ("TCP", "10.0.0.1", 80), True),
-        (("UDP", "0.0.0.0", 80), ("TCP", "0.0.0.0", 80), False),
-        (("TCP", "0.0.0.0", 80), ("TCP", "0.0.0.0", 81), False),
-    ],
-)
-def test_port_conflicts(wanted: tuple[str, str, int], used: tuple[str, str, int], conflict: bool) -> None:
-    """Same protocol and port; 0.0.0.0 conflicts with every address."""
-    assert ports_conflict([wanted], [used]) is conflict
+def test_sums_stay_within_bounds() -> None:
+    """1,100 containers of 8Pi each are more than any machine has, and no overflow."""
+    many = {"containers": [{"name": f"c{i}", "resources": {"requests": {"memory": "8Pi"}}} for i in range(1100)]}
+    assert requests_of(pod(spec=many))["memory"] == MAX_VALUE
+    assert "memory" not in countable(requests_of(pod(spec=many)))
+    assert countable({"cpu": 4000, "pods": 1}) == {"cpu": 4000, "pods": 1}
+
+
+def test_what_a_node_offers() -> None:
+    """One odd resource costs that resource only; what is more than any machine has counts as the limit."""
+    found, problems = capacity_of({"cpu": "10k", "ephemeral-storage": "10Pi", "memory": "4Ti", "pods": "many"})
+    assert found == {"cpu": 10_000_000, "ephemeral-storage": MAX_VALUE, "memory": 4 << 40}
+    assert len(problems) == 1
+    assert "pods counts as 0" in problems[0]
+    found, problems = capacity_of({"cpu": "4", **{f"example.com/r{i}": "1" for i in range(15_000)}})
+    assert (len(found), found["cpu"], len(problems)) == (MOST_RESOURCES, 4000, 1)

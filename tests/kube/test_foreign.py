@@ -35,7 +35,9 @@ def a_pod(decision: str = DECISION, **notes: str) -> Pod:
         "metadata": {
             "name": "p", "namespace": "ns", "uid": "u", "creationTimestamp": "2026-01-01T12:00:00Z",
             "annotations": annotations,
-            "ownerReferences": [{"kind": "Job", "name": "j", "uid": "job", "controller": True}],
+            "ownerReferences": [
+                {"apiVersion": "batch/v1", "kind": "Job", "name": "j", "uid": "job", "controller": True}
+            ],
         },
         "spec": {
             "nodeName": "n",
@@ -81,8 +83,12 @@ def test_promises_are_read_as_the_scheduler_reads_them() -> None:
     assert unreadable.deadline is None
     arrivals = Arrivals()
     first = a_pod()
-    arrivals.first(msgspec.structs.replace(first.metadata, creationTimestamp="2026-01-01T11:59:00Z"))
-    retry = record_of(a_pod(finish_within="10m"), arrivals, 2.0)
+    first.metadata = msgspec.structs.replace(first.metadata, uid="first", creationTimestamp="2026-01-01T11:59:00Z")
+    first.status.phase = "Failed"
+    arrivals.note(first)
+    second = a_pod(finish_within="10m")
+    second.status.phase = "Failed"
+    retry = record_of(second, arrivals, 2.0)
     assert retry is not None
     assert (retry.arrival, retry.deadline, retry.allowed) == (NOON, NOON + 540, 600.0)
 

@@ -23,7 +23,7 @@ from cloudai_kube.errors import FormatError
         ("memory", "1.5Gi", 3 << 29),
         ("nvidia.com/gpu", "4", 4),
         ("pods", "110", 110),
-        ("memory", "1E", None),
+        ("memory", "1E", quantity.MAX_VALUE),
         ("cpu", "-1", None),
         ("cpu", "one", None),
         ("cpu", "", None),
@@ -31,7 +31,9 @@ from cloudai_kube.errors import FormatError
         ("cpu", "Infinity", None),
         ("cpu", "1_000", None),
         ("memory", "5 Gi", None),
-        ("memory", "9" * 400, None),
+        ("memory", "9" * 400, quantity.MAX_VALUE),
+        ("cpu", "9223372036854775", quantity.MAX_VALUE),
+        ("memory", "1e999999999", None),
     ],
 )
 def test_quantities(name: str, text: str, expected: int | None) -> None:

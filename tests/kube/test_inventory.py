@@ -1,6 +1,7 @@
 """What there is in a cluster, page by page."""
 
 import asyncio
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,13 +18,14 @@ class Pages:
         self.pages = list(pages)
         self.asked: list[dict[str, str]] = []
 
-    async def get(self, path: str, kind: type[Any], params: Mapping[str, str] | None = None) -> Any:
+    async def request(self, method: str, path: str, params: Mapping[str, str] | None = None) -> bytes:
         """The next page."""
+        assert method == "GET"
         assert path == "/api/v1/pods"
         self.asked.append(dict(params or {}))
         number = len(self.asked) - 1
         following = f"page-{number + 1}" if number + 1 < len(self.pages) else ""
-        return msgspec.convert({"items": self.pages[number], "metadata": {"continue": following}}, kind)
+        return json.dumps({"items": self.pages[number], "metadata": {"continue": following}}).encode()
 
 
 def pod(node: str, cpu: str, phase: str = "Running") -> dict[str, Any]:
@@ -73,11 +75,12 @@ class TaskServer:
     def __init__(self, *tasks: dict[str, Any]) -> None:
         self.tasks = tasks
 
-    async def get(self, path: str, kind: type[Any], params: Mapping[str, str] | None = None) -> Any:
+    async def request(self, method: str, path: str, params: Mapping[str, str] | None = None) -> bytes:
         """Tasks of the state that is asked for; no pods."""
+        assert method == "GET"
         state = (params or {}).get("fieldSelector", "").removeprefix("status.state=")
         items = [one for one in self.tasks if not state or one["status"]["state"] == state]
-        return msgspec.convert({"items": items if path.endswith("/tasks") else [], "metadata": {}}, kind)
+        return json.dumps({"items": items if path.endswith("/tasks") else [], "metadata": {}}).encode()
 
 
 def task(name: str, state: str, outcome: str = "") -> dict[str, Any]:

@@ -10,6 +10,7 @@ import pytest
 
 from cloudai_kube import prometheus
 from cloudai_kube.prometheus import Prometheus, PrometheusError
+from cloudai_kube.prometheus_access import Access
 
 GOOD = b'{"status":"success","data":{"resultType":"vector","result":[{"metric":{"node":"a"},"value":[1,"2.5"]}]}}'
 
@@ -78,7 +79,7 @@ def server() -> Iterator[Server]:
 
 def ask(server: Server) -> list[prometheus.Sample]:
     """One question."""
-    return Prometheus(f"http://127.0.0.1:{server.server_port}").ask("up")
+    return Prometheus(Access(f"http://127.0.0.1:{server.server_port}")).ask("up")
 
 
 def test_a_good_answer(server: Server) -> None:
@@ -142,7 +143,7 @@ def test_a_server_that_hangs(server: Server, monkeypatch: pytest.MonkeyPatch) ->
 def test_nobody_there() -> None:
     """A refused connection is an error at once."""
     with pytest.raises(PrometheusError, match="does not answer"):
-        Prometheus("http://127.0.0.1:9").ask("up")
+        Prometheus(Access("http://127.0.0.1:9")).ask("up")
 
 
 @pytest.mark.parametrize("part", ["drip_headers", "drip_body"])
@@ -151,7 +152,7 @@ def test_a_server_that_drips(server: Server, part: str, monkeypatch: pytest.Monk
     monkeypatch.setattr(prometheus, "TOTAL_SECONDS", 0.3)
     monkeypatch.setattr(prometheus, "TIMEOUT_SECONDS", 0.3)
     setattr(server, part, True)
-    asked = Prometheus(f"http://127.0.0.1:{server.server_port}")
+    asked = Prometheus(Access(f"http://127.0.0.1:{server.server_port}"))
     begun = time.monotonic()
     with pytest.raises(PrometheusError, match=r"(takes|took) longer"):
         asked.ask("up")

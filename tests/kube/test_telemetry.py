@@ -6,7 +6,8 @@ import random
 import pytest
 
 from cloudai_kube.prometheus import PrometheusError, Sample
-from cloudai_kube.telemetry import LIMITS, POD_INFO, QUERIES, NodeNames, Snapshot, read
+from cloudai_kube.series import NodeNames
+from cloudai_kube.telemetry import LIMITS, POD_INFO, QUERIES, Snapshot, read
 
 NOW = 1_000_000.0
 NAMES = NodeNames(frozenset({"a", "b"}), {"10.0.0.2": "b"})
@@ -79,7 +80,7 @@ def test_addresses_that_say_nothing() -> None:
         Sample({"pod_ip": "10.8.0.7", "node": "b"}, 1.0),
         Sample({"pod_ip": "10.8.0.8", "node": "a", "exported_node": "b"}, 1.0),
     ]
-    assert dict(NAMES.with_pods(rows).addresses) == {"10.8.0.8": "b", "10.0.0.2": "b"}
+    assert dict(NAMES.with_pods([row.labels for row in rows]).addresses) == {"10.8.0.8": "b", "10.0.0.2": "b"}
     source = Canned(watts=[*one(70.0, instance="10.8.0.9:9400"), *one(50.0, node="a")])
     source.failing = POD_INFO
     assert read(source, NAMES, NOW).nodes["a"].watts == 50.0

@@ -4,7 +4,8 @@ from collections import Counter
 
 from cloudai_kube import worker_minutes
 from cloudai_kube.prometheus import Series
-from cloudai_kube.telemetry import QUERIES, NodeNames
+from cloudai_kube.series import NodeNames
+from cloudai_kube.telemetry import QUERIES
 from cloudai_kube.worker_minutes import Ended, Minute
 from cloudai_rts.machine import Machine
 from cloudai_rts.traces import FleetNode

@@ -8,6 +8,7 @@ import pytest
 from cloudai_kube import timestamp
 from cloudai_kube.objects import Pod
 from cloudai_kube.task import Task
+from cloudai_operator.attempts import Nodes
 from cloudai_operator.plan import Plan
 from cloudai_operator.reconcile import Knowledge, Rules, reconcile
 
@@ -38,13 +39,14 @@ class World:
         self.now = T0
         self.notices: list[str] = []
         self.gone_nodes: dict[str, float] = {}
+        self.unready_nodes: set[str] = set()
         self.rules = Rules("cloudai-scheduler", 2.0, 10.0, 360.0)
         self.removed = False
 
     def step(self, after: float = 0.0, crash: str = "") -> Plan:
         """Reconcile `after` seconds later; `crash` before `pods` leaves only the status written."""
         self.now += after
-        knowledge = Knowledge(self.gone_nodes)
+        knowledge = Knowledge(Nodes(self.gone_nodes, self.unready_nodes))
         plan = reconcile(self.task, list(self.pods.values()), knowledge, self.rules, self.now)
         self.task.status = plan.status
         if crash == "pods":

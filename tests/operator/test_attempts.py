@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from tests.operator.conftest import T0
 
 from cloudai_kube.task import Attempt, TaskStatus
 from cloudai_operator import attempts
@@ -75,14 +76,14 @@ def test_what_history_lacks_of_a_task_that_is_gone(world: WorldClass) -> None:
     one.settle()
     task = one.task
     decision = {"policy": "rts", "nodeClass": "k", "parametersVersion": 1}
-    begun = "1970-01-01T00:00:10Z"
+    begun = "2026-01-01T00:00:10Z"
     task.status.attempts = [
-        Attempt("safe", 1, "n", decision, begun, "1970-01-01T00:00:20Z", "Succeeded", recorded=True),
-        Attempt("ended", 2, "n", decision, begun, "1970-01-01T00:00:30Z", "Failed"),
+        Attempt("safe", 1, "n", decision, begun, "2026-01-01T00:00:20Z", "Succeeded", recorded=True),
+        Attempt("ended", 2, "n", decision, begun, "2026-01-01T00:00:30Z", "Failed"),
         Attempt("running", 3, "n", decision, begun),
         Attempt("placed", 4, "n", decision),
     ]
-    found = attempts.records_of_deleted(task, 100.0)
+    found = attempts.records_of_deleted(task, T0 + 100.0)
     assert [(record.pod_uid, record.outcome, record.runtime) for record in found] == [
         ("ended", "Failed", 20.0),
         ("running", "Deleted", 90.0),

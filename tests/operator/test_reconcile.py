@@ -67,9 +67,12 @@ def test_failures_wait_longer_each_time_until_the_limit(world: WorldClass) -> No
 @pytest.mark.parametrize(
     ("status", "counter"),
     [
-        ({"reason": "OutOfcpu"}, "rejected"),
-        ({"reason": "UnexpectedAdmissionError"}, "rejected"),
-        ({"reason": "Evicted"}, "disrupted"),
+        ({"reason": "OutOfcpu", "containerStatuses": []}, "rejected"),
+        ({"reason": "TaintToleration", "containerStatuses": []}, "rejected"),
+        ({"reason": "AWordOfTheNextRelease", "containerStatuses": []}, "rejected"),
+        ({"reason": "Evicted", "message": "Pod ephemeral local storage usage exceeds the total limit"}, "failed"),
+        ({"reason": "Evicted", "conditions": [{"type": "DisruptionTarget", "status": "True"}]}, "disrupted"),
+        ({"reason": "NodeShutdown"}, "disrupted"),
         ({"conditions": [{"type": "DisruptionTarget", "status": "True"}]}, "disrupted"),
         ({}, "failed"),
     ],
@@ -279,7 +282,7 @@ def test_no_history_leads_to_two_live_pods_or_a_lost_task(steps: list[str]) -> N
             one.bind()
         elif live and step in {"run", "succeed", "fail", "reject"}:
             one.bind()
-            reason = {"reason": "OutOfcpu"} if step == "reject" else {}
+            reason: dict[str, Any] = {"reason": "OutOfcpu", "containerStatuses": []} if step == "reject" else {}
             code = {"run": None, "succeed": 0, "fail": 1, "reject": 0}[step]
             one.report({"run": "Running", "succeed": "Succeeded"}.get(step, "Failed"), code, **reason)
         elif live and step == "delete":

@@ -23,7 +23,7 @@ def test_the_defaults_are_those_of_the_algorithm() -> None:
         (["--fitness", "best"], "setting fitness = 'best'"),
         (["--hours", "nan"], "setting hours = 'nan'"),
         (["--seed", "1.5"], "setting seed = 1.5"),
-        (["--config", "FILE"], "unknown setting 'island'; known settings: min_tasks"),
+        (["--config", "FILE"], "unknown setting 'island'; known settings: prometheus_url"),
     ],
 )
 def test_what_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str) -> None:

@@ -51,7 +51,7 @@ def test_measured_use_replaces_requests() -> None:
     fleet = Fleet()
     slot = fleet.put(node("n"))
     fleet.request(slot, {CPU: 1000})
-    fleet.set_use(slot, {CPU: 3000})
+    fleet.measure(CPU, np.array([3000]))
     assert fleet.load()[0] == 0.75
     fleet.request(slot, {CPU: 1000})
     assert fleet.load()[0] == 1.0

@@ -1,6 +1,8 @@
 """The rule of the source document, checked against arithmetic done by hand."""
 
 import math
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,8 +27,8 @@ def nodes(**columns: list[float]) -> HingeNodes:
 
 def task(deadline: float | None = 200.0, **fields: float) -> Task:
     """tau 100 s, 2 cores, 8 GiB, 1 GPU, arrived at 0."""
-    values = {"cpu": 2.0, "memory": 8 * GIB, "gpu": 1.0, "reference_runtime": 100.0, **fields}
-    return Task(type="gpu-training", gpu_resource="nvidia.com/gpu", deadline=deadline, **values)
+    values: dict[str, Any] = {"cpu": 2.0, "memory": 8 * GIB, "gpu": 1.0, "reference_runtime": 100.0, **fields}
+    return replace(Task("gpu-training", 0.0, 0.0, gpu_resource="nvidia.com/gpu", deadline=deadline), **values)
 
 
 def test_run_time_by_hand() -> None:

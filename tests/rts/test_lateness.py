@@ -72,9 +72,27 @@ def test_soft_wishes() -> None:
     assert found[1] - found[0] == pytest.approx(0.5)
 
 
+def one_running(predicted: float, elapsed: float, slack: float) -> RunningTasks:
+    """One task with a spread of .5 on the first node."""
+    times = (np.array([predicted]), np.array([elapsed]), np.array([slack]))
+    return RunningTasks(np.array([0]), *times, np.array([0.5]), np.array([7]))
+
+
+def test_one_tenants_claims_have_a_limit() -> None:
+    """Sixty tasks that say they are sure and on the edge count up to the limit; two tenants count both."""
+    size = 60
+    same, edge = np.zeros(size, np.int64), np.full(size, 100.0)
+    load = np.array([0.5])
+    unit = lateness.harm(one_running(100.0, 0.0, 100.0), load, RuntimeModel(), 1.0)[0] / (0.3989422804 / 0.5)
+    one_tenant = RunningTasks(same, edge, np.zeros(size), edge, np.full(size, 0.05), same)
+    assert lateness.harm(one_tenant, load, RuntimeModel(), 1.0)[0] == pytest.approx(lateness.MOST_HARM * unit)
+    two = RunningTasks(same, edge, np.zeros(size), edge, np.full(size, 0.05), np.arange(size) % 2)
+    assert lateness.harm(two, load, RuntimeModel(), 1.0)[0] == pytest.approx(2 * lateness.MOST_HARM * unit)
+
+
 def test_harm_by_hand() -> None:
     """(2a): one running task, E = 100, half done, slack 50, sigma .5: z = 0, phi(0)/.5 = .7979; f'/f at L = .5."""
-    running = RunningTasks(np.array([0]), np.array([100.0]), np.array([50.0]), np.array([50.0]), np.array([0.5]))
+    running = one_running(100.0, 50.0, 50.0)
     found = lateness.harm(running, np.array([0.5, 0.5]), RuntimeModel(), 1.0)
     slope, value = 2 * 0.3 * 0.5, 1 + 0.3 * 0.25
     assert found[0] == pytest.approx(slope / value * (1 / math.sqrt(2 * math.pi)) / 0.5)
@@ -83,7 +101,7 @@ def test_harm_by_hand() -> None:
 
 def test_who_is_late_already_weighs_nothing() -> None:
     """A running task whose deadline has passed cannot be made later."""
-    running = RunningTasks(np.array([0]), np.array([9.0]), np.array([1.0]), np.array([-1.0]), np.array([0.5]))
+    running = one_running(9.0, 1.0, -1.0)
     assert lateness.harm(running, np.array([0.9]), RuntimeModel(), 1.0)[0] == 0.0
 
 
@@ -123,6 +141,7 @@ def test_scores_are_finite(rows: list[tuple[float, float, float]], slack: float)
         np.array([row[0] for row in rows]),
         np.array([row[1] for row in rows]),
         np.full(size, 0.05),
+        np.zeros(size, np.int64),
     )
     load = np.array([row[2] for row in rows])
     harm = lateness.harm(running, load, RuntimeModel(), 1.0)

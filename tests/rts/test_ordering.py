@@ -26,16 +26,23 @@ def test_a_pod_without_deadline_does_not_starve() -> None:
 
 
 def test_a_hopeless_task_regains_its_place_after_ten_minutes() -> None:
-    """Waiting 600 s ends hopelessness; the moment is announced by next_change."""
+    """Waiting 600 s ends hopelessness; from then on it is served as a pod without a deadline."""
     lost = standing(20.0, enqueued=0.0, best=100.0)
     assert lost.is_hopeless(1.0)
-    assert lost.next_change(1.0) == 600.0
     assert not lost.is_hopeless(600.0)
+    assert lost.key(600.0) == standing(None, enqueued=0.0).key(600.0)
+
+
+def test_an_absurd_deadline_overtakes_nobody() -> None:
+    """One before the task came, or that no node can meet, gives no place ahead of honest deadlines."""
+    absurd, honest = standing(-1e9, enqueued=0.0, best=10.0), standing(250.0, enqueued=0.0)
+    for now in (0.0, 599.0, 600.0, 1e6):
+        assert honest.key(min(now, 240.0)) < absurd.key(now)
 
 
 def test_becoming_hopeless_is_announced() -> None:
     """A task with deadline 100 that needs 10 s becomes hopeless after 90 s."""
     one = standing(100.0)
-    assert one.next_change(0.0) == 90.0
+    assert one.hopeless_from() == 90.0
     assert not one.is_hopeless(90.0)
     assert one.is_hopeless(90.1)

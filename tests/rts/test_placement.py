@@ -107,9 +107,16 @@ def test_no_deferral_outlives_its_end(begun: float, slack: float, runtime: float
 def test_deferral_rule_by_hand() -> None:
     """(4): .6 - .2 + 1 x 0 = .4 > .35 defers; .5 - .2 = .3 does not; harm .1 makes it .4."""
     best, weights = Promise(0.2, 10.0), LatenessTerms(Delta=0.35)
-    assert should_defer(0.6, 0.0, best, weights)
-    assert not should_defer(0.5, 0.0, best, weights)
-    assert should_defer(0.5, 0.1, best, weights)
+    assert should_defer(0.6, 0.0, best, 0.0, weights)
+    assert not should_defer(0.5, 0.0, best, 0.0, weights)
+    assert should_defer(0.5, 0.1, best, 0.0, weights)
+
+
+def test_waiting_where_all_nodes_are_alike_spares_nobody() -> None:
+    """Only the harm that another node would not suffer is a reason to wait."""
+    best, weights = Promise(0.0, 10.0), LatenessTerms(Delta=0.35)
+    assert should_defer(0.0, 5.0, best, 0.0, weights)
+    assert not should_defer(0.0, 5.0, best, 4.9, weights)
 
 
 def test_round_robin_when_rts_cannot_decide() -> None:

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from cloudai_kube.objects import Node, Pod
+from cloudai_rts import contract
 from cloudai_sandbox.audit import audit
 from cloudai_sandbox.history import Change
 
@@ -19,7 +20,9 @@ def node(revision: int, cpu: str | None = "2") -> Change:
 def pod(revision: int, name: str, where: str = "", phase: str = "Pending", **more: Any) -> Change:
     """A pod of Task `task`, attempt `attempt`, that asks for one core; `phase` "" means it was deleted."""
     task, attempt, uid = more.get("task", ""), more.get("attempt", "1"), more.get("uid", name)
-    owners = [{"kind": "Task", "name": task, "uid": task, "controller": True}] if task else []
+    owner = {"apiVersion": "cloudai.dev/v1alpha1", "kind": "Task", "name": task, "uid": task, "controller": True}
+    owners = [owner] if task else []
+    name = contract.pod_name(task, task, int(attempt)) if task else name
     raw = {
         "metadata": {"name": name, "uid": uid, "labels": {"cloudai.dev/attempt": attempt}, "ownerReferences": owners},
         "spec": {"nodeName": where, "containers": [{"resources": {"requests": {"cpu": "1"}}}]},

@@ -141,7 +141,7 @@ def test_deleting_the_config_map_is_the_kill_switch() -> None:
     """The built-in parameters hold again."""
     found, taken, _ = feed()
     found.apply("ADDED", config_map(text_of(5, random.Random(1))))
-    found.replace([])
+    found.retain([])
     assert taken.documents[-1] == parameters.defaults()
 
 

@@ -107,7 +107,9 @@ def collect(records: Sequence[Record], cores: Mapping[str, float] | None = None)
 
 
 def _load_with(record: Record, cores: Mapping[str, float]) -> float:
-    there = cores.get(record.node, 0.0)
+    if record.load_with is not None:
+        return record.load_with
+    there = cores.get(record.node, 0.0)  # decided by a version that did not say it
     return record.load + (record.cpu / there if there > 0 else 0.0)
 
 

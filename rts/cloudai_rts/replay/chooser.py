@@ -135,7 +135,7 @@ class ScoreChooser:
             return None
         score = self._score(view, job)[slots]
         slot = choice.lowest(score, slots, self.rotation)
-        return Placed(slot, self.name, self.name, None, None, None, 0.0)
+        return Placed(slot, self.name, self.name, None, None, None, 0.0, 0.0)
 
     def _score(self, view: View, job: Job) -> FloatArray:
         fleet = view.fleet

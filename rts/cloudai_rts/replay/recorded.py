@@ -62,7 +62,9 @@ def _slowness(record: Record, document: Document, node: FleetNode | None) -> flo
     """exp(u + v) f(L'): how much slower the node was than the idle reference machine."""
     runtime = document.Runtime
     u = runtime.U.get(record.type, {}).get(class_for(record.node_class, record.gpu_resource), 0.0)
-    load = record.load if node is None else _load_with(record, node)
+    load = record.load_with
+    if load is None:  # decided by a version that did not say it
+        load = record.load if node is None else _load_with(record, node)
     return math.exp(u + runtime.V.get(record.node, 0.0)) * prediction.load_curve_at(load, runtime.Kappa, runtime.Mu)
 
 

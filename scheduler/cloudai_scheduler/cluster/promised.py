@@ -47,5 +47,6 @@ def read(
         reference_runtime=runtime,
         log_sd=prediction.clip_log_sd(log_sd or prediction.type_log_sd(task_type, document.Runtime)),
         deadline=said.deadline,
+        deadline_source=said.deadline_source,
     )
     return Promised(task, said.problems)

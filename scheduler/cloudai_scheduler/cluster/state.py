@@ -7,16 +7,18 @@ tried timers three times and gave them up, because expiry races with late confir
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
-from cloudai_kube.demand import Amounts, HostPort, amounts_of, host_ports_of, requests_of
+from cloudai_kube.demand import Amounts, HostPort, capacity_of, countable, host_ports_of, requests_of
 from cloudai_kube.errors import FormatError
 from cloudai_kube.objects import Node, Pod, Taint
+from cloudai_kube.series import NodeAddresses
 from cloudai_rts import contract, nodeclass
 from cloudai_rts.contract import CPU, MEMORY
 from cloudai_rts.fleet import Fleet, NodeSpec
 from cloudai_rts.harm import HarmTable, RunningTask
+from cloudai_scheduler.cluster.ports import HostPorts
 from cloudai_scheduler.errors import CorruptStateError
 
 _log = logging.getLogger(__name__)
@@ -39,7 +41,7 @@ class NodeInfo:
 
 @dataclass(slots=True)
 class PlacedPod:
-    """A pod that takes room on a node."""
+    """A pod that takes room on a node. `ours`: this process bound it, so what it does says something about the node."""
 
     uid: str
     namespace: str
@@ -50,6 +52,8 @@ class PlacedPod:
     running: RunningTask | None = None
     generation: int = 0
     assumed: bool = False
+    ours: bool = False
+    has_started: bool = False
 
 
 @dataclass(slots=True)
@@ -71,29 +75,27 @@ class ClusterState:
     on_capacity: Callable[[str], None] = lambda _node: None
     by_slot: dict[int, NodeInfo] = field(default_factory=dict)
     pods: dict[str, PlacedPod] = field(default_factory=dict)
-    addresses: dict[str, str] = field(default_factory=dict)
+    addresses: dict[str, NodeAddresses] = field(default_factory=dict)
     _on_node: dict[str, dict[str, PlacedPod]] = field(default_factory=dict)
-    _ports: dict[int, dict[str, frozenset[HostPort]]] = field(default_factory=dict)
+    ports: HostPorts = field(default_factory=HostPorts)
     _static: dict[str, tuple[object, ...]] = field(default_factory=dict)
 
     def put_node(self, node: Node) -> str | None:
         """Add or update a node. Returns what is wrong with it, None if all could be read."""
         name = node.metadata.name
-        self.addresses.update({address.address: name for address in node.status.addresses})
+        self.addresses[name] = NodeAddresses.of(node)
         static = (node.metadata.labels, node.spec.taints, node.spec.unschedulable, node.status.allocatable)
         if self._static.get(name) == static:
             return None
-        problem = None
-        try:
-            allocatable = amounts_of(node.status.allocatable)
-        except FormatError as error:
-            allocatable, problem = {}, f"allocatable cannot be read: {error}; nothing is scheduled there"
-        if not allocatable and problem is None:
-            problem = "has no allocatable resources; nothing is scheduled there until its kubelet reports them"
+        allocatable, problems = capacity_of(node.status.allocatable)
+        if not allocatable:
+            problems.append("has no allocatable resources; nothing is scheduled there until its kubelet reports them")
+        new = [resource for resource in allocatable if not self.fleet.counts(resource)]
         self._static[name] = static
         is_new = name not in self.nodes
         spec = self._spec(node, allocatable)
         slot = self.fleet.put(spec)
+        self._count_new(new)
         info = NodeInfo(
             name=name,
             slot=slot,
@@ -110,24 +112,36 @@ class ClusterState:
             for pod in self._on_node.get(name, {}).values():  # they were seen before their node
                 self._occupy(info, pod)
         self._changed(name)
-        return problem
+        return "; ".join(problems) or None
+
+    def _count_new(self, resources: list[str]) -> None:
+        """Some node offers a resource that none has offered before: pods may have asked for it all the time."""
+        for placed in self.pods.values() if resources else ():
+            info = self.nodes.get(placed.node)
+            missed = {name: placed.amounts[name] for name in resources if name in placed.amounts}
+            if info is not None and missed:
+                self.fleet.request(info.slot, missed)
 
     def remove_node(self, name: str) -> None:
         """Forget a node. Pods recorded on it stay recorded: their deletion follows, or the node comes back."""
         info = self.nodes.pop(name, None)
-        self.addresses = {address: owner for address, owner in self.addresses.items() if owner != name}
+        self.addresses.pop(name, None)
         self._static.pop(name, None)
         if info is None:
             return
         self.fleet.remove(name)
         self.harm.clear(info.slot)
-        self._ports.pop(info.slot, None)
+        for placed in self._on_node.get(name, {}).values():
+            self.ports.occupy(info.slot, placed.ports, -1)
         self.by_slot.pop(info.slot, None)
         self._note_changed(info.slot)
         self.version += 1
 
-    def put_pod(self, pod: Pod, running: RunningTask | None) -> None:
-        """Take a bound pod as the API server shows it. Confirms an assumed one; a finished one frees its room."""
+    def put_pod(self, pod: Pod) -> None:
+        """Take a bound pod as the API server shows it. Confirms an assumed one; a finished one frees its room.
+
+        What is known of a task that runs comes from our own decision about it, never from the pod.
+        """
         meta = pod.metadata
         known = self.pods.get(meta.uid)
         if pod.status.phase in TERMINAL:
@@ -151,16 +165,18 @@ class ClusterState:
             known.generation = meta.generation
             if known.amounts == amounts:
                 return
-            running = running or known.running
             self.remove_pod(meta.uid)
-        placed = PlacedPod(meta.uid, meta.namespace, meta.name, pod.spec.nodeName, amounts, host_ports_of(pod), running)
+            self._place(replace(known, amounts=amounts))
+            return
+        placed = PlacedPod(meta.uid, meta.namespace, meta.name, pod.spec.nodeName, amounts, host_ports_of(pod))
+        placed.generation = meta.generation
         self._place(placed)
 
     def assume(self, placed: PlacedPod) -> None:
         """Count a pod on the node it is about to be bound to. No pod is assumed twice."""
         if placed.uid in self.pods:
             raise CorruptStateError(f"pod {placed.namespace}/{placed.name} is assumed although it is placed already")
-        placed.assumed = True
+        placed.assumed = placed.ours = True
         self._place(placed)
 
     def forget(self, uid: str) -> None:
@@ -182,18 +198,9 @@ class ClusterState:
         if info is not None:
             self.fleet.request(info.slot, placed.amounts, -1)
             self.harm.remove(info.slot, uid)
-            if placed.ports:
-                self._ports.get(info.slot, {}).pop(uid, None)
+            self.ports.occupy(info.slot, placed.ports, -1)
             self._changed(placed.node)
         return placed
-
-    def used_ports(self, slot: int) -> list[HostPort]:
-        """Host ports taken on a node."""
-        return [port for ports in self._ports.get(slot, {}).values() for port in ports]
-
-    def slots_with_ports(self) -> list[int]:
-        """Slots on which any host port is taken."""
-        return [slot for slot, ports in self._ports.items() if ports]
 
     def _place(self, placed: PlacedPod) -> None:
         self.pods[placed.uid] = placed
@@ -204,8 +211,7 @@ class ClusterState:
 
     def _occupy(self, info: NodeInfo, placed: PlacedPod) -> None:
         self.fleet.request(info.slot, placed.amounts)
-        if placed.ports:
-            self._ports.setdefault(info.slot, {})[placed.uid] = placed.ports
+        self.ports.occupy(info.slot, placed.ports)
         if placed.running is not None:
             self.harm.add(info.slot, placed.uid, placed.running)
 
@@ -231,7 +237,7 @@ class ClusterState:
     @staticmethod
     def _amounts(pod: Pod) -> Amounts:
         try:
-            return requests_of(pod)
+            return countable(requests_of(pod))
         except FormatError as error:  # another scheduler let it through: count at least its slot
             _log.warning("pod %s/%s: %s", pod.metadata.namespace, pod.metadata.name, error)
             return {"pods": 1}

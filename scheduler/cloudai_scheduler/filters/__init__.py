@@ -22,24 +22,22 @@ STATIC_FILTERS: tuple[StaticFilter, ...] = (
 )
 """In upstream's order: a node is counted under the first reason that excludes it."""
 
-LASTING_FILTERS: tuple[StaticFilter, ...] = (
-    node_affinity.narrowed_by_name,
-    node_name.check,
-    taints.check_lasting,
-    node_affinity.check,
-)
-"""Those that say what the pod itself is meant for, whatever state the nodes are in now."""
+LASTING: dict[StaticFilter, StaticFilter | None] = {unschedulable.check: None, taints.check: taints.check_lasting}
+"""What filters that look at a node's present state say of it if it is ready and open; all others say the same then."""
 
 
-def is_meant_for(pod: Pod, node: NodeInfo) -> bool:
-    """Whether the pod could go to the node if that were ready and open."""
-    return all(check(pod, node) is None for check in LASTING_FILTERS)
+def judge(pod: Pod, node: NodeInfo) -> tuple[str | None, bool]:
+    """The first static reason against the node (None: it is possible), and whether the pod is meant for it at all.
 
-
-def first_reason(pod: Pod, node: NodeInfo) -> str | None:
-    """Return the first static reason against the node, None if it is possible."""
+    That is, whether it could go there if the node were ready and open.
+    """
+    first: str | None = None
     for check in STATIC_FILTERS:
         reason = check(pod, node)
-        if reason is not None:
-            return reason
-    return None
+        if reason is None:
+            continue
+        first = first or reason
+        lasting = LASTING.get(check, check)
+        if lasting is check or (lasting is not None and lasting(pod, node) is not None):
+            return first, False
+    return first, True

@@ -1,5 +1,6 @@
-"""Closed nodes: those whose kubelet keeps refusing pods, or refused a pod of the same controller a moment ago."""
+"""Closed nodes: those whose kubelets keep refusing pods; and those that refused a pod of the same controller before."""
 
+from collections.abc import Iterable
 from typing import Final
 
 import numpy as np
@@ -12,15 +13,27 @@ REASON: Final = "node(s) rejected pods recently"
 
 
 def open_nodes(
-    state: ClusterState, rejections: Rejections, resources: set[str], owner: str, now: float
+    state: ClusterState, rejections: Rejections, resources: set[str], namespace: str, now: float
 ) -> BoolArray | None:
     """Nodes that are not closed for the pod; None where no node is closed."""
-    names = rejections.closed_nodes(resources, owner, now)
-    if not names:
+    return _without(state, rejections.closed_nodes(resources, namespace, now))
+
+
+def unavoided(
+    state: ClusterState, rejections: Rejections, owner: str, avoided: Iterable[str], feasible: BoolArray, now: float
+) -> BoolArray:
+    """The feasible nodes that have not refused the pod's like; all of them where there are no others."""
+    others = _without(state, rejections.avoided_nodes(owner, now) | set(avoided))
+    if others is None:
+        return feasible
+    elsewhere = feasible & others
+    return elsewhere if elsewhere.any() else feasible
+
+
+def _without(state: ClusterState, names: set[str]) -> BoolArray | None:
+    slots = [slot for slot in map(state.fleet.slot, names) if slot is not None]
+    if not slots:
         return None
     mask: BoolArray = np.ones(len(state.fleet), np.bool_)
-    for name in names:
-        slot = state.fleet.slot(name)
-        if slot is not None:
-            mask[slot] = False
+    mask[slots] = False
     return mask

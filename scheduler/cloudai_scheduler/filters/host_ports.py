@@ -4,7 +4,7 @@ from typing import Final
 
 import numpy as np
 
-from cloudai_kube.demand import HostPort, ports_conflict
+from cloudai_kube.demand import HostPort
 from cloudai_rts.arrays import BoolArray
 from cloudai_scheduler.cluster.state import ClusterState
 
@@ -16,7 +16,5 @@ def free(state: ClusterState, ports: frozenset[HostPort]) -> BoolArray | None:
     if not ports:
         return None
     mask: BoolArray = np.ones(len(state.fleet), np.bool_)
-    for slot in state.slots_with_ports():
-        if ports_conflict(ports, state.used_ports(slot)):
-            mask[slot] = False
+    mask[list(state.ports.conflicts(ports))] = False
     return mask

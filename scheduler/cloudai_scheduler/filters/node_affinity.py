@@ -1,5 +1,6 @@
 """NodeAffinity: nodeSelector and required node affinity, both of which must hold."""
 
+import re
 from typing import Final
 
 from cloudai_kube.objects import NodeSelector, NodeSelectorTerm, Pod, Requirement
@@ -9,6 +10,8 @@ REASON: Final = "node(s) didn't match Pod's node affinity/selector"
 CONFLICT_REASON: Final = "pod affinity terms conflict"
 NARROWED_REASON: Final = "node(s) didn't satisfy plugin(s) [NodeAffinity]"
 _NAME_FIELD: Final = "metadata.name"
+_INTEGER: Final = re.compile(r"[+-]?[0-9]{1,18}")
+"""As Go's ParseInt reads an int64: no underscores, no spaces."""
 
 
 def narrowed_by_name(pod: Pod, node: NodeInfo) -> str | None:
@@ -45,12 +48,13 @@ def check(pod: Pod, node: NodeInfo) -> str | None:
 
 def matches(term: NodeSelectorTerm, node: NodeInfo) -> bool:
     """Whether one term holds on the node."""
-    if not term.matchExpressions and not term.matchFields:
-        return False
-    fields = {_NAME_FIELD: node.name}
-    return all(_holds(requirement, node.labels) for requirement in term.matchExpressions) and all(
-        _holds(requirement, fields) for requirement in term.matchFields
-    )
+    for requirement in term.matchExpressions:
+        if not _holds(requirement, node.labels):
+            return False
+    for requirement in term.matchFields:
+        if not _holds(requirement, {_NAME_FIELD: node.name}):
+            return False
+    return bool(term.matchExpressions or term.matchFields)
 
 
 def preference(pod: Pod, node: NodeInfo) -> int:
@@ -70,27 +74,21 @@ def _required(pod: Pod) -> NodeSelector | None:
 
 
 def _holds(requirement: Requirement, labels: dict[str, str]) -> bool:
-    value = labels.get(requirement.key)
-    match requirement.operator:
-        case "In":
-            return value in requirement.values
-        case "NotIn":
-            return value not in requirement.values
-        case "Exists":
-            return value is not None
-        case "DoesNotExist":
-            return value is None
-        case "Gt" | "Lt":
-            return _compares(requirement, value)
-    return False
+    value, operator = labels.get(requirement.key), requirement.operator
+    if operator == "In":
+        return value in requirement.values
+    if operator == "NotIn":
+        return value not in requirement.values
+    if operator in {"Exists", "DoesNotExist"}:
+        return (value is None) == (operator == "DoesNotExist")
+    return operator in {"Gt", "Lt"} and _compares(requirement, value)
 
 
 def _compares(requirement: Requirement, value: str | None) -> bool:
     """Gt and Lt compare integers; anything else matches nothing (upstream logs it and goes on)."""
     if value is None or len(requirement.values) != 1:
         return False
-    try:
-        actual, bound = int(value), int(requirement.values[0])
-    except ValueError:
+    if not (_INTEGER.fullmatch(value) and _INTEGER.fullmatch(requirement.values[0])):
         return False
+    actual, bound = int(value), int(requirement.values[0])
     return actual > bound if requirement.operator == "Gt" else actual < bound

@@ -81,13 +81,37 @@ def test_a_deadline_that_the_operator_derived_says_nothing(make: Maker) -> None:
 
 
 def test_a_retry_does_not_reset_the_clock(make: Maker) -> None:
-    """Arrival is the creation of the oldest pod seen of the same controller."""
+    """Where a Job's pods come one after the other because the last one failed, arrival is the first one's creation."""
     arrivals = Arrivals()
-    owner = {"ownerReferences": [{"kind": "Job", "name": "j", "uid": "job-1", "controller": True}]}
-    notes = {"annotations": {"cloudai.dev/finish-within": "30m"}}
-    promise(make.pod(metadata={**owner, **notes}), arrivals)
-    later = {**owner, **notes, "creationTimestamp": "2026-01-01T00:10:00Z"}
-    assert promise(make.pod(metadata=later), arrivals).task.deadline == CREATED + 1800
+    arrivals.note(make.pod("a", metadata=a_part_of("Job"), status={"phase": "Failed"}))
+    retry = make.pod("b", metadata={**a_part_of("Job"), "creationTimestamp": "2026-01-01T00:10:00Z"})
+    assert promise(retry, arrivals).task.deadline == CREATED + 1800
+
+
+@pytest.mark.parametrize(
+    ("kind", "phase"), [("Workflow", "Failed"), ("ReplicaSet", "Failed"), ("Job", "Running"), ("Job", "Succeeded")]
+)
+def test_many_promises_of_one_controller(make: Maker, kind: str, phase: str) -> None:
+    """Steps of a workflow, replicas, and pods of a Job with several completions have clocks of their own."""
+    arrivals = Arrivals()
+    arrivals.note(make.pod("a", metadata=a_part_of(kind), status={"phase": phase}))
+    second = make.pod("b", metadata={**a_part_of(kind), "creationTimestamp": "2026-01-01T00:10:00Z"})
+    assert promise(second, arrivals).task.deadline == CREATED + 600 + 1800
+
+
+def test_a_foreign_namespace_cannot_move_a_jobs_clock(make: Maker) -> None:
+    """An owner reference is a claim: it can name any UID."""
+    arrivals = Arrivals()
+    forged = {**a_part_of("Job"), "namespace": "attacker", "creationTimestamp": "2020-01-01T00:00:00Z"}
+    arrivals.note(make.pod("forged", metadata=forged, status={"phase": "Failed"}))
+    assert promise(make.pod("b", metadata=a_part_of("Job")), arrivals).task.deadline == CREATED + 1800
+
+
+def a_part_of(kind: str) -> dict[str, Any]:
+    """Metadata of a pod of a controller, to be finished within half an hour."""
+    group = {"Job": "batch/v1", "ReplicaSet": "apps/v1"}.get(kind, "argoproj.io/v1alpha1")
+    owner = {"apiVersion": group, "kind": kind, "name": "j", "uid": "job-1", "controller": True}
+    return {"ownerReferences": [owner], "annotations": {"cloudai.dev/finish-within": "30m"}}
 
 
 @pytest.mark.parametrize(

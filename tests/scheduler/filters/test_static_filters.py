@@ -39,7 +39,7 @@ def expression(key: str, operator: str, *values: str) -> dict[str, Any]:
 
 def test_a_free_node_is_possible() -> None:
     """Nothing asked, nothing against it."""
-    assert filters.first_reason(pod(), node()) is None
+    assert filters.judge(pod(), node())[0] is None
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_a_free_node_is_possible() -> None:
 )
 def test_operators(requirement: dict[str, Any], matches: bool) -> None:
     """Every operator, with absent labels and labels that are no numbers."""
-    found = filters.first_reason(pod(affinity=affinity({"matchExpressions": [requirement]})), node())
+    found, _ = filters.judge(pod(affinity=affinity({"matchExpressions": [requirement]})), node())
     assert found == (None if matches else AFFINITY)
 
 
@@ -74,27 +74,27 @@ def test_terms_are_ored_and_requirements_anded() -> None:
     """One term that holds is enough; in a term all must hold; an empty term matches nothing."""
     yes, no = expression("zone", "In", "a"), expression("zone", "In", "b")
     assert (
-        filters.first_reason(pod(affinity=affinity({"matchExpressions": [no]}, {"matchExpressions": [yes]})), node())
+        filters.judge(pod(affinity=affinity({"matchExpressions": [no]}, {"matchExpressions": [yes]})), node())[0]
         is None
     )
-    assert filters.first_reason(pod(affinity=affinity({"matchExpressions": [yes, no]})), node()) == AFFINITY
-    assert filters.first_reason(pod(affinity=affinity({})), node()) == AFFINITY
+    assert filters.judge(pod(affinity=affinity({"matchExpressions": [yes, no]})), node())[0] == AFFINITY
+    assert filters.judge(pod(affinity=affinity({})), node())[0] == AFFINITY
 
 
 def test_selector_and_affinity_must_both_hold() -> None:
     """nodeSelector AND affinity."""
     yes = affinity({"matchExpressions": [expression("zone", "In", "a")]})
-    assert filters.first_reason(pod(nodeSelector={"zone": "b"}, affinity=yes), node()) == AFFINITY
-    assert filters.first_reason(pod(nodeSelector={"zone": "a"}, affinity=yes), node()) is None
+    assert filters.judge(pod(nodeSelector={"zone": "b"}, affinity=yes), node())[0] == AFFINITY
+    assert filters.judge(pod(nodeSelector={"zone": "a"}, affinity=yes), node())[0] is None
 
 
 def test_names_narrow_only_if_every_term_has_them() -> None:
     """`matchFields metadata.name In` in all terms narrows the node set before anything else is looked at."""
     here, there = expression("metadata.name", "In", "n1"), expression("metadata.name", "In", "n2")
-    assert filters.first_reason(pod(affinity=affinity({"matchFields": [here]})), node()) is None
-    assert filters.first_reason(pod(affinity=affinity({"matchFields": [there]})), node(unschedulable=True)) == NARROWED
+    assert filters.judge(pod(affinity=affinity({"matchFields": [here]})), node())[0] is None
+    assert filters.judge(pod(affinity=affinity({"matchFields": [there]})), node(unschedulable=True))[0] == NARROWED
     open_term = {"matchExpressions": [expression("zone", "In", "b")]}
-    assert filters.first_reason(pod(affinity=affinity({"matchFields": [there]}, open_term)), node()) == AFFINITY
+    assert filters.judge(pod(affinity=affinity({"matchFields": [there]}, open_term)), node())[0] == AFFINITY
     assert node_affinity.named_nodes(pod(affinity=affinity({"matchFields": [here, there]}))) == set()
 
 
@@ -115,7 +115,7 @@ def test_names_narrow_only_if_every_term_has_them() -> None:
 def test_tolerations(toleration: dict[str, Any], tolerated: bool) -> None:
     """Empty key and effect are wildcards, an empty operator is Equal, Exists ignores the value."""
     tainted = node(taints=(Taint("k", "v", "NoSchedule"),))
-    assert filters.first_reason(pod(tolerations=[toleration]), tainted) == (None if tolerated else TAINT)
+    assert filters.judge(pod(tolerations=[toleration]), tainted)[0] == (None if tolerated else TAINT)
 
 
 @pytest.mark.parametrize(
@@ -124,19 +124,19 @@ def test_tolerations(toleration: dict[str, Any], tolerated: bool) -> None:
 def test_effects(effect: str, excluded: bool) -> None:
     """Hard taints exclude; PreferNoSchedule is only disliked."""
     tainted = node(taints=(Taint("k", "v", effect),))
-    assert filters.first_reason(pod(), tainted) == (TAINT if excluded else None)
+    assert filters.judge(pod(), tainted)[0] == (TAINT if excluded else None)
     assert taints.disliked(pod(), tainted) == (not excluded)
 
 
 def test_cordon() -> None:
     """A cordoned node is excluded before its taint is looked at, unless the cordon is tolerated."""
     cordon = Taint("node.kubernetes.io/unschedulable", "", "NoSchedule")
-    assert filters.first_reason(pod(), node(unschedulable=True, taints=(cordon,))) == CORDON
+    assert filters.judge(pod(), node(unschedulable=True, taints=(cordon,)))[0] == CORDON
     tolerant = pod(tolerations=[{"key": "node.kubernetes.io/unschedulable", "operator": "Exists"}])
-    assert filters.first_reason(tolerant, node(unschedulable=True, taints=(cordon,))) is None
+    assert filters.judge(tolerant, node(unschedulable=True, taints=(cordon,)))[0] is None
 
 
 def test_node_name() -> None:
     """spec.nodeName names one node."""
-    assert filters.first_reason(pod(nodeName="n1"), node()) is None
-    assert filters.first_reason(pod(nodeName="n2"), node()) == "node(s) didn't match the requested node name"
+    assert filters.judge(pod(nodeName="n1"), node())[0] is None
+    assert filters.judge(pod(nodeName="n2"), node())[0] == "node(s) didn't match the requested node name"

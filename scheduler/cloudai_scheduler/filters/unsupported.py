@@ -1,0 +1,127 @@
+"""Constraints that this version does not read: nothing is placed as if they were not there.
+
+A pod with a hard one stays unbound, with a condition that names the field and is not `Unschedulable` (autoscalers act
+on that word). What is merely wished for is told of once. Fields that Kubernetes has added since count as hard.
+"""
+
+import re
+from collections.abc import Iterator
+from types import UnionType
+from typing import Any, Final, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from cloudai_kube import nesting
+from cloudai_kube.listing import Json
+from cloudai_kube.objects import Pod, PodSpec
+
+EVENT: Final = "ConstraintNotSupported"
+PLACELESS_VOLUMES: Final = frozenset(
+    {
+        "emptyDir", "configMap", "secret", "downwardAPI", "projected", "hostPath", "nfs", "image", "csi", "gitRepo",
+        "cephfs", "glusterfs", "fc", "flexVolume", "flocker", "quobyte", "scaleIO", "storageos", "photonPersistentDisk",
+        "azureFile",
+    }
+)  # fmt: skip
+"""Volumes that kube-scheduler 1.37 lets any node mount; all others bind a pod to nodes, or are new."""
+IRRELEVANT: Final = frozenset(
+    {
+        "activeDeadlineSeconds", "automountServiceAccountToken", "dnsConfig", "dnsPolicy", "enableServiceLinks",
+        "ephemeralContainers", "hostAliases", "hostIPC", "hostNetwork", "hostPID", "hostUsers", "hostname",
+        "hostnameOverride", "imagePullSecrets", "os", "priorityClassName", "readinessGates", "runtimeClassName",
+        "securityContext", "serviceAccount", "serviceAccountName", "setHostnameAsFQDN", "shareProcessNamespace",
+        "subdomain",
+    }
+)  # fmt: skip
+"""Fields of a pod's spec (core/v1, 1.37) that ask nothing of a node that its admission has not turned into others."""
+_UNKNOWN: Final = re.compile(r"unknown field `(?P<field>[^`]*)`(?: - at `\$(?P<path>[^`]*)`)?")
+
+
+class _RawPod(msgspec.Struct):
+    spec: dict[str, msgspec.Raw] = {}
+
+
+def _strict(kind: Any) -> Any:  # noqa: ANN401  a type hint
+    """The same type, but a field that it does not know is an error in it, and in everything that is part of it."""
+    if get_origin(kind) in {Union, UnionType}:
+        return Union[tuple(_strict(part) for part in get_args(kind))]  # noqa: UP007  put together at run time
+    if get_origin(kind) is list:
+        return list[_strict(get_args(kind)[0])]  # type: ignore[misc]  # as above
+    if not (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):
+        return kind
+    hints = get_type_hints(kind)
+    fields = [(name, _strict(hints[name]) | None, None) for name in kind.__struct_fields__]
+    return msgspec.defstruct(kind.__name__, fields, forbid_unknown_fields=True)
+
+
+_HINTS: Final = get_type_hints(PodSpec)
+_STRICT: Final = {
+    name: msgspec.json.Decoder(_strict(_HINTS[name]))
+    for name in ("affinity", "tolerations", "topologySpreadConstraints", "resources", "schedulingGroup")
+}
+"""Parts of the spec in which an unknown field may ask something of a node."""
+_shallow = msgspec.json.Decoder(_RawPod)
+_decode_pod = msgspec.json.Decoder(Pod)
+
+
+class Decode:
+    """Reads a pod from JSON. Raises `msgspec.DecodeError`, and `RecursionError` never."""
+
+    def __init__(self, scheduler_name: str) -> None:
+        self._scheduler_name = scheduler_name
+
+    def __call__(self, raw: Json) -> Pod:
+        """The pod."""
+        try:
+            pod = _decode_pod.decode(raw)
+            if not pod.spec.nodeName and pod.spec.schedulerName == self._scheduler_name:
+                pod.unread = tuple(unknown_fields(_shallow.decode(raw).spec))
+        except RecursionError:
+            return self(nesting.cut(bytes(raw)))
+        return pod
+
+
+def unknown_fields(spec: dict[str, msgspec.Raw]) -> Iterator[str]:
+    """Paths of the fields of a pod's spec that may ask something of a node and that nobody here has heard of."""
+    for name in spec.keys() - PodSpec.__struct_fields__ - IRRELEVANT:
+        yield f"spec.{name}"
+    for name in _STRICT.keys() & spec.keys():
+        try:
+            _STRICT[name].decode(spec[name])
+        except msgspec.ValidationError as error:
+            found = _UNKNOWN.search(str(error))
+            if found is not None:
+                yield f"spec.{name}{found['path'] or ''}.{found['field']}"
+
+
+def hard(pod: Pod) -> tuple[str, ...]:
+    """The pod's constraints that no filter reads, by path; the pod must not be placed while there are any."""
+    spec = pod.spec
+    affinity = spec.affinity
+    found = list(pod.unread)
+    if affinity is not None:
+        for name, wish in (("podAffinity", affinity.podAffinity), ("podAntiAffinity", affinity.podAntiAffinity)):
+            if wish is not None and wish.requiredDuringSchedulingIgnoredDuringExecution:
+                found.append(f"spec.affinity.{name}.requiredDuringSchedulingIgnoredDuringExecution")
+    if any(spread.whenUnsatisfiable != "ScheduleAnyway" for spread in spec.topologySpreadConstraints):
+        found.append("spec.topologySpreadConstraints (whenUnsatisfiable: DoNotSchedule)")
+    kinds = {kind for volume in spec.volumes for kind in volume.keys() - {"name"}}
+    found += [f"spec.volumes.{kind}" for kind in sorted(kinds - PLACELESS_VOLUMES)]
+    if spec.resourceClaims:
+        found.append("spec.resourceClaims")
+    if spec.schedulingGroup is not None:
+        found.append("spec.schedulingGroup")
+    return tuple(found)
+
+
+def soft(pod: Pod) -> tuple[str, ...]:
+    """The pod's wishes that are not looked at, by path."""
+    affinity = pod.spec.affinity
+    found = []
+    if affinity is not None:
+        for name, wish in (("podAffinity", affinity.podAffinity), ("podAntiAffinity", affinity.podAntiAffinity)):
+            if wish is not None and wish.preferredDuringSchedulingIgnoredDuringExecution:
+                found.append(f"spec.affinity.{name}.preferredDuringSchedulingIgnoredDuringExecution")
+    if any(spread.whenUnsatisfiable == "ScheduleAnyway" for spread in pod.spec.topologySpreadConstraints):
+        found.append("spec.topologySpreadConstraints (whenUnsatisfiable: ScheduleAnyway)")
+    return tuple(found)

@@ -1,0 +1,86 @@
+"""What a tenant may write into a pod or Task: the API server stores all of it."""
+
+from typing import Any
+
+DEEP = 5_000
+POISONS: dict[str, dict[str, Any]] = {
+    "deep managedFields": {"metadata": {"managedFields": [{"fieldsV1": "DEEP"}]}},
+    "deep decision": {"metadata": {"annotations": {"cloudai.dev/decision": '{"x":' + "[" * 20_000}}},
+    "deep but closed decision": {"metadata": {"annotations": {"cloudai.dev/decision": "[" * 900 + "]" * 900}}},
+    "forged decision": {
+        "metadata": {
+            "labels": {
+                "cloudai.dev/bound-by": "cloudai-scheduler",
+                "cloudai.dev/task": "t",
+                "cloudai.dev/attempt": "7",
+            },
+            "annotations": {"cloudai.dev/decision": '{"predictedRuntimeSeconds":1e308,"load":-5}'},
+        }
+    },
+    "half surrogates": {
+        "metadata": {"annotations": {"cloudai.dev/decision": '{"policy":"\\ud800"}', "cloudai.dev/arrival": "\\udfff"}}
+    },
+    "absurd times": {
+        "metadata": {
+            "annotations": {
+                "cloudai.dev/deadline": "1970-01-01T00:00:01Z",
+                "cloudai.dev/reference-runtime-seconds": "1e-300",
+                "cloudai.dev/runtime-log-sd": "1e300",
+                "cloudai.dev/arrival": "+24:00",
+            }
+        }
+    },
+    "sum beyond int64": {
+        "spec": {"containers": [{"name": f"c{i}", "resources": {"requests": {"memory": "8Pi"}}} for i in range(1100)]}
+    },
+    "amounts beyond decimals": {
+        "spec": {"containers": [{"name": "c", "resources": {"requests": {"cpu": "1e999999999", "memory": "50E"}}}]}
+    },
+    "15,000 resource names": {
+        "spec": {
+            "containers": [{"name": "c", "resources": {"requests": {f"example.com/r{i}": "1" for i in range(15_000)}}}]
+        }
+    },
+    "30,000 requirements": {
+        "spec": {
+            "affinity": {
+                "nodeAffinity": {
+                    "requiredDuringSchedulingIgnoredDuringExecution": {
+                        "nodeSelectorTerms": [
+                            {"matchExpressions": [{"key": f"k{i}", "operator": "In", "values": ["v"]}]}
+                            for i in range(30_000)
+                        ]
+                    }
+                }
+            }
+        }
+    },
+    "30,000 host ports": {
+        "spec": {
+            "containers": [{"name": "c", "ports": [{"hostPort": i, "containerPort": i} for i in range(1, 30_000)]}]
+        }
+    },
+    "owner that is nobody": {
+        "metadata": {"ownerReferences": [{"apiVersion": "evil/v1", "kind": "Task", "uid": "x", "controller": True}]}
+    },
+    "selector that cannot be read": {
+        "spec": {
+            "affinity": {
+                "nodeAffinity": {
+                    "requiredDuringSchedulingIgnoredDuringExecution": {
+                        "nodeSelectorTerms": [
+                            {"matchExpressions": [{"key": "a", "operator": "Gt", "values": ["9" * 5000]}]},
+                            {"matchExpressions": [{"key": "a", "operator": "Gt", "values": []}]},
+                        ]
+                    }
+                }
+            }
+        }
+    },
+}
+"""By name; what is not here is as in an ordinary pod. The word DEEP stands for that many levels."""
+
+
+def deepened(content: bytes, levels: int = DEEP) -> bytes:
+    """JSON with the word DEEP replaced by an object of so many levels, which Python's own encoder cannot write."""
+    return content.replace(b'"DEEP"', b'{"f:x":' * levels + b"{}" + b"}" * levels)
