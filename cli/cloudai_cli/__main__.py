@@ -22,6 +22,7 @@ from cloudai_cli.cluster import Whereabouts
 from cloudai_cli.errors import CliError, InputError
 from cloudai_cli.scenario import Scenario, TraceScenario
 from cloudai_cli.simulate import FIGURES, OF_TASKS, POLICIES, Outcome
+from cloudai_kube import bounded_file
 from cloudai_kube.errors import ConfigurationError, KubeError
 from cloudai_kube.prometheus import Prometheus
 from cloudai_kube.prometheus_access import Access
@@ -75,8 +76,6 @@ def _parser() -> argparse.ArgumentParser:
     what_if.add_argument("--hours", type=bounds.number(0, 24 * 90, above=True), default=24.0, help="of that history")
     what_if.add_argument("--kubeconfig", default="", help="of that cluster; empty: $KUBECONFIG")
     what_if.add_argument("--namespace", default=contract.NAMESPACE, help="of its parameters")
-    label = contract.LABEL_GPU_PRODUCT
-    what_if.add_argument("--gpu-product-label", default=label, help="of its nodes, as set for the scheduler")
     what_if.add_argument("--speeds", type=Path, help="true run-time factors by type and GPU, CSV")
     what_if.add_argument("--knows-speeds", action="store_true", help="the policies know the table of speeds")
     what_if.add_argument("--policy", default=",".join(POLICIES), help=f"of {', '.join(POLICIES)}")
@@ -155,7 +154,6 @@ def _whereabouts(arguments: argparse.Namespace) -> Whereabouts:
     return Whereabouts(
         arguments.kubeconfig,
         arguments.namespace,
-        arguments.gpu_product_label,
         arguments.mongodb_uri or os.environ.get("MONGODB_URI", ""),
         arguments.hours,
     )
@@ -302,8 +300,8 @@ def _days(text: str) -> float:
 
 def _read(file: Path) -> str:
     try:
-        return file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        return bounded_file.read(file)
+    except (OSError, ValueError) as error:
         raise InputError(f"{file} cannot be read: {error}") from error
 
 

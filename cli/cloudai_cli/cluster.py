@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from cloudai_cli.errors import InputError
 from cloudai_cli.scenario import RecordedScenario
-from cloudai_kube import connection, inventory, node_use, task_history, worker_registry
+from cloudai_kube import class_rules, connection, inventory, node_use, task_history, worker_registry
 from cloudai_kube.errors import NotFoundError
 from cloudai_kube.objects import ConfigMap
 from cloudai_kube.transport import Transport
@@ -26,7 +26,6 @@ class Whereabouts:
 
     kubeconfig: str
     namespace: str
-    gpu_product_label: str
     mongodb_uri: str = ""
     hours: float = 24.0
 
@@ -40,7 +39,8 @@ async def read(there: Whereabouts, document: Document | None) -> RecordedScenari
     async with Transport(connection.load(there.kubeconfig), "kubectl-cloudai", 4) as transport:
         known = await _parameters(transport, there.namespace) if document is None else document
         nodes = await inventory.nodes(transport)
-        machines = inventory.machines(nodes, await inventory.occupied(transport), there.gpu_product_label)
+        rules = await class_rules.read_or_default(transport, there.namespace)
+        machines = inventory.machines(nodes, await inventory.occupied(transport), rules.classes())
         records = await inventory.attempts(transport, now, only_running=bool(there.mongodb_uri))
     gone: list[Machine] = []
     gpu_watts: Mapping[str, float] = {}

@@ -178,7 +178,7 @@ def to_trace(runs: Sequence[Run], multiplier: float, dropped: int = 0) -> Import
 
 def _task(run: Run, begin: float) -> TraceTask:
     asked = {name: round(amount) for name, amount in run.requests.items()}
-    gpu = float(asked.get(nodeclass.gpu_resource_of(asked), 0))
+    gpu = float(asked.get(nodeclass.RULES.accelerator_of(asked), 0))
     cpu, memory = run.requests.get(CPU, 0.0), run.requests.get(MEMORY, 0.0)
     return TraceTask(
         arrival_s=run.created - begin,

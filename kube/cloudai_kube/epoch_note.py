@@ -1,6 +1,9 @@
 """How an epoch of the optimizer ended: noted on the ConfigMap of the parameters, read by the operator."""
 
+from typing import Annotated
+
 import msgspec
+from msgspec import Meta
 
 
 class EpochNote(msgspec.Struct, frozen=True):
@@ -12,5 +15,5 @@ class EpochNote(msgspec.Struct, frozen=True):
     at: str
     result: str
     reason: str = ""
-    seconds: float | None = None
-    dropped: dict[str, int] | None = None
+    seconds: Annotated[float, Meta(ge=0, le=1e9)] | None = None
+    dropped: dict[str, Annotated[int, Meta(ge=0, le=10**15)]] | None = None

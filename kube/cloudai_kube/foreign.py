@@ -1,14 +1,17 @@
 """Records of pods that we bound and that are no Task's: of Jobs, workflows, or nobody's."""
 
+from dataclasses import replace
+
 import msgspec
 
 from cloudai_kube import demand, moment, outcome, promise, records
 from cloudai_kube.errors import FormatError
 from cloudai_kube.objects import Pod
 from cloudai_kube.promise import Arrivals
-from cloudai_rts import contract, nodeclass
+from cloudai_rts import contract
 from cloudai_rts.contract import CPU, MEMORY, STORAGE
 from cloudai_rts.history import RUNNING, Record
+from cloudai_rts.nodeclass import RULES
 
 
 def record_of(pod: Pod, arrivals: Arrivals, sla_multiplier: float, now: float | None = None) -> Record | None:
@@ -21,10 +24,10 @@ def record_of(pod: Pod, arrivals: Arrivals, sla_multiplier: float, now: float | 
     decision = records.decision_of(records.raw_decision(pod))
     if decision is None or not (ended or now is not None):
         return None
-    said = promise.read(pod, arrivals, sla_multiplier)
+    said = _as_decided(promise.read(pod, arrivals, sla_multiplier), decision)
     try:
         amounts = demand.requests_of(pod)
-        gpu_resource = nodeclass.gpu_resource_of(amounts)
+        gpu_resource = RULES.accelerator_of(amounts, meta.annotations.get(contract.ANNOTATION_GPU_RESOURCE, ""))
         start, finish = _span(pod, now if not ended else None)
         # The promise counts from its controller's first pod; the pod itself came when it was created.
         arrival = said.arrival
@@ -58,6 +61,16 @@ def record_of(pod: Pod, arrivals: Arrivals, sla_multiplier: float, now: float | 
         allowed=contract.time_allowed(said.arrival, said.deadline, said.deadline_source),
     )
     return records.with_decision(record, decision)
+
+
+def _as_decided(said: promise.Promise, decision: records.Decision) -> promise.Promise:
+    """The promise as the scheduler read it when it placed the pod: nobody works it out again, or another way."""
+    arrival = moment.read(decision.arrival)
+    if arrival is None:  # decided by a version that did not say it
+        return said
+    return replace(
+        said, arrival=arrival, deadline=moment.read(decision.deadline), deadline_source=decision.deadlineSource
+    )
 
 
 def record_of_deleted(pod: Pod, arrivals: Arrivals, sla_multiplier: float) -> Record | None:

@@ -18,6 +18,7 @@ from cloudai_rts import contract, nodeclass
 from cloudai_rts.contract import CPU, MEMORY, PODS, STORAGE
 from cloudai_rts.history import RUNNING, Record
 from cloudai_rts.machine import Machine
+from cloudai_rts.nodeclass import RULES, ClassRules, NodeClasses
 from cloudai_rts.traces import FleetNode
 
 DEFAULT_PODS: Final = 110
@@ -34,14 +35,25 @@ async def nodes(transport: Transport) -> list[Node]:
 def machines(
     found: Sequence[Node],
     occupied: Mapping[str, demand.Amounts],
-    gpu_product_label: str = contract.LABEL_GPU_PRODUCT,
+    rules: ClassRules = RULES,
 ) -> list[Machine]:
     """All nodes that can run anything. `occupied` by node is what strangers ask for there.
 
-    The label is the scheduler's setting of the same name, or classes would be other ones here.
+    The rules are those that the scheduler publishes, or classes would be other ones here.
     """
-    known = [_machine(node, occupied.get(node.metadata.name, {}), gpu_product_label) for node in found]
-    return [machine for machine in known if machine is not None]
+    sizes = {node.metadata.name: _capacity(node) for node in found}
+    classes = nodeclass.classes_of(
+        (
+            (node.metadata.name, _shape(node.metadata.labels, sizes[node.metadata.name], rules))
+            for node in sorted(found, key=lambda one: one.metadata.name)
+        ),
+        rules,
+    )
+    return [
+        _machine(node, sizes[node.metadata.name], occupied.get(node.metadata.name, {}), classes)
+        for node in found
+        if sizes[node.metadata.name].get(CPU)
+    ]
 
 
 async def occupied(transport: Transport) -> dict[str, demand.Amounts]:
@@ -109,24 +121,29 @@ def _occupy(found: dict[str, demand.Amounts], pod: Pod) -> None:
         there[name] = there.get(name, 0) + amount
 
 
-def _machine(node: Node, taken: demand.Amounts, gpu_product_label: str) -> Machine | None:
-    meta = node.metadata
+def _capacity(node: Node) -> demand.Amounts:
     amounts, problems = demand.capacity_of(node.status.allocatable)
     if problems:
-        _log.warning("node %s: %s", meta.name, "; ".join(problems))
-    since = moment.read(meta.creationTimestamp)
-    cpu, memory = amounts.get(CPU, 0), amounts.get(MEMORY, 0)
-    if not cpu:
-        return None
-    gpus = {name: amount for name, amount in amounts.items() if amount and nodeclass.is_gpu_resource(name)}
+        _log.warning("node %s: %s", node.metadata.name, "; ".join(problems))
+    return amounts
+
+
+def _shape(labels: Mapping[str, str], amounts: demand.Amounts, rules: ClassRules) -> nodeclass.Hardware:
+    has_accelerator = any(amount and rules.is_accelerator(name) for name, amount in amounts.items())
+    return nodeclass.Hardware(labels, amounts.get(CPU, 0), amounts.get(MEMORY, 0), has_accelerator)
+
+
+def _machine(node: Node, amounts: demand.Amounts, taken: demand.Amounts, classes: NodeClasses) -> Machine:
+    meta, rules = node.metadata, classes.rules
+    gpus = {name: amount for name, amount in amounts.items() if amount and rules.is_accelerator(name)}
     shape = FleetNode(
         node=meta.name,
-        cpu=cpu / 1000,
-        memory_bytes=memory,
+        cpu=amounts[CPU] / 1000,
+        memory_bytes=amounts.get(MEMORY, 0),
         gpu=gpus.get(contract.DEFAULT_GPU_RESOURCE, 0),
-        gpu_product=meta.labels.get(gpu_product_label, ""),
+        gpu_product=rules.product(meta.labels),
         storage_bytes=amounts.get(STORAGE, 0),
         pods=amounts.get(PODS, DEFAULT_PODS),
     )
-    node_class = nodeclass.node_class(meta.labels, cpu, memory, gpu_product_label)
-    return Machine(shape, node_class, gpus, taken, -math.inf if since is None else since)
+    since = moment.read(meta.creationTimestamp)
+    return Machine(shape, classes.of(meta.name), gpus, taken, -math.inf if since is None else since)

@@ -12,7 +12,7 @@ from cloudai_kube.task import Attempt, Task, TaskStatus, requests
 from cloudai_rts import contract
 from cloudai_rts.contract import CPU, MAX_SECONDS, MEMORY, STORAGE
 from cloudai_rts.history import MAX_LOAD, RUNNING, Available, Record, RunnerUp, identity_key
-from cloudai_rts.nodeclass import gpu_resource_of
+from cloudai_rts.nodeclass import RULES
 
 _Seconds = Annotated[float, Meta(ge=0, le=MAX_SECONDS)]
 _Share = Annotated[float, Meta(ge=0, le=1)]
@@ -106,7 +106,7 @@ def of_attempt(task: Task, attempt: Attempt, now: float | None = None) -> Record
     start = moment.read(attempt.startTime)
     try:
         amounts = requests(task)
-        gpu_resource = spec.gpuResourceName if amounts.get(spec.gpuResourceName) else gpu_resource_of(amounts)
+        gpu_resource = RULES.accelerator_of(amounts, spec.gpuResourceName)
         record = Record(
             pod_uid=attempt.podUID,
             task_uid=meta.uid,

@@ -7,13 +7,14 @@ import signal
 import socket
 import sys
 import uuid
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import uvloop
 from prometheus_client import CollectorRegistry
 
-from cloudai_kube import connection, logs
+from cloudai_kube import class_rules, connection, logs
 from cloudai_kube.errors import ConfigurationError, KubeError
 from cloudai_kube.events import Recorder, Subject
 from cloudai_kube.lease import Election, LeaseTiming
@@ -34,6 +35,8 @@ from cloudai_rts import contract
 
 _log = logging.getLogger("cloudai_operator")
 DRAIN_SECONDS = 3.0
+RULES_SECONDS = 30.0
+"""How often the scheduler's rules are read again."""
 UNAUTHORIZED_SECONDS = 60.0
 """Credentials that are refused for so long are read afresh by a new process."""
 
@@ -129,6 +132,23 @@ class Process:
             tasks[0].cancel()
         await health.close()
 
+    async def _take_rules(self, transport: Transport, workers: Workers) -> None:
+        """One multiplier for Tasks and other pods: the one that the scheduler publishes, else our own setting."""
+        try:
+            published = await class_rules.read(transport, self._settings.namespace)
+        except KubeError as error:
+            _log.info("the scheduler's rules cannot be read: %s", error)
+            return
+        multiplier = self._settings.sla_multiplier if published is None else published.slaMultiplier
+        if multiplier != workers.rules.sla_multiplier:
+            _log.warning("sla_multiplier is %g from now on, as the scheduler publishes it", multiplier)
+            workers.rules = replace(workers.rules, sla_multiplier=multiplier)
+
+    async def _follow_rules(self, transport: Transport, workers: Workers) -> None:
+        while True:
+            await asyncio.sleep(RULES_SECONDS)
+            await self._take_rules(transport, workers)
+
     def _watch_problem(self) -> str | None:
         return None if self._watch is None else self._watch.problem()
 
@@ -166,6 +186,7 @@ class Process:
                 group.create_task(_hold(election))
                 workers.cache.tasks.clear()  # what is gone since then the last leader has dealt with
                 await _list_until_done(transport, workers)  # what the last leader wrote meanwhile
+            await self._take_rules(transport, workers)
             metrics.leader.set(1)
             watch.start()
             if workers.history is not None:
@@ -176,6 +197,7 @@ class Process:
                 group.create_task(bound.run())
                 group.create_task(workers.history.run())
             group.create_task(task_watch.relist_for_ever(transport, workers.cache, self._settings.relist_seconds))
+            group.create_task(self._follow_rules(transport, workers))
             for uid in workers.cache.owners() - workers.cache.known():
                 workers.enqueue(uid)
             _log.info("leading; %d Tasks", len(workers.cache.tasks))

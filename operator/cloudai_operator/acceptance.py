@@ -93,7 +93,7 @@ def terms(task: Task, arrival: float, tau: TauStore, document: Document, sla_mul
         allowed=contract.time_allowed(arrival, deadline.at, deadline.source),
         identity=records.identity_of(task),
     )
-    estimate = prediction.estimate(task_type, known, said, document.Runtime)
+    estimate = prediction.estimate(task_type, known, said, document.Runtime, tau.has_learned(task_type))
     return Terms(task_type, estimate.seconds, estimate.log_sd, deadline)
 
 

@@ -43,7 +43,7 @@ class ParameterFeed:
             document = parameters.defaults() if deleted else parameters.parse(text)
             if not deleted:
                 parameters.check_successor(self.current, document)
-        except ParameterError as error:
+        except (ParameterError, ValueError, RecursionError) as error:
             _log.info("parameters not taken: %s", error)
             return
         self._take(document)
@@ -52,7 +52,7 @@ class ParameterFeed:
         """Tell when an epoch ran last and how it ended; what nobody can read is left out."""
         try:
             found = msgspec.json.decode(note, type=EpochNote) if note else None
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, RecursionError):
             return
         if found is not None:
             self.see_epoch(found)

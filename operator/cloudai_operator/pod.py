@@ -46,7 +46,7 @@ def build(task: Task, attempt: int, scheduler_name: str, avoided: Collection[str
                 contract.LABEL_TASK_TYPE: task.status.type,
                 contract.LABEL_ATTEMPT: str(attempt),
             },
-            "annotations": {**task.spec.podAnnotations, **annotations(task), **_avoided(avoided)},
+            "annotations": {**task.spec.podAnnotations, **annotations(task), **_gpu(task), **_avoided(avoided)},
             "ownerReferences": [
                 {
                     "apiVersion": contract.API_VERSION,
@@ -72,6 +72,13 @@ def annotations(task: Task) -> dict[str, str]:
         contract.ANNOTATION_REFERENCE_RUNTIME: f"{status.referenceRuntimeSeconds:.6g}",
         contract.ANNOTATION_RUNTIME_LOG_SD: f"{status.runtimeLogSd:.6g}",
     }
+
+
+def _gpu(task: Task) -> dict[str, str]:
+    """What the Task calls its GPU, where that is not the usual resource."""
+    name = task.spec.gpuResourceName
+    is_usual = not task.spec.gpus or name == contract.DEFAULT_GPU_RESOURCE
+    return {} if is_usual else {contract.ANNOTATION_GPU_RESOURCE: name}
 
 
 def _avoided(nodes: Collection[str]) -> dict[str, str]:

@@ -12,9 +12,10 @@ from typing import Any
 
 import yaml
 
-from cloudai_kube import connection, settings, timestamp
+from cloudai_kube import bounded_file, connection, settings, timestamp
 from cloudai_kube.epoch_note import EpochNote
 from cloudai_kube.errors import ConfigurationError, KubeError
+from cloudai_kube.redaction import redacted
 from cloudai_kube.transport import Transport
 from cloudai_optimizer import announcement, cluster_epoch, config_map, document, progress, publication
 from cloudai_optimizer.cluster_epoch import Options
@@ -57,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _end(error: Exception, code: int) -> None:
-    sys.stderr.write(f"cloudai-optimizer: {error}\n")
+    sys.stderr.write(f"cloudai-optimizer: {redacted(str(error))}\n")
     raise SystemExit(code)
 
 
@@ -113,7 +114,6 @@ def _options(arguments: argparse.Namespace, told: Reporter = progress.silent) ->
         window_seconds=found.hours * 3600.0,
         mongodb_uri=found.mongodb_uri,
         prometheus=found.access(),
-        gpu_product_label=found.gpu_product_label,
         share=found.share,
         dry_run=getattr(arguments, "dry_run", True),
         progress=told,
@@ -125,17 +125,13 @@ async def _epoch(transport: Transport, arguments: argparse.Namespace) -> None:
     try:
         with progress.shown(sys.stderr) as shown:
             report = await cluster_epoch.epoch(transport, _options(arguments, shown))
-    except OptimizerError as error:
+    except Exception as error:
         if not arguments.dry_run:
-            await announcement.announce(transport, arguments.namespace, announcement.EPOCH_FAILED, str(error))
-            await _note(
-                transport,
-                arguments,
-                f"failed: {type(error).__name__}",
-                str(error),
-                time.monotonic() - begun,
-                error.dropped,
-            )
+            text = redacted(f"{error}" if isinstance(error, OptimizerError) else f"{type(error).__name__}: {error}")
+            dropped = error.dropped if isinstance(error, OptimizerError) else None
+            await announcement.announce(transport, arguments.namespace, announcement.EPOCH_FAILED, text)
+            seconds = time.monotonic() - begun
+            await _note(transport, arguments, f"failed: {type(error).__name__}", text, seconds, dropped)
         raise
     if not arguments.dry_run:
         await _note(transport, arguments, report.result, report.reason, report.seconds, report.dropped())
@@ -274,7 +270,7 @@ def _say(arguments: argparse.Namespace, found: dict[str, Any], text: str) -> Non
 def _changes(file: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(_read(file))
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise InputError(f"{file} is neither YAML nor JSON: {error}") from error
     if not isinstance(content, dict):
         raise InputError(f"{file} holds a {type(content).__name__}; write keys of the parameter document")
@@ -283,8 +279,8 @@ def _changes(file: Path) -> dict[str, Any]:
 
 def _read(file: Path) -> str:
     try:
-        return file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        return bounded_file.read(file)
+    except (OSError, ValueError) as error:
         raise InputError(f"{file} cannot be read: {error}") from error
 
 

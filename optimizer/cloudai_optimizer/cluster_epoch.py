@@ -2,8 +2,9 @@
 
 import logging
 import multiprocessing
+import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
@@ -57,13 +58,12 @@ class Options:
     share: float = publication.SHARE
     mongodb_uri: str = ""
     prometheus: Access | None = None
-    gpu_product_label: str = contract.LABEL_GPU_PRODUCT
     dry_run: bool = False
     progress: Reporter = progress.silent
 
     def sources(self) -> Sources:
         """Where an epoch looks; a dry run leaves no trace."""
-        return Sources(self.mongodb_uri, self.prometheus, self.window_seconds, not self.dry_run, self.gpu_product_label)
+        return Sources(self.mongodb_uri, self.prometheus, self.window_seconds, not self.dry_run, self.namespace)
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,8 +212,7 @@ async def _decide(transport: Transport, options: Options, before: Published, pas
     def report(generation: Generation) -> None:
         options.progress(generation.number, of, generation.best, generation.mean, generation.worst)
 
-    context = multiprocessing.get_context("forkserver")
-    with ProcessPoolExecutor(options.workers, mp_context=context) as executor:
+    with _executor(options.workers) as executor:
         outcome = algorithm.run(
             seen.records,
             seen.machines,
@@ -229,6 +228,16 @@ async def _decide(transport: Transport, options: Options, before: Published, pas
         )
     outcome.unmeasured = dict(seen.dropped)
     return outcome
+
+
+def _executor(workers: int) -> Executor:
+    """Processes that replay candidates; one thread where there is no place for the socket that processes need."""
+    try:
+        tempfile.gettempdir()
+    except OSError as error:  # a read-only root without a volume for temporary files
+        _log.warning("%s; candidates are replayed one after the other", error)
+        return ThreadPoolExecutor(1)
+    return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("forkserver"))
 
 
 def _change(before: Published, outcome: Outcome, options: Options, created_at: str) -> Change:

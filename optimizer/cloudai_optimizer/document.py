@@ -2,12 +2,13 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
 
 from cloudai_rts import parameters
+from cloudai_rts.errors import ParameterError
 from cloudai_rts.parameters import Document
 from cloudai_rts.traces import Speeds
 
@@ -22,6 +23,7 @@ def successor(current: Document, changes: Mapping[str, Any], speeds: Speeds | No
     `speeds` becomes Runtime.U: u = ln(run-time factor). Raises `ParameterError` for anything out of bounds.
     """
     raw: dict[str, Any] = {key: value for key, value in msgspec.to_builtins(current).items() if value is not None}
+    _check_json(changes)
     for key, value in changes.items():
         if key in _OURS:
             continue  # these are given by publishing
@@ -43,6 +45,28 @@ def successor(current: Document, changes: Mapping[str, Any], speeds: Speeds | No
     text = json.dumps(raw, indent=1, sort_keys=True, ensure_ascii=False)
     parameters.check_successor(current, parameters.parse(text))
     return text
+
+
+def _check_json(changes: Mapping[str, Any]) -> None:
+    """YAML holds more than JSON does: dates, sets, keys that are no text, values that contain themselves."""
+    try:
+        json.dumps(changes, ensure_ascii=False, allow_nan=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ParameterError(
+            "document", f"cannot be written as JSON: {error}; use texts, finite numbers and lists"
+        ) from error
+    for path, key in _keys(changes, ""):
+        if not isinstance(key, str):
+            raise ParameterError(path or "document", f"has the key {key!r}, which is no text; put it in quotes")
+
+
+def _keys(value: Any, path: str) -> Iterator[tuple[str, Any]]:  # noqa: ANN401  what YAML has read
+    """Every key of nested objects with the path of its object; `json` has refused what contains itself."""
+    parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+    if isinstance(value, Mapping):
+        yield from ((path, key) for key in value)
+    for part in parts:
+        yield from _keys(part, path)
 
 
 def factors(speeds: Speeds) -> dict[str, dict[str, float]]:

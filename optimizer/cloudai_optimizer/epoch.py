@@ -4,6 +4,7 @@ This module reads as the algorithm and touches nothing outside: records in, deci
 executor are arguments.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import asdict, dataclass, field
@@ -24,6 +25,8 @@ from cloudai_rts import history
 from cloudai_rts.history import Record
 from cloudai_rts.machine import Machine
 from cloudai_rts.parameters import Document
+
+_log = logging.getLogger(__name__)
 
 UNCHANGED: Final = "unchanged"
 FITTED: Final = "fitted"
@@ -120,7 +123,12 @@ def run(
         outcome.reason += f"; {too_early}"
         return outcome
     outcome.searched_at = timestamp.millis(now)
-    tuned = tuning.tune(usable, machines, learned, reach, rules, rng, executor, progress)
+    try:
+        tuned = tuning.tune(usable, machines, learned, reach, rules, rng, executor, progress)
+    except Exception as error:  # noqa: BLE001  whatever keeps the search from ending, what was fitted holds
+        _log.exception("the search failed")
+        outcome.reason += f"; the search failed ({type(error).__name__}: {error}), the weights in force stay"
+        return outcome
     outcome.generations, outcome.verdict = tuned.generations, tuned.verdict
     if tuned.verdict.accepted:
         outcome.document = tuned.document

@@ -11,7 +11,16 @@ from typing import Any, Final
 import msgspec
 from pymongo.database import Database
 
-from cloudai_kube import inventory, node_use, pod_use, task_history, telemetry, worker_minutes, worker_registry
+from cloudai_kube import (
+    class_rules,
+    inventory,
+    node_use,
+    pod_use,
+    task_history,
+    telemetry,
+    worker_minutes,
+    worker_registry,
+)
 from cloudai_kube.errors import ConfigurationError, DatabaseError
 from cloudai_kube.node_use import NodeUse
 from cloudai_kube.objects import Node
@@ -40,13 +49,16 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Where to look; empty or None: not there. `keep`: whether what is found may be written to the database."""
+    """Where to look; empty or None: not there. `keep`: whether what is found may be written to the database.
+
+    The scheduler publishes its rules of node classes in `namespace`.
+    """
 
     mongodb_uri: str
     prometheus: Access | None
     window_seconds: float
     keep: bool
-    gpu_product_label: str = contract.LABEL_GPU_PRODUCT
+    namespace: str = contract.NAMESPACE
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +110,8 @@ def _database(uri: str) -> Iterator[Database[dict[str, Any]]]:
 async def look(transport: Transport, sources: Sources, records: Sequence[Record], now: float) -> Observations:
     """Machines and what was measured of them. Raises `TelemetryError`: nothing is learned from half of it."""
     nodes = await inventory.nodes(transport)
-    machines = inventory.machines(nodes, await inventory.occupied(transport), sources.gpu_product_label)
+    rules = await class_rules.read_or_default(transport, sources.namespace)
+    machines = inventory.machines(nodes, await inventory.occupied(transport), rules.classes())
     if not sources.mongodb_uri:
         measured = await _measure(sources, nodes, records, _measured_from(None, now), now)
         use = node_use.use_of(worker_minutes.documents(measured.minutes, machines, {}))

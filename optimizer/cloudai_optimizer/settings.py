@@ -9,7 +9,6 @@ from cloudai_optimizer import publication
 from cloudai_optimizer.errors import InputError
 from cloudai_optimizer.genetic import ELITE, Mutation
 from cloudai_optimizer.rules import Rules
-from cloudai_rts import contract
 from cloudai_rts.replay.energy import EnergyRates
 from cloudai_rts.replay.summary import EddWeights
 
@@ -65,9 +64,6 @@ class Settings(PrometheusSettings, frozen=True, forbid_unknown_fields=True):
     workers: Annotated[int, Meta(ge=1, le=64, description="processes that replay candidates")] = 2
     seed: Annotated[int, Meta(ge=0, le=2**31, description="of the search; the same seed gives the same document")] = 1
     mongodb_uri: Annotated[str, Meta(description="history, also $MONGODB_URI; empty: the Tasks' status")] = ""
-    gpu_product_label: Annotated[str, Meta(min_length=1, description="as the scheduler's: names the GPU model")] = (
-        contract.LABEL_GPU_PRODUCT
-    )
     hours: Annotated[float, Meta(gt=0, le=24 * 90, description="how far back history is read")] = 24.0
 
     def rules(self) -> Rules:

@@ -22,6 +22,10 @@ HINGE: Final = "hinge"
 LATENESS: Final = "lateness"
 MAX_DOCUMENT_BYTES: Final = 900 * 1024
 MAX_EVIDENCE_BYTES: Final = 16 * 1024
+MAX_VERSION_STEP: Final = 1_000_000
+MAX_FREE_NUMBER: Final = 1e15
+"""Of numbers in free JSON (Evidence): people read them, and metrics show them."""
+MAX_FREE_DEPTH: Final = 32
 SIX_KEYS: Final = frozenset({"Theta", "Risk", "AffinityW", "PenaltyW", "AffinityMatrix", "PenaltyVector"})
 
 _Theta = Annotated[float, Meta(ge=0, le=5)]
@@ -137,7 +141,7 @@ class CanaryShare(_Group, frozen=True):
 
     Version: Annotated[int, Meta(ge=1)]
     Since: str
-    Share: Annotated[float, Meta(ge=0, le=1)] = 0.2
+    Share: Annotated[float, Meta(ge=0, le=0.5)] = 0.2
 
 
 class HistoryWindow(_Group, frozen=True):
@@ -204,6 +208,12 @@ def check_successor(current: Document, new: Document) -> None:
 
     Two documents without a version (the six keys only) may follow each other: they have no order.
     """
+    if new.version > current.version + MAX_VERSION_STEP:
+        raise ParameterError(
+            "version",
+            f"{new.version} is more than {MAX_VERSION_STEP} above {current.version}, which is in force; publish it as "
+            f"version {current.version + 1}, or no version would be left for those that follow",
+        )
     if new.version < current.version:
         raise ParameterError(
             "version",
@@ -332,5 +342,22 @@ def _check_rules(document: Document) -> None:
     for node, score in document.PenaltyVector.items():
         if score < lowest:
             raise ParameterError(f"PenaltyVector.{node}", f"is {score}; at least {lowest} (negative only where G4 > 0)")
+    _check_free(document.Evidence, "Evidence")
     if len(json.dumps(document.Evidence)) > MAX_EVIDENCE_BYTES:
         raise ParameterError("Evidence", f"is longer than {MAX_EVIDENCE_BYTES} bytes; keep what a person reads")
+
+
+def _check_free(value: Any, path: str, depth: int = 0) -> None:  # noqa: ANN401  free JSON
+    """Free JSON is for people: its numbers have an end, and so has its nesting."""
+    if depth > MAX_FREE_DEPTH:
+        raise ParameterError(path, f"is nested more than {MAX_FREE_DEPTH} levels deep; flatten it")
+    if isinstance(value, dict):
+        for key, part in value.items():
+            _check_free(part, f"{path}.{key}"[:100], depth + 1)
+    elif isinstance(value, list):
+        for part in value:
+            _check_free(part, path, depth + 1)
+    elif isinstance(value, int | float) and not abs(value) < MAX_FREE_NUMBER:
+        raise ParameterError(
+            path, f"holds {str(value)[:40]}, a number of {MAX_FREE_NUMBER:g} or more; write a finite one"
+        )

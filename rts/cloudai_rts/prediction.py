@@ -20,6 +20,8 @@ COLD_DECLARED: Final = Indication(0.0, 0.6, 0.0)
 """A declaration is taken at its word, with this spread, until more is known."""
 COLD_ALLOWED: Final = Indication(0.0, 0.6, 0.0, 0.0)
 """A deadline says nothing of its task until more is known."""
+GUESS_LOG_SD: Final = 3.0
+"""Of a built-in run time beside a declared one: nobody has seen a task of the type, so the declaration rules."""
 HISTORY_MIN_SD: Final = 0.1
 NODE_LOG_SD: Final = 0.1
 FAR: Final = 3.0
@@ -100,14 +102,19 @@ class Said:
     identity: str = ""
 
 
-def estimate(task_type: str, tau: float, said: Said, runtime: RuntimeModel) -> Estimate:
-    """All that is known of one task (1a): what its user said, tasks just like it, else its type's `tau` (seconds)."""
+def estimate(task_type: str, tau: float, said: Said, runtime: RuntimeModel, has_learned: bool = True) -> Estimate:
+    """All that is known of one task (1a): what its user said, tasks just like it, else its type's `tau` (seconds).
+
+    `has_learned`: whether tau rests on runs of the type, not on a built-in value.
+    """
     like = runtime.Identity.get(said.identity) if said.identity else None
     history = Estimate(tau, type_log_sd(task_type, runtime))
     if like is not None and like.Sd < history.log_sd:
         history = Estimate(math.exp(like.LogTau + 0.5 * like.Sd**2), like.Sd)
     known = history = Estimate(history.seconds, max(HISTORY_MIN_SD, history.log_sd))
     if said.declared and said.declared > 0:
+        if like is None and not has_learned:
+            known = Estimate(history.seconds, GUESS_LOG_SD)
         bias = runtime.DeclaredOf.get(task_type, 0.0)
         known = heard(known, said.declared, *_worth(runtime.Declared, said.user, COLD_DECLARED), bias)
     if said.allowed and said.allowed > 0:

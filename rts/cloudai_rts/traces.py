@@ -6,11 +6,15 @@ Only text is read here; where it comes from is the caller's business.
 import csv
 import io
 import math
-from collections.abc import Iterator, Sequence
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from typing import Final
 
 from cloudai_rts import contract
 from cloudai_rts.errors import TraceError
+from cloudai_rts.history import MAX_MOMENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,18 @@ class TraceTask:
         return contract.time_allowed(self.arrival_s, self.deadline_s, contract.FINISH_BY)
 
 
+MOST: Final[Mapping[str, float]] = {
+    "cpu": 65_536,
+    "gpu": 65_536,
+    "memory_bytes": 1 << 50,
+    "storage_bytes": 1 << 50,
+    "pods": 100_000,
+    "speed": 1e6,
+    "factor": 1e6,
+    "sla_multiplier": 1e6,
+}
+"""The most that a column may hold; whatever counts seconds, `MAX_MOMENT`."""
+_WHOLE: Final = re.compile(r"-?[0-9]{1,9}")
 Speeds = dict[tuple[str, str], float]
 """Run-time factor against the reference by (type, GPU product); absent pairs are 1, an empty product is no GPU."""
 
@@ -75,6 +91,9 @@ def read_fleet(text: str) -> list[FleetNode]:
         )
         for row in _rows(text, required)
     ]
+    twice = [name for name, count in Counter(node.node for node in nodes).items() if count > 1]
+    if twice:
+        raise TraceError(f"node {twice[0]!r} stands there twice; give every node a name of its own")
     if not nodes:
         raise TraceError("the fleet has no nodes; write at least one line below the header")
     return nodes
@@ -151,27 +170,39 @@ class _Row:
             number = float(text)
         except ValueError:
             number = math.nan
-        if not (math.isfinite(number) and number >= 0):
-            raise TraceError(f"line {self.line}: {column} = {text!r} is no number of 0 or more")
+        most = MOST.get(column, MAX_MOMENT)
+        if not 0 <= number <= most:
+            raise TraceError(f"line {self.line}: {column} = {text[:40]!r} is no number from 0 to {most:g}")
         return number
 
     def integer(self, column: str) -> int:
         text = self.values.get(column, "").strip() or "0"
-        try:
-            return int(text)
-        except ValueError:
-            raise TraceError(f"line {self.line}: {column} = {text!r} is no whole number") from None
+        if not _WHOLE.fullmatch(text):
+            raise TraceError(f"line {self.line}: {column} = {text[:40]!r} is no whole number of at most nine digits")
+        return int(text)
 
     def optional(self, column: str) -> float | None:
         return self.number(column) if self.values.get(column, "").strip() else None
 
 
+def _read(reader: "csv.DictReader[str]") -> Iterator[dict[str, str]]:
+    """The lines. Raises `TraceError` where there is no reading on."""
+    try:
+        yield from reader
+    except csv.Error as error:
+        raise TraceError(f"line {reader.line_num}: {error}; check the quotes") from error
+
+
 def _rows(text: str, required: tuple[str, ...]) -> Iterator[_Row]:
     reader = csv.DictReader(io.StringIO(text))
-    missing = [name for name in required if name not in (reader.fieldnames or ())]
+    try:
+        header = reader.fieldnames or ()
+    except csv.Error as error:
+        raise TraceError(f"line 1: {error}; check the quotes") from error
+    missing = [name for name in required if name not in header]
     if missing:
         raise TraceError(f"line 1: the header lacks {', '.join(missing)}; it needs {', '.join(required)}")
-    for values in reader:
+    for values in _read(reader):
         if (values.get("gang") or "1").strip() not in {"", "1"}:
             raise TraceError(
                 f"line {reader.line_num}: gang = {values['gang']!r}; only tasks of one pod can be replayed"

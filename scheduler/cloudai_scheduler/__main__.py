@@ -14,8 +14,9 @@ from functools import partial
 import uvloop
 from prometheus_client import CollectorRegistry
 
-from cloudai_kube import connection, logs
-from cloudai_kube.errors import ConfigurationError
+from cloudai_kube import class_rules, connection, logs
+from cloudai_kube.class_rules import Rules
+from cloudai_kube.errors import ConfigurationError, KubeError
 from cloudai_kube.events import Recorder, Subject
 from cloudai_kube.lease import Election, LeaseTiming
 from cloudai_kube.objects import ConfigMap, Meta, Node, Pod
@@ -37,6 +38,7 @@ from cloudai_scheduler.telemetry_loop import TelemetryLoop
 
 _log = logging.getLogger("cloudai_scheduler")
 DRAIN_SECONDS = 5.0
+RULES_RETRY_SECONDS = 10.0
 UNAUTHORIZED_SECONDS = 60.0
 """Credentials that are refused for so long are read afresh by a new process."""
 Reflectors = dict[str, Reflector[Pod] | Reflector[Node] | Reflector[ConfigMap]]
@@ -49,7 +51,11 @@ def main() -> None:
         "cloudai-scheduler",
         "Binds pods that name it to the node with the least risk of finishing late.",
         "cloudai-scheduler --kubeconfig ~/.kube/config --health-port 10361",
-        aliases={"KUBECONFIG": "kubeconfig", "PROMETHEUS_URL": "prometheus_url"},
+        aliases={
+            "KUBECONFIG": "kubeconfig",
+            "PROMETHEUS_URL": "prometheus_url",
+            "SCHED_SLA_MULTIPLIER": "sla_multiplier",
+        },
     )
     logs.begin(settings.log_level)
     # Long-lived records by the hundred thousand: scanning them all over again is the collector's main cost.
@@ -76,6 +82,7 @@ class Process:
         self._connection = found
         self._stopping = False
         self._leading = False
+        self._led = asyncio.Event()
 
     async def run(self) -> None:
         """Start everything, lead, schedule, stop in order."""
@@ -94,12 +101,28 @@ class Process:
                 bind_connections=settings.bind_connections,
                 sla_multiplier=settings.sla_multiplier,
             )
-            scheduler.state.gpu_product_label = settings.gpu_product_label
+            scheduler.state.classes.rules = self._rules().classes()
             recorder.busy = scheduler.is_busy
             if settings.leader_elect:
                 recorder.may_send = lambda: self._leading  # a standby sees the same and says nothing
             reflectors = self._reflectors(transport, scheduler, recorder, metrics)
             await self._serve(transport, scheduler, recorder, reflectors, metrics)
+
+    def _rules(self) -> Rules:
+        """What other processes have to read as this one does."""
+        settings = self._settings
+        return Rules(settings.product_labels, settings.accelerators, settings.sla_multiplier)
+
+    async def _publish_rules(self, transport: Transport) -> None:
+        """Tell the other processes; until that has worked they go by what was said before, or by the defaults."""
+        while True:
+            try:
+                await class_rules.publish(transport, self._settings.namespace, self._rules())
+            except KubeError as error:
+                _log.warning("rules of node classes cannot be published: %s", error)
+                await asyncio.sleep(RULES_RETRY_SECONDS)
+            else:
+                return
 
     def _reflectors(
         self, transport: Transport, scheduler: Scheduler, recorder: Recorder, metrics: SchedulerMetrics
@@ -172,6 +195,7 @@ class Process:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(work) for work in background]
             lead = group.create_task(self._lead(scheduler, election, reflectors, metrics))
+            tasks.append(group.create_task(self._publish_rules_when_leading(transport)))
             self._on_signal(scheduler, lead)
             try:
                 await lead
@@ -196,11 +220,13 @@ class Process:
             await reflector.synced.wait()
         if not self._settings.leader_elect:
             self._leading = True
+            self._led.set()
             metrics.leader.set(1)
             await scheduler.run()
             return
         await election.acquire()
         self._leading = True
+        self._led.set()
         scheduler.may_act = election.leads
         metrics.leader.set(1)
         _log.info("leading; %d nodes, %d pods wait", len(scheduler.state.nodes), len(scheduler.queue))
@@ -211,6 +237,10 @@ class Process:
         finally:
             holding.remove_done_callback(_exit_if_lost)
             holding.cancel()
+
+    async def _publish_rules_when_leading(self, transport: Transport) -> None:
+        await self._led.wait()
+        await self._publish_rules(transport)
 
     def _on_signal(self, scheduler: Scheduler, lead: asyncio.Task[None]) -> None:
         def stop() -> None:

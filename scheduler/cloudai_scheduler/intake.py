@@ -221,7 +221,8 @@ class Intake:
 
     def _promise(self, pod: Pod, pod_class: PodClass) -> promised.Promised:
         document = self.policy.document
-        return promised.read(pod, pod_class.amounts, self.arrivals, document, self.tau, self.sla_multiplier)
+        rules = self.state.classes.rules
+        return promised.read(pod, pod_class.amounts, self.arrivals, document, self.tau, self.sla_multiplier, rules)
 
     def _standing(self, pod: Pod, pod_class: PodClass, task: Task, enqueued: float) -> Standing:
         is_judged = pod_class.is_fresh(self.state)

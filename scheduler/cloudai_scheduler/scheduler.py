@@ -93,7 +93,10 @@ class Scheduler:
         With a `candidate` the share of the tasks that the document's `Canary` names is placed by it.
         """
         self.policy.use(document)
-        self.canary = None if candidate is None else Policy(self.state.fleet, candidate, self.policy_mode)
+        self.canary = None
+        if candidate is not None:  # it differs in its weights only: whose turn it is and what usually comes is shared
+            known = self.policy
+            self.canary = Policy(known.fleet, candidate, known.mode, known.rotation, known.rounds, known.mixes)
         self.intake.tau = TauStore(document.Tau)  # rebuilt: without a document the built-in values hold again
         self.queue.wake_all(self.clock())
         self._work.set()

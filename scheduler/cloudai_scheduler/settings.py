@@ -6,6 +6,7 @@ from msgspec import Meta
 
 from cloudai_kube.prometheus_access import PrometheusSettings
 from cloudai_rts import contract
+from cloudai_rts.nodeclass import ACCELERATORS, PRODUCT_LABELS
 
 
 class Settings(PrometheusSettings, frozen=True, forbid_unknown_fields=True):
@@ -33,9 +34,13 @@ class Settings(PrometheusSettings, frozen=True, forbid_unknown_fields=True):
     health_host: Annotated[str, Meta(description="address of /livez, /readyz and /metrics")] = "127.0.0.1"
     health_port: Annotated[int, Meta(ge=0, le=65535, description="its port; 0 picks a free one")] = 10361
     watch_silence_seconds: Annotated[float, Meta(ge=1, description="a watch silent for so long is dead")] = 75.0
-    gpu_product_label: Annotated[str, Meta(description="node label that names the GPU model")] = (
-        contract.LABEL_GPU_PRODUCT
-    )
+    product_labels: Annotated[
+        tuple[str, ...],
+        Meta(min_length=1, description="node labels that name the accelerator, comma-separated"),
+    ] = PRODUCT_LABELS
+    accelerators: Annotated[
+        tuple[str, ...], Meta(min_length=1, description="patterns of resources that are accelerators, comma-separated")
+    ] = ACCELERATORS
     log_level: Annotated[str, Meta(pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="least severe logged")] = "INFO"
 
     def __post_init__(self) -> None:

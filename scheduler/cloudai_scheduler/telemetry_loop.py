@@ -17,7 +17,15 @@ from cloudai_kube import telemetry
 from cloudai_kube.errors import KubeError
 from cloudai_kube.events import Recorder, Subject
 from cloudai_kube.series import NodeNames
-from cloudai_kube.telemetry import FATAL_XIDS, RATE_SECONDS, STALE_SECONDS, NodeReading, Snapshot, Source
+from cloudai_kube.telemetry import (
+    FATAL_XIDS,
+    OF_TWO_CLUSTERS,
+    RATE_SECONDS,
+    STALE_SECONDS,
+    NodeReading,
+    Snapshot,
+    Source,
+)
 from cloudai_rts import nodeclass
 from cloudai_rts.arrays import IntArray
 from cloudai_rts.contract import CPU, MEMORY
@@ -28,6 +36,16 @@ from cloudai_scheduler.metrics import SchedulerMetrics
 INTERVAL_SECONDS: Final = 15.0
 REMEMBERED: Final = 64
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Requests:
+    """What was requested at a moment (seconds since the epoch), by slot, and which node had which slot."""
+
+    at: float
+    topology: int
+    slots: dict[str, int]
+    requested: dict[str, IntArray]
 
 
 @dataclass(slots=True)
@@ -42,8 +60,7 @@ class TelemetryLoop:
     clock: Callable[[], float]
     interval_seconds: float = INTERVAL_SECONDS
     _last_success: float = -1e18
-    _topology: int = -1
-    _requests: deque[tuple[float, dict[str, IntArray]]] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
+    _requests: "deque[_Requests]" = field(default_factory=lambda: deque(maxlen=REMEMBERED))
     _xids: dict[tuple[str, str], float] = field(default_factory=dict)
 
     async def run(self) -> None:
@@ -72,22 +89,33 @@ class TelemetryLoop:
     def remember(self) -> None:
         """Keep what is requested now: a sample that arrives later is compared with the moment it was taken at."""
         fleet = self.state.fleet
-        if fleet.topology != self._topology:  # slots may mean other nodes now
-            self._topology = fleet.topology
-            self._requests.clear()
         requested = {resource: fleet.requested(resource).copy() for resource in fleet.load_resources()}
-        self._requests.append((self.clock(), requested))
+        slots = {name: info.slot for name, info in self.state.nodes.items()}
+        self._requests.append(_Requests(self.clock(), fleet.topology, slots, requested))
 
     def _requested_at(self, at: float) -> dict[str, IntArray]:
         """Requests at a moment; from the oldest that is remembered if that is later. Rather count a pod twice than not.
 
         A rate of use describes the middle of its window, so the moment is half a window before the sample.
         """
-        fleet = self.state.fleet
-        if fleet.topology != self._topology:
+        if not self._requests:
             self.remember()
-        known = [one for one in self._requests if one[0] <= at - RATE_SECONDS / 2] or [self._requests[0]]
-        return known[-1][1]
+        known = [one for one in self._requests if one.at <= at - RATE_SECONDS / 2] or [self._requests[0]]
+        return self._aligned(known[-1])
+
+    def _aligned(self, then: "_Requests") -> dict[str, IntArray]:
+        """What was requested then, by the slots of now: a node that changed or came since moves nobody else's."""
+        fleet = self.state.fleet
+        if then.topology == fleet.topology:
+            return then.requested
+        found = {resource: fleet.requested(resource).copy() for resource in fleet.load_resources()}
+        pairs = [(info.slot, then.slots[name]) for name, info in self.state.nodes.items() if name in then.slots]
+        now = np.array([pair[0] for pair in pairs], np.int64)
+        before = np.array([pair[1] for pair in pairs], np.int64)
+        for resource, amounts in found.items():
+            if resource in then.requested:
+                amounts[now] = then.requested[resource][before]
+        return found
 
     def apply(self, found: Snapshot) -> None:
         """Take one snapshot into use."""
@@ -110,6 +138,11 @@ class TelemetryLoop:
         for resource, amounts in used.items():
             fleet.measure(resource, amounts, known[resource], requested.get(resource))
         self.metrics.telemetry_nodes.set(int(np.count_nonzero(known[CPU])))
+        if found.dropped[OF_TWO_CLUSTERS]:
+            _log.warning(
+                "%d nodes have series of two clusters and are left out; say which one is ours with prometheus_matchers",
+                found.dropped[OF_TWO_CLUSTERS],
+            )
         for reason, count in found.dropped.items():
             self.metrics.telemetry_dropped.labels(reason).inc(count)
 
@@ -128,7 +161,7 @@ class TelemetryLoop:
         self._xids[node, gpu] = xid
         if xid == before or int(xid) not in FATAL_XIDS:
             return
-        for resource in filter(nodeclass.is_gpu_resource, fleet.resources):
+        for resource in filter(self.state.classes.rules.is_accelerator, fleet.resources):
             if fleet.allocatable(resource)[info.slot] > 0:
                 self.rejections.close(node, resource, self.clock())
         self.metrics.closures.inc()

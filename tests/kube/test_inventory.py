@@ -9,6 +9,7 @@ import msgspec
 
 from cloudai_kube import inventory
 from cloudai_kube.objects import Node
+from cloudai_rts.nodeclass import ClassRules
 
 
 class Pages:
@@ -63,8 +64,8 @@ def test_machines() -> None:
     assert [(one.node.node, one.node.cpu, one.node.gpu, one.node_class) for one in found] == [
         ("a", 8.0, 0, "NVIDIA-A100")
     ]
-    (other,) = inventory.machines([msgspec.convert(nodes[0], Node)], {}, "example.com/accelerator")
-    assert (other.node.gpu_product, other.node_class) == ("", "8c-64g")
+    (other,) = inventory.machines([msgspec.convert(nodes[0], Node)], {}, ClassRules(("example.com/accelerator",)))
+    assert (other.node.gpu_product, other.node_class) == ("", "8c-64g-gpu")
     assert found[0].devices == {"nvidia.com/mig-1g.5gb": 7}
     assert found[0].occupied == {"cpu": 1500}
 

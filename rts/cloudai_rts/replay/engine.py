@@ -20,7 +20,7 @@ from cloudai_rts.deferral import RECHECK_SECONDS
 from cloudai_rts.fleet import Fleet, NodeSpec
 from cloudai_rts.harm import HarmTable, RunningTask
 from cloudai_rts.load_history import LoadHistory
-from cloudai_rts.nodeclass import is_gpu_resource
+from cloudai_rts.nodeclass import RULES
 from cloudai_rts.placement import Deferred, Placed
 from cloudai_rts.replay.chooser import Chooser, View
 from cloudai_rts.replay.job import Admitted, Carried, Job
@@ -87,7 +87,7 @@ def fleet_of(world: World, carried: Sequence[Carried] = (), absent: Collection[i
             allocatable[contract.DEFAULT_GPU_RESOURCE] = node.gpu
         if devices:
             allocatable |= devices[index]
-        has_gpu = any(is_gpu_resource(resource) for resource in allocatable)
+        has_gpu = any(RULES.is_accelerator(resource) for resource in allocatable)
         slot = fleet.put(NodeSpec(node.node, allocatable, classes[index], has_gpu))
         if world.occupied:
             fleet.request(slot, world.occupied[index])

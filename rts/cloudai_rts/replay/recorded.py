@@ -178,7 +178,9 @@ def _job(work: Work, begin: float, document: Document, store: TauStore) -> Job:
     arrival = max(0.0, work.arrival - begin)
     deadline = None if record.deadline is None else record.deadline - begin
     said = Said(record.user or record.namespace, record.declared, record.allowed, record.identity)
-    estimate = prediction.estimate(record.type, store.get(record.type), said, document.Runtime)
+    estimate = prediction.estimate(
+        record.type, store.get(record.type), said, document.Runtime, store.has_learned(record.type)
+    )
     known = Task(
         type=record.type,
         cpu=record.cpu,

@@ -52,7 +52,7 @@ def jobs(
 
 def _known(task: TraceTask, name: str, due: float, store: TauStore, document: Document) -> Task:
     said = Said(task.user, task.expected_runtime_s, task.allowed_s)
-    estimate = prediction.estimate(name, store.get(name), said, document.Runtime)
+    estimate = prediction.estimate(name, store.get(name), said, document.Runtime, store.has_learned(name))
     return Task(
         type=name,
         cpu=task.cpu,

@@ -10,9 +10,9 @@ from typing import Final
 
 import numpy as np
 
-from cloudai_rts import contract
+from cloudai_rts import contract, nodeclass
 from cloudai_rts.arrays import BoolArray, FloatArray
-from cloudai_rts.nodeclass import node_class
+from cloudai_rts.nodeclass import Hardware
 from cloudai_rts.replay.energy import USUAL, EnergyRates
 from cloudai_rts.replay.job import Job
 from cloudai_rts.traces import FleetNode, Speeds
@@ -82,10 +82,19 @@ class World:
 
 def classes_of(nodes: Sequence[FleetNode]) -> list[str]:
     """Node classes of the machines of a trace, by their GPU product or shape."""
-    labels = [{contract.LABEL_GPU_PRODUCT: node.gpu_product} if node.gpu else {} for node in nodes]
-    return [
-        node_class(label, round(node.cpu * 1000), node.memory_bytes) for label, node in zip(labels, nodes, strict=True)
-    ]
+    classes = nodeclass.classes_of(
+        (
+            node.node,
+            Hardware(
+                {contract.LABEL_GPU_PRODUCT: node.gpu_product} if node.gpu else {},
+                round(node.cpu * 1000),
+                node.memory_bytes,
+                bool(node.gpu),
+            ),
+        )
+        for node in nodes
+    )
+    return [classes.of(node.node) for node in nodes]
 
 
 def from_speeds(nodes: Sequence[FleetNode], speeds: Speeds, types: Sequence[str]) -> World:

@@ -14,7 +14,7 @@ from typing import Final
 from cloudai_kube import outcome, promise
 from cloudai_kube.events import Recorder, Subject
 from cloudai_kube.objects import Pod
-from cloudai_rts import contract, nodeclass
+from cloudai_rts import contract
 from cloudai_scheduler.cluster.rejections import ANY_RESOURCE, EVERYBODY, LIMIT, Rejections, rejected_resource
 from cloudai_scheduler.cluster.state import ClusterState, PlacedPod
 from cloudai_scheduler.metrics import SchedulerMetrics
@@ -54,7 +54,7 @@ class Refusals:
         self.rejections.avoid(node, promise.controller_of(pod.metadata), now)
         if outcome.is_start_failure(pod) and not self._started.get(_command(pod), set()) - {node}:
             return  # perhaps its own fault
-        resource = rejected_resource(pod.status.reason, nodeclass.gpu_resource_of(placed.amounts))
+        resource = rejected_resource(pod.status.reason, self.state.classes.rules.accelerator_of(placed.amounts))
         if not self.state.fleet.counts(resource):
             resource = ANY_RESOURCE
         self.metrics.rejections.labels(resource).inc()

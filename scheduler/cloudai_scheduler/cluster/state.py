@@ -14,10 +14,11 @@ from cloudai_kube.demand import Amounts, HostPort, capacity_of, countable, host_
 from cloudai_kube.errors import FormatError
 from cloudai_kube.objects import Node, Pod, Taint
 from cloudai_kube.series import NodeAddresses
-from cloudai_rts import contract, nodeclass
+from cloudai_rts import nodeclass
 from cloudai_rts.contract import CPU, MEMORY
 from cloudai_rts.fleet import Fleet, NodeSpec
 from cloudai_rts.harm import HarmTable, RunningTask
+from cloudai_rts.nodeclass import Hardware, NodeClasses
 from cloudai_scheduler.cluster.ports import HostPorts
 from cloudai_scheduler.errors import CorruptStateError
 
@@ -65,7 +66,7 @@ class ClusterState:
     counts those that were dropped from its beginning.
     """
 
-    gpu_product_label: str = contract.LABEL_GPU_PRODUCT
+    classes: NodeClasses = field(default_factory=NodeClasses)
     fleet: Fleet = field(default_factory=Fleet)
     harm: HarmTable = field(default_factory=HarmTable)
     nodes: dict[str, NodeInfo] = field(default_factory=dict)
@@ -79,6 +80,7 @@ class ClusterState:
     _on_node: dict[str, dict[str, PlacedPod]] = field(default_factory=dict)
     ports: HostPorts = field(default_factory=HostPorts)
     _static: dict[str, tuple[object, ...]] = field(default_factory=dict)
+    _specs: dict[str, NodeSpec] = field(default_factory=dict)
 
     def put_node(self, node: Node) -> str | None:
         """Add or update a node. Returns what is wrong with it, None if all could be read."""
@@ -93,6 +95,7 @@ class ClusterState:
         new = [resource for resource in allocatable if not self.fleet.counts(resource)]
         self._static[name] = static
         is_new = name not in self.nodes
+        renamed = self.classes.put(name, self._hardware(node, allocatable))
         spec = self._spec(node, allocatable)
         slot = self.fleet.put(spec)
         self._count_new(new)
@@ -107,12 +110,22 @@ class ClusterState:
         )
         self.nodes[name] = info
         self.by_slot[slot] = info
+        self._specs[name] = spec
         self._note_changed(slot)
+        self._rename(renamed)
         if is_new:
             for pod in self._on_node.get(name, {}).values():  # they were seen before their node
                 self._occupy(info, pod)
         self._changed(name)
         return "; ".join(problems) or None
+
+    def _rename(self, names: set[str]) -> None:
+        """The class of these nodes has changed, because one of another shape bears the same type, or no more does."""
+        for name in names & self.nodes.keys():
+            self._specs[name] = replace(self._specs[name], node_class=self.classes.of(name))
+            slot = self.fleet.put(self._specs[name])
+            self.nodes[name] = self.by_slot[slot] = replace(self.nodes[name], node_class=self.classes.of(name))
+            self._note_changed(slot)
 
     def _count_new(self, resources: list[str]) -> None:
         """Some node offers a resource that none has offered before: pods may have asked for it all the time."""
@@ -127,6 +140,7 @@ class ClusterState:
         info = self.nodes.pop(name, None)
         self.addresses.pop(name, None)
         self._static.pop(name, None)
+        self._specs.pop(name, None)
         if info is None:
             return
         self.fleet.remove(name)
@@ -135,6 +149,7 @@ class ClusterState:
             self.ports.occupy(info.slot, placed.ports, -1)
         self.by_slot.pop(info.slot, None)
         self._note_changed(info.slot)
+        self._rename(self.classes.remove(name))
         self.version += 1
 
     def put_pod(self, pod: Pod) -> None:
@@ -225,14 +240,18 @@ class ClusterState:
         self.version += 1
         self.on_capacity(node)
 
-    def _spec(self, node: Node, allocatable: Amounts) -> NodeSpec:
-        labels = node.metadata.labels
-        gpus = [name for name, amount in allocatable.items() if amount and nodeclass.is_gpu_resource(name)]
-        shared = min(gpus, default="") if nodeclass.is_shared(labels) else ""
-        node_class = nodeclass.node_class(
-            labels, allocatable.get(CPU, 0), allocatable.get(MEMORY, 0), self.gpu_product_label
+    def _hardware(self, node: Node, allocatable: Amounts) -> Hardware:
+        return Hardware(
+            node.metadata.labels, allocatable.get(CPU, 0), allocatable.get(MEMORY, 0), bool(self._devices(allocatable))
         )
-        return NodeSpec(node.metadata.name, allocatable, node_class, bool(gpus), shared)
+
+    def _devices(self, allocatable: Amounts) -> list[str]:
+        return [name for name, amount in allocatable.items() if amount and self.classes.rules.is_accelerator(name)]
+
+    def _spec(self, node: Node, allocatable: Amounts) -> NodeSpec:
+        name, gpus = node.metadata.name, self._devices(allocatable)
+        shared = min(gpus, default="") if nodeclass.is_shared(node.metadata.labels) else ""
+        return NodeSpec(name, allocatable, self.classes.of(name), bool(gpus), shared)
 
     @staticmethod
     def _amounts(pod: Pod) -> Amounts:
