@@ -55,6 +55,14 @@ class Access:
                 'cluster="east",env=~"prod.*"'
             )
 
+        host = self.url.partition("://")[2].partition("/")[0]
+        if (
+            host.count("@") != self.url.count("@") or host.count("@") > 1
+        ):  # half of a password would be taken for a host
+            raise ConfigurationError(
+                f"prometheus_url = {self.shown!r}: write %40 for @ and %2F for / in user and password"
+            )
+
     @property
     def shown(self) -> str:
         """The address without credentials."""

@@ -261,6 +261,162 @@ def test_rubbish_in_the_decision_annotation(world: WorldClass) -> None:
         assert (one.task.status.latePercent, one.task.status.parametersVersion) == (None, None)
 
 
+def start_error(one: Any, node: str) -> None:
+    """The runtime cannot start the container on a node."""
+    one.bind(node)
+    state = {"terminated": {"exitCode": 128, "reason": "StartError", "startedAt": "1970-01-01T00:00:00Z"}}
+    one.report("Failed", containerStatuses=[{"name": "task", "state": state}])
+
+
+def test_a_container_that_never_started_is_tried_elsewhere(world: WorldClass) -> None:
+    """No start, no run time, no failure of the Task's; the next pod names the node to be avoided."""
+    one = world(backoffLimit=0)
+    one.settle()
+    start_error(one, "broken")
+    one.settle()
+    attempt = one.task.status.attempts[0]
+    assert (attempt.outcome, attempt.startTime, attempt.startFailed) == ("Rejected", "", True)
+    assert (one.task.status.failed, one.task.status.rejected) == (0, 1)
+    one.step(10)
+    assert one.pod().metadata.annotations["cloudai.dev/avoided-nodes"] == "broken"
+
+
+def test_what_cannot_be_started_anywhere_is_the_tasks_own_fault(world: WorldClass) -> None:
+    """A typo burns three attempts, not twenty, and the runtime's words are told."""
+    one = world()
+    one.settle()
+    for node in ("a", "b", "c"):
+        start_error(one, node)
+        one.settle()
+        one.step(400)
+    assert one.condition("Failed") == ("True", "StartFailed")
+    message = one.task.status.condition("Failed").message
+    assert "on a, b, c" in message
+    assert "StartError" in message
+    assert one.task.status.attemptCount == 3
+
+
+def test_a_pod_that_cannot_start_is_tried_elsewhere(world: WorldClass) -> None:
+    """Its image cannot be pulled there: after the start deadline the attempt ends, and the node is avoided."""
+    one = world(sla={"finishWithin": "5h"})
+    one.settle()
+    one.bind("windows")
+    waiting = {"waiting": {"reason": "ErrImagePull", "message": "no matching manifest"}}
+    one.report("Pending", containerStatuses=[{"name": "task", "state": waiting}])
+    plan = one.step()
+    assert plan.wake_at == one.now + one.rules.start_seconds
+    one.step(one.rules.start_seconds - 1)
+    assert one.task.status.attempts[0].outcome == ""
+    plan = one.step(1)
+    assert (one.task.status.attempts[0].outcome, len(plan.deletions)) == ("Rejected", 1)
+    assert "ErrImagePull" in one.task.status.attempts[0].message
+    one.step(10)
+    assert one.pod().metadata.annotations["cloudai.dev/avoided-nodes"] == "windows"
+
+
+@pytest.mark.parametrize("prepared", [True, False])
+def test_an_image_that_is_being_pulled_has_all_the_time(world: WorldClass, prepared: bool) -> None:
+    """Network and volumes that do not come have not."""
+    one = world()
+    one.settle()
+    one.bind("n")
+    condition = {"type": "PodReadyToStartContainers", "status": str(prepared)}
+    creating = {"name": "task", "state": {"waiting": {"reason": "ContainerCreating"}}}
+    one.report("Pending", containerStatuses=[creating], conditions=[condition])
+    one.step()
+    one.step(3600)
+    assert (one.task.status.attempts[0].outcome == "") is prepared
+
+
+def test_a_dead_machine_whose_node_stays(world: WorldClass) -> None:
+    """Its pod can no longer say what became of it: disrupted after a time, tried elsewhere though it is still shown."""
+    one = world(backoffLimit=0)
+    one.settle()
+    one.bind("cold")
+    one.report("Running")
+    dead = one.pod()
+    one.unready_nodes.add("cold")
+    dead.metadata.deletionTimestamp = timestamp.whole_seconds(one.now + 30)
+    one.step()
+    assert one.task.status.attempts[0].outcome == ""
+    one.step(61)
+    assert one.task.status.attempts[0].outcome == "Disrupted"
+    one.settle()
+    assert one.task.status.attemptCount == 2
+    assert len(one.pods) == 2
+    assert one.pod().metadata.uid != dead.metadata.uid
+
+
+def test_a_known_start_is_kept(world: WorldClass) -> None:
+    """The node was started again and the kubelet knows nothing of the container any more."""
+    one = world(backoffLimit=0)
+    one.settle()
+    one.bind("n")
+    one.report("Running")
+    one.settle()
+    begun = one.task.status.attempts[0].startTime
+    lost = {"terminated": {"exitCode": 137, "reason": "ContainerStatusUnknown", "startedAt": None, "finishedAt": None}}
+    one.report("Failed", containerStatuses=[{"name": "task", "state": lost}])
+    one.step(60)
+    attempt = one.task.status.attempts[0]
+    assert (attempt.outcome, attempt.startTime) == ("Disrupted", begun)
+    assert begun
+
+
+def test_a_sidecar_that_runs_on_is_ended(world: WorldClass) -> None:
+    """The Task is complete when its own container is."""
+    one = world()
+    one.settle()
+    one.bind("n")
+    one.report("Running")
+    one.step(60)
+    done = {"terminated": {"exitCode": 0, "startedAt": "2026-01-01T00:00:00Z", "finishedAt": "2026-01-01T00:00:18Z"}}
+    containers = [{"name": "istio-proxy", "state": {"running": {}}}, {"name": "task", "state": done}]
+    one.report("Running", containerStatuses=containers)
+    plan = one.step()
+    assert (one.task.status.state, one.task.status.runtimeSeconds) == ("Complete", 18.0)
+    assert len(plan.deletions) == 1
+
+
+def test_a_prediction_whose_time_has_passed_does_not_stand_there(world: WorldClass) -> None:
+    """It was a guess, and it was wrong."""
+    one = world(sla={"finishWithin": "1h"})
+    one.settle()
+    told = timestamp.millis(one.now + 60)
+    one.bind(decision=f'{{"policy":"rts","lateProbability":0.12,"predictedCompletionTime":"{told}"}}')
+    one.report("Running")
+    plan = one.step()
+    assert (one.task.status.predictedCompletionTime, one.task.status.latePercent) == (told, 12)
+    assert "12 % chance of missing its deadline" in one.task.status.condition("Scheduled").message
+    assert plan.wake_at == one.now + 60
+    one.step(61)
+    assert (one.task.status.predictedCompletionTime, one.task.status.latePercent) == ("", None)
+
+
+def test_a_decision_that_is_changed_later_is_not_believed(world: WorldClass) -> None:
+    """What the scheduler wrote with the Binding is what history gets."""
+    one = world()
+    one.settle()
+    one.bind(decision='{"policy":"rts","predictedRuntimeSeconds":60}')
+    one.settle()
+    one.pod().metadata.annotations["cloudai.dev/decision"] = '{"policy":"rts","predictedRuntimeSeconds":1e-9}'
+    one.report("Succeeded", 0)
+    one.settle()
+    assert one.task.status.attempts[0].decision["predictedRuntimeSeconds"] == 60
+
+
+def test_pods_are_linux_only_unless_the_task_says_otherwise(world: WorldClass) -> None:
+    """Their security settings are."""
+    for spec, expected in (
+        ({}, {"kubernetes.io/os": "linux"}),
+        ({"nodeSelector": {"zone": "a"}}, {"zone": "a", "kubernetes.io/os": "linux"}),
+        ({"nodeSelector": {"kubernetes.io/os": "windows"}}, {"kubernetes.io/os": "windows"}),
+    ):
+        one = world(**spec)
+        one.settle()
+        assert one.pod().spec.nodeSelector == expected
+
+
 Step = st.sampled_from(["bind", "run", "succeed", "fail", "reject", "delete", "suspend", "resume", "wait", "crash"])
 
 

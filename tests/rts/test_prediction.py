@@ -141,3 +141,11 @@ def test_the_odder_a_word_the_less_it_is_heeded() -> None:
     assert moved[0].log_sd == pytest.approx(math.sqrt(0.36 * 0.09 / 0.45))
     assert moved[0].log_sd < moved[1].log_sd < moved[2].log_sd
     assert moved[2].seconds < 0.6 * moved[1].seconds
+
+
+@pytest.mark.parametrize("declared", [60.0, 300.0, 3600.0, 14_400.0])
+def test_a_declaration_rules_where_nothing_is_learned(declared: float) -> None:
+    """A built-in run time is a guess: five minutes declared are no nine and a half."""
+    found = prediction.estimate("gpu-training", 900.0, Said("u", declared), RuntimeModel(), has_learned=False)
+    assert found.seconds == pytest.approx(declared, rel=0.15)
+    assert 0.5 <= found.log_sd <= 0.65

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from cloudai_rts.tau import TauStore
+from cloudai_rts.tau import MOST_TENANTS, MOST_TYPES, TauStore, TenantTau
 
 
 def test_average_by_hand() -> None:
@@ -35,3 +35,34 @@ def test_cold_values_and_what_counts_as_learned() -> None:
     assert store.has_learned("cpu-light")
     store.update("mixed", 10.0)
     assert store.has_learned("mixed")
+
+
+def test_one_tenants_runs_move_nobody_elses() -> None:
+    """Between epochs each tenant learns for itself; an epoch replaces what all have learned."""
+    known = TenantTau()
+    for _ in range(40):
+        known.update("attacker", "gpu-training", 1.2, 1.0, "lateness")
+    assert known.of("attacker").get("gpu-training") < 10
+    assert known.of("other").get("gpu-training") == 900
+    assert not known.of("other").has_learned("gpu-training")
+    known.seed({"gpu-training": 700.0})
+    assert known.of("attacker").get("gpu-training") == known.of("other").get("gpu-training") == 700
+
+
+def test_a_forged_prediction_moves_tau_by_eight_at_most() -> None:
+    """The factor comes from the pod, which its owner can change."""
+    known = TenantTau()
+    for _ in range(100):
+        known.update("a", "mixed", 100.0, 1e-12, "lateness")
+    assert known.of("a").get("mixed") == pytest.approx(800.0)
+
+
+def test_tenants_and_types_have_an_end() -> None:
+    """Names are free to invent."""
+    known = TenantTau()
+    for number in range(3 * MOST_TENANTS):
+        known.update(f"tenant-{number}", "mixed", 1.0, 1.0, "lateness")
+    for number in range(3 * MOST_TYPES):
+        known.update("one", f"type-{number}", 1.0, 1.0, "lateness")
+    assert known.of("tenant-0") is known.of("nobody")
+    assert sum(known.of("one").has_learned(f"type-{number}") for number in range(3 * MOST_TYPES)) == MOST_TYPES
