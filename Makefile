@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 SHELL  := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup binaries demo test check unit e2e bench format clean
+.PHONY: help setup binaries demo test check unit e2e attack bench format clean
 
 help: ## show what there is
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -41,6 +41,9 @@ unit: setup ## tests that need no control plane
 
 e2e: binaries ## tests on a real kube-apiserver
 	$(BIN)/python -m pytest -q tests/e2e
+
+attack: binaries ## one tenant against everybody: each attack with its figure and bar (2 minutes)
+	@$(BIN)/python benchmarks/attack.py
 
 bench: binaries ## pods/s and CPU per pod beside kube-scheduler on the same API server, and the operator's bars (10 minutes)
 	@$(BIN)/python benchmarks/throughput.py --rounds 3

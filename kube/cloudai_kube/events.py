@@ -104,11 +104,8 @@ class Recorder:
         if len(self._queue) >= QUEUE_LENGTH or not self._allow(subject.uid or subject.name):
             self.dropped += 1
             return
-        self._queue.append(
-            _Event(
-                subject, kind, reason, redacted(message)[:MAX_MESSAGE].encode(errors="replace").decode(), time.time()
-            )
-        )
+        text = redacted(message[: 2 * MAX_MESSAGE])[:MAX_MESSAGE].encode(errors="replace").decode()
+        self._queue.append(_Event(subject, kind, reason, text, time.time()))
         self._idle.clear()
         self._wake.set()
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import lru_cache
+from itertools import islice
 from typing import Final
 
 from cloudai_rts.contract import (
@@ -54,6 +55,8 @@ ACCELERATORS: Final = (
 """Patterns of the resources that are devices with a speed of their own, or slices of one."""
 _NO_DEVICE: Final = re.compile(r"(mem|memory|cores?|percent|percentage)$")
 """How resources end that divide a device: memory and per cent of it are no devices."""
+MOST_NAMES: Final = 64
+"""Extended resources of one pod that are looked at: a pod may name thousands, and no machine has so many kinds."""
 MAX_DIGITS: Final = 4
 """Of the number of units: a GPU is shared by some tens of pods, not by ten thousand."""
 _GIB: Final = 1 << 30
@@ -81,7 +84,8 @@ class ClassRules:
         for first in (named, DEFAULT_GPU_RESOURCE):
             if first and amounts.get(first):
                 return first
-        return min(filter(self.is_accelerator, amounts), default="")
+        some = islice((name for name in amounts if "/" in name), MOST_NAMES)
+        return min(filter(self.is_accelerator, some), default="")
 
 
 RULES: Final = ClassRules()

@@ -31,7 +31,7 @@ from cloudai_scheduler.queue import QueuedPod, SchedulingQueue
 _log = logging.getLogger(__name__)
 SLICE_SECONDS: Final = 0.004
 """Decisions made in one go before the loop looks at the wire again."""
-JUDGING_SECONDS: Final = 0.02
+JUDGING_SECONDS: Final = 0.015
 """How long nodes are judged in one go for a spec that has not been judged yet."""
 JUDGING_PAUSE_SECONDS: Final = 0.02
 RETRY_SECONDS: Final = 60.0
@@ -109,11 +109,15 @@ class Scheduler:
         """Schedule until `stop` is set and the last bind is answered."""
         while not self.stop.is_set():
             await self._wait_for_work()
-            self._upkeep()
-            self._decide_for_a_while()
+            self.step()
             await asyncio.sleep(0)
         if self._binds:
             await asyncio.wait(self._binds, timeout=DRAIN_SECONDS)
+
+    def step(self) -> None:
+        """What is done between two looks at the wire: upkeep, and decisions for a few milliseconds."""
+        self._upkeep()
+        self._decide_for_a_while()
 
     async def sample_loads(self) -> None:
         """Feed the typical load of the node classes, for ever."""

@@ -13,7 +13,7 @@ CREATED = "2026-01-01T12:00:00Z"
 NOON = timestamp.parse(CREATED)
 TIMES = {"startedAt": "2026-01-01T12:00:05Z", "finishedAt": "2026-01-01T12:00:23Z"}
 SOON = {"startedAt": "2026-01-01T12:00:05Z", "finishedAt": "2026-01-01T12:00:06Z"}
-TARGET = {"conditions": [{"type": "DisruptionTarget", "status": "True"}]}
+TARGET: dict[str, Any] = {"conditions": [{"type": "DisruptionTarget", "status": "True"}]}
 
 
 def ended(code: int, name: str = "task", **more: Any) -> dict[str, Any]:

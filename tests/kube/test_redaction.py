@@ -4,6 +4,7 @@ import io
 import logging
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from cloudai_kube import logs, task_history
@@ -82,7 +83,9 @@ def test_every_line_of_the_log(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "program"), [(OperatorSettings, "cloudai-operator"), (SchedulerSettings, "cloudai-scheduler")]
 )
-def test_help_and_errors_of_settings(kind: type, program: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_and_errors_of_settings(
+    kind: type[msgspec.Struct], program: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     """--help shows defaults, not what the environment holds; an error shows the value without its secret."""
     from cloudai_kube.settings import parse_command_line
 

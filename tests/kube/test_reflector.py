@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from aiohttp import web
 from tests.api_server import running, status, until
-from tests.poison import deepened
 
 from cloudai_kube import listing
 from cloudai_kube.errors import InvariantError
 from cloudai_kube.objects import Meta, Pod
 from cloudai_kube.reflector import Backoff, Reflector
+from cloudai_sandbox.poisons import deepened
 
 PODS = "/api/v1/pods"
 

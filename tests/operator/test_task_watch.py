@@ -9,10 +9,10 @@ from typing import Any
 
 from tests.api_server import ApiServer, running, until
 from tests.operator.live import TASKS, a_task
-from tests.poison import deepened
 
 from cloudai_kube.connection import Connection
 from cloudai_operator.task_watch import TaskWatch
+from cloudai_sandbox.poisons import deepened
 
 
 def kinds(plural: str, kind: str, namespaced: bool) -> bytes:

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 from tests.api_server import status, until
 from tests.operator.live import PODS, TASKS, a_task, live
-from tests.poison import deepened
 
+from cloudai_operator import reconcile as planner
 from cloudai_rts import contract
+from cloudai_sandbox.poisons import deepened
 
 ENDED = {"name": "task", "state": {"terminated": {"exitCode": 0, "startedAt": "2026-01-01T00:00:05Z"}}}
 
@@ -204,9 +205,7 @@ async def test_no_task_stops_the_others(poison: dict[str, Any]) -> None:
 
 async def test_a_reconciliation_that_raises_is_told_on_the_task(monkeypatch: pytest.MonkeyPatch) -> None:
     """Retried with growing pauses, told once, and mended without a trace."""
-    from cloudai_operator import workers
-
-    real = workers.reconcile
+    real = planner.reconcile
     broken = True
 
     def reconcile(task: Any, *arguments: Any) -> Any:

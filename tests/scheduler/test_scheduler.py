@@ -9,9 +9,9 @@ import pytest
 from aiohttp import web
 from prometheus_client import generate_latest
 from tests.api_server import running, status, until
-from tests.poison import POISONS, deepened
 from tests.scheduler.live import NODES, PODS, a_node, a_pod, cluster, live
 
+from cloudai_sandbox.poisons import POISONS, deepened
 from cloudai_scheduler import cycle
 
 

@@ -51,7 +51,7 @@ def _strict(kind: Any) -> Any:  # noqa: ANN401  a type hint
         return kind
     hints = get_type_hints(kind)
     fields = [(name, _strict(hints[name]) | None, None) for name in kind.__struct_fields__]
-    return msgspec.defstruct(kind.__name__, fields, forbid_unknown_fields=True)
+    return msgspec.defstruct(kind.__name__, fields, forbid_unknown_fields=True, gc=False)
 
 
 _HINTS: Final = get_type_hints(PodSpec)

@@ -41,14 +41,14 @@ POISONS: dict[str, dict[str, Any]] = {
             "containers": [{"name": "c", "resources": {"requests": {f"example.com/r{i}": "1" for i in range(15_000)}}}]
         }
     },
-    "30,000 requirements": {
+    "19,000 requirements": {
         "spec": {
             "affinity": {
                 "nodeAffinity": {
                     "requiredDuringSchedulingIgnoredDuringExecution": {
                         "nodeSelectorTerms": [
                             {"matchExpressions": [{"key": f"k{i}", "operator": "In", "values": ["v"]}]}
-                            for i in range(30_000)
+                            for i in range(19_000)
                         ]
                     }
                 }
