@@ -1,15 +1,10 @@
-"""`lateness` with one of its terms left out, or with other constants: what each is worth is the difference to it."""
+"""`lateness` with one of its terms left out, or with other defaults: what each is worth is the difference to it."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from types import ModuleType
+from collections.abc import Callable, Mapping
 from typing import Final
-from unittest.mock import patch  # of constants, for one measurement
 
 import msgspec
 
-from cloudai_optimizer import learn
-from cloudai_optimizer.fit import backfit, samples
 from cloudai_rts.arrays import BoolArray
 from cloudai_rts.parameters import Document, RuntimeModel
 from cloudai_rts.replay.chooser import RtsChooser, View
@@ -47,26 +42,11 @@ ABLATIONS: Final[Mapping[str, Callable[[Document], Document]]] = {
 """Psi H, deferral, beta, eta, zeta, the scale of f, f, u, v and sigma of the model page's equations (1) to (4)."""
 
 
-CONSTANTS: Final[Mapping[str, tuple[tuple[ModuleType, str, float], ...]]] = {
-    "u shrunk by 5 runs": ((backfit, "SHRINK_CLASS", 5.0), (learn, "SHRINK_CLASS", 5.0)),
-    "v shrunk by 8 runs": ((backfit, "SHRINK_NODE", 8.0),),
-    "half-life of 50 runs": ((samples, "HALF_LIFE_SAMPLES", 50.0),),
-}
-"""Other constants of the fit: ours are 2, 3 and 200."""
 DEFAULTS: Final[Mapping[str, Callable[[Document], Document]]] = {
     "sparing GPU nodes by .8": _weights(Zeta=0.8),
     "waiting from .35 on": _weights(Delta=0.35),
 }
 """Other defaults of zeta and delta: ours are .1 and .25. Without caution for load its scale is 1 instead of 1.5."""
-
-
-@contextmanager
-def constants(name: str) -> Iterator[None]:
-    """The fit with other constants, where the name is one of `CONSTANTS`."""
-    with ExitStack() as stack:
-        for module, attribute, value in CONSTANTS.get(name, ()):
-            stack.enter_context(patch.object(module, attribute, value))
-        yield
 
 
 class FirstComeChooser(RtsChooser):

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from bar import Bar, judge
 from rich.console import Console
 
 from cloudai_kube import timestamp
@@ -58,13 +59,20 @@ def main() -> None:
         result = measure(sandbox, console, arguments.window, arguments.rounds)
     if arguments.output == "json":
         sys.stdout.write(json.dumps(asdict(result)) + "\n")
-        return
-    sys.stdout.write(
-        f"50 Tasks in one file, until all are bound   {_spread(result.fifty_bound_seconds)} s (bar 5)\n"
-        f"operator idle with 1,000 Tasks              {result.idle_cpu_share:.2%} of a core (bar 2 %), "
-        f"{result.memory_mib:.0f} MiB\n"
-        f"operator restarted until ready              {_spread(result.restart_seconds)} s (bar 10)\n"
-        f"1,000 Tasks applied until all are bound     {result.apply_1000_seconds:.1f} s\n"
+    else:
+        sys.stdout.write(
+            f"50 Tasks in one file, until all are bound   {_spread(result.fifty_bound_seconds)} s\n"
+            f"operator idle with 1,000 Tasks              {result.idle_cpu_share:.2%} of a core, "
+            f"{result.memory_mib:.0f} MiB\n"
+            f"operator restarted until ready              {_spread(result.restart_seconds)} s\n"
+            f"1,000 Tasks applied until all are bound     {result.apply_1000_seconds:.1f} s\n"
+        )
+    judge(
+        [
+            Bar("seconds until 50 Tasks are bound, median", statistics.median(result.fifty_bound_seconds), most=5),
+            Bar("per cent of a core when idle with 1,000 Tasks", 100 * result.idle_cpu_share, most=2),
+            Bar("seconds from a kill until ready, the longest", max(result.restart_seconds), most=10),
+        ]
     )
 
 

@@ -26,7 +26,7 @@ from unittest.mock import patch
 import msgspec
 import numpy as np
 import oracle
-from ablation import ABLATIONS, CONSTANTS, DEFAULTS, FIRST_COME, FirstComeChooser, constants
+from ablation import ABLATIONS, DEFAULTS, FIRST_COME, FirstComeChooser
 from bar import Bar, judge
 from rich.console import Console
 from rich.progress import track
@@ -82,7 +82,6 @@ POLICIES: Final = (
     UNDECLARED,
     UNTIMED,
     UNFRAGMENTED,
-    *CONSTANTS,
     *DEFAULTS,
     ORACLE,
 )
@@ -92,7 +91,7 @@ ONLY_IN: Final = {
     UNDECLARED: _DECLARED,
     UNTIMED: {"size sd .9", "size sd 1.9", "20 % mislabelled", "chronus deadlines", *_DECLARED},
     UNFRAGMENTED: {"reference", "8-GPU jobs"},
-    **{name: {"reference"} for name in (TUNED, FORGETTING, BY_HISTORY, *ABLATIONS, FIRST_COME, *CONSTANTS, *DEFAULTS)},
+    **{name: {"reference"} for name in (TUNED, FORGETTING, BY_HISTORY, *ABLATIONS, FIRST_COME, *DEFAULTS)},
 }
 """Policies that make a difference, or are affordable, in some settings only."""
 UNLEARNED: Final = frozenset({"round-robin", LEAST_ALLOCATED, MOST_ALLOCATED, "hinge", "without learning"})
@@ -256,10 +255,9 @@ def parameters(shape: str, seed: int, policy: str) -> Document:
     elif policy == FORGETTING:
         document = tuned(at, Rules(search_tasks=TUNING_TASKS + 1, remembered_runs=0.0))
     else:
-        with constants(policy):
-            document = at.experience(
-                ignoring_declarations=policy in {WORDLESS, UNDECLARED}, ignoring_deadlines=policy in {WORDLESS, UNTIMED}
-            )
+        document = at.experience(
+            ignoring_declarations=policy in {WORDLESS, UNDECLARED}, ignoring_deadlines=policy in {WORDLESS, UNTIMED}
+        )
     if policy.startswith("hinge"):
         document = msgspec.structs.replace(document, model=HINGE, Tau=TAU)
     if policy == BY_HISTORY:

@@ -20,6 +20,7 @@ from typing import Any
 
 import psutil
 import uvloop
+from bar import Bar, judge
 from rich.console import Console
 from rich.table import Table
 
@@ -108,6 +109,25 @@ def main() -> None:
         sys.stdout.write(json.dumps([asdict(result) for result in results], indent=1) + "\n")
     else:
         show(results)
+    judge(bars(results))
+
+
+def bars(results: Sequence[Result]) -> list[Bar]:
+    """Where both ran: not slower than the peer in any round, and less CPU."""
+    limits = []
+    for workload in dict.fromkeys(result.pods for result in results):
+        ours = [result for result in results if (result.pods, result.who) == (workload, OURS)]
+        pairs = list(zip(ours, peers(results, workload), strict=False))
+        if pairs:
+            speed = min(own.pods_per_second / other.pods_per_second for own, other in pairs)
+            whole = min(other.seconds_to_all_bound / own.seconds_to_all_bound for own, other in pairs)
+            cpu = max(own.scheduler_cpu_ms / other.scheduler_cpu_ms for own, other in pairs)
+            limits += [
+                Bar(f"{workload}: pods/s against {PEER}, the worst round", speed, least=1),
+                Bar(f"{workload}: the same from process start to the last bind", whole, least=1),
+                Bar(f"{workload}: scheduler CPU a pod against it, the worst round", cpu, most=0.7),
+            ]
+    return limits
 
 
 @dataclass
@@ -296,7 +316,7 @@ async def bind_only(kubeconfig: str) -> None:
         async with asyncio.TaskGroup() as group:
             for _ in range(32):
                 group.create_task(send())
-        await asyncio.sleep(3600)  # the one who measures reads our CPU time and ends us
+        await asyncio.sleep(3600)  # the benchmark reads our CPU time and ends us
 
 
 def show(results: Sequence[Result]) -> None:

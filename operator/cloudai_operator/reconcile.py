@@ -411,6 +411,9 @@ def _show_waiting(plan: Plan, task: Task, live: Pod, now: float) -> None:
     reason, message = (told.reason, told.message) if told is not None else ("Queued", "waits for the scheduler")
     status.state = "Deferred" if reason == "Deferred" else "Retrying" if status.attemptCount > 1 else "Pending"
     _clear_prospects(status)
+    known = status.condition("Scheduled")
+    if told is not None and (known is None or known.reason != reason):  # its counts change all the time
+        plan.say(reason or "Queued", f"waits: {message}", "Normal" if reason == "Deferred" else "Warning")
     _set(plan, task, "Scheduled", "False", reason or "Queued", message, now)
     _set(plan, task, "Running", "False", "Waiting", "", now)
 

@@ -71,12 +71,6 @@ class RequestMix:
         if self._noted % REFRESH == 0 or self._noted in _EARLY:
             self._shapes = self._summary()
 
-    def stranded(self, room: Room) -> FloatArray:
-        """Expected GPUs of each node that the next task cannot use."""
-        if self._shapes is None:
-            return np.zeros(len(room.gpus))
-        return np.maximum(0, room.gpus) - _usable(self._shapes, room)
-
     def added(self, room: Room, request: GpuRequest) -> FloatArray:
         """GPUs that placing a request on each node makes useless for those that come after it."""
         if self._shapes is None:

@@ -205,13 +205,15 @@ def test_why_a_container_does_not_start(world: WorldClass) -> None:
 
 
 def test_waiting_and_deferral_are_shown(world: WorldClass) -> None:
-    """The scheduler's words are the Task's condition."""
+    """The scheduler's words are the Task's condition and, once a reason, its event."""
     one = world()
     one.settle()
     told = {"type": "PodScheduled", "status": "False", "reason": "Deferred", "message": "waiting for a better node"}
     one.pod().status.conditions = msgspec.convert([told], list[type(one.task.status.condition("Running"))])  # type: ignore[misc]  # the type of a condition
     one.settle()
+    one.step(60)
     assert (one.task.status.state, one.condition("Scheduled")) == ("Deferred", ("False", "Deferred"))
+    assert one.notices.count("Deferred") == 1
 
 
 def test_a_refused_pod_is_tried_again(world: WorldClass) -> None:

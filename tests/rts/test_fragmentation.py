@@ -31,7 +31,6 @@ def room(*gpus: int, cpu: int = PLENTY, memory: int = PLENTY) -> Room:
 def test_worked_out_by_hand() -> None:
     """Half of the tasks ask for 1, half for 4: three free GPUs are lost to the latter, 3 x .5; four to none."""
     known = only_gpus(1, 4)
-    assert known.stranded(room(0, 3, 4, 8)).tolist() == [0.0, 1.5, 0.0, 0.0]
     # One GPU taken of 4 leaves 3 (1.5 lost), of 8 leaves 7 (3 of them lost to the latter), of 2 leaves 1: .5 less.
     assert known.added(room(4, 8, 2), GpuRequest(1, 1, 1)).tolist() == [1.5, 1.5, 0.0]
 
@@ -47,7 +46,8 @@ def test_a_task_without_gpus_may_strand_some() -> None:
 def test_memory_counts_too() -> None:
     """GPUs without memory beside them are of no use."""
     known = mix(GpuRequest(1, 1, 10))
-    assert known.stranded(room(4, memory=20)).tolist() == [2.0]
+    assert known.added(room(4, memory=20), GpuRequest(0, 0, 10)).tolist() == [1.0]
+    assert known.added(room(4, memory=50), GpuRequest(0, 0, 10)).tolist() == [0.0]
 
 
 def test_without_experience_nothing_is_said() -> None:
@@ -58,7 +58,7 @@ def test_without_experience_nothing_is_said() -> None:
 def test_old_requests_are_forgotten() -> None:
     """Only the last ones count."""
     known = only_gpus(8, *[1] * (REMEMBERED + 32))
-    assert known.stranded(room(1))[0] == 0.0
+    assert known.added(room(9), GpuRequest(1, 1, 1))[0] == 0.0
 
 
 @given(
