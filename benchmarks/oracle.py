@@ -1,4 +1,4 @@
-"""Who knows everything: each task's true work, each machine's true speed, and which weights were the best afterwards.
+"""The oracle: it knows each task's true work, each machine's true speed, and the best weights in hindsight.
 
 It decides by the same rule, on one task after the other. Of `WEIGHTS` sets of weights, drawn around the defaults, that
 one counts which missed the fewest deadlines of these very tasks.

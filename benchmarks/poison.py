@@ -1,4 +1,4 @@
-"""What a tenant who wants to mislead can do to the others: a share of the records is his, and they lie.
+"""What a misleading tenant can do to the others: a share of the records is its own, and they lie.
 
 Each seed learns from honest history, then two epochs read what came after it: one with nothing but honest records of
 four tenants, one with those of the attacker too. The same tasks of others are then placed under both documents.
@@ -42,7 +42,7 @@ EVERYWHERE: Final = "everywhere"
 
 @dataclass(frozen=True)
 class Attack:
-    """On which machines the attacker runs, and what his records say then; some of his runs are as they should be.
+    """On which machines the attacker runs, and what its records say then; some of its runs are as they should be.
 
     The first, all of whose are, shows what as many records more change by themselves.
     """
@@ -85,7 +85,7 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--seeds", type=int, default=8)
-    parser.add_argument("--share", type=float, default=SHARE, help="of the records that are his")
+    parser.add_argument("--share", type=float, default=SHARE, help="of the records that are the attacker's")
     parser.add_argument("--releases", type=int, default=1, help="epochs that read the attacker's records, in a row")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("-o", "--output", choices=["text", "json"], default="text")
@@ -147,7 +147,7 @@ def by_tenants(found: Sequence[Record]) -> list[Record]:
 
 
 def hostile(at: Scene, honest: Sequence[Record], attack: Attack, share: float) -> list[Record]:
-    """So many runs of the attacker that they are his share of all."""
+    """So many runs of the attacker that they are its share of all."""
     count = round(share / (1 - share) * len(honest))
     there = targets(at, attack.where)
     rng = np.random.default_rng(at.seed)

@@ -288,7 +288,7 @@ def tuned(at: Scene, rules: Rules) -> Document:
 
 
 def chooser(policy: str, document: Document) -> Chooser:
-    """Who decides under a policy's name."""
+    """The decider behind a policy's name."""
     if policy == "round-robin":
         return RtsChooser(document, ROUND_ROBIN)
     if policy in {LEAST_ALLOCATED, MOST_ALLOCATED, EDF_BEST_NODE}:

@@ -99,7 +99,7 @@ def held_out(executor: Executor, setting: str, placed_by: str, seeds: Sequence[i
 
 
 def chooser(name: str) -> Chooser:
-    """Who places history and test alike."""
+    """The policy that places history and test alike."""
     return RtsChooser(Document(Tau=TAU), ROUND_ROBIN) if name == ROUND_ROBIN else ScoreChooser(name)
 
 

@@ -288,7 +288,8 @@ def _import(arguments: argparse.Namespace) -> None:
         return
     scenario = TraceScenario(found.tasks, nodes, {}, Document())
     for outcome in _run(scenario, (LEAST_ALLOCATED, LATENESS), 1, arguments.workers):
-        sys.stderr.write(f"replayed on the same machines, {outcome.policy}: {outcome.summary.violations:.1%} late\n")
+        missed = f"{outcome.summary.violations:.1%} of the deadlines missed"
+        sys.stderr.write(f"replayed on the same machines, {outcome.policy}: {missed}\n")
 
 
 def _days(text: str) -> float:

@@ -54,7 +54,7 @@ _SERIAL: Final = re.compile(rf"(-{_DRAWN}{{5}}|-{_DRAWN}{{8,10}}|-\d+)+$")
 
 
 class Source(Protocol):
-    """Whoever answers PromQL."""
+    """A server that answers PromQL."""
 
     def ask(self, query: str, at: float | None = None) -> list[Sample]:
         """Samples of an instant query, at a moment (seconds since the epoch)."""
@@ -205,10 +205,15 @@ def _usual(runs: Sequence[Run]) -> dict[str, float]:
     return found | {name: statistics.median(seconds) for name, seconds in types.items()}
 
 
+_WHOLE: Final = (pattern.rstrip("*-") for pattern in nodeclass.ACCELERATORS)
+_SPELT: Final = {re.sub(r"\W", "_", name): name for name in _WHOLE if "*" not in name} | {"ephemeral_storage": STORAGE}
+"""Names as kube-state-metrics writes them, by what they were: it puts `_` for whatever a label may not have."""
+
+
 def _resource(name: str) -> str:
-    """kube-state-metrics writes `nvidia_com_gpu` for `nvidia.com/gpu`, `ephemeral_storage` for ephemeral-storage."""
-    if name == "ephemeral_storage":
-        return STORAGE
+    """kube-state-metrics writes `nvidia_com_gpu` for `nvidia.com/gpu`, `habana_ai_gaudi` for habana.ai/gaudi."""
+    if name in _SPELT:
+        return _SPELT[name]
     vendor, _, rest = name.partition("_com_")
     if rest.startswith("mig_"):
         rest = f"mig-{rest.removeprefix('mig_').replace('_', '.')}"

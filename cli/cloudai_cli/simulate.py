@@ -103,7 +103,7 @@ def run(scenario: Scenario, policy: str, seed: int) -> Outcome:
 
 
 def chooser(policy: str, document: Document) -> Chooser:
-    """Who decides under a policy's name."""
+    """The decider behind a policy's name."""
     if policy in {LATENESS, HINGE}:
         return RtsChooser(msgspec.structs.replace(document, model=policy))
     if policy == ROUND_ROBIN:

@@ -95,14 +95,14 @@ def _span(pod: Pod, now: float | None) -> tuple[float, float]:
     known = (run.start, moment.read(pod.status.startTime), moment.read(meta.creationTimestamp))
     start = next((at for at in known if at is not None), None)
     if start is None:
-        raise FormatError(f"nobody knows when {meta.namespace}/{meta.name} began")
+        raise FormatError(f"{meta.namespace}/{meta.name}: its start is unknown")
     if now is not None:
         return start, max(start, now)
     if run.start is None and not outcome.has_run(pod):
         return start, start
     end = run.end if run.end is not None else _given_up(pod)
     if end is None:
-        raise FormatError(f"nobody knows when {meta.namespace}/{meta.name} ended")
+        raise FormatError(f"{meta.namespace}/{meta.name}: its end is unknown")
     return start, max(start, end)
 
 

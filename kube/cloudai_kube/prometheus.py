@@ -110,7 +110,7 @@ class Prometheus:
     def ask(self, query: str, at: float | None = None) -> list[Sample]:
         """Samples of an instant query (`at` seconds since the epoch, else now). Raises `PrometheusError`.
 
-        Values may be NaN or infinite: whoever asks decides and counts.
+        Values may be NaN or infinite: the caller decides and counts.
         """
         params = {} if at is None else {"time": f"{at:.3f}"}
         found = self._answer(lambda: self._client.custom_query(self.access.query(query), params=params))
@@ -119,7 +119,7 @@ class Prometheus:
     def ask_range(self, query: str, begin: float, end: float, step_seconds: float) -> list[Series]:
         """Series of a query over a stretch of time (seconds since the epoch). Raises `PrometheusError`.
 
-        Values may be NaN or infinite: whoever asks decides and counts.
+        Values may be NaN or infinite: the caller decides and counts.
         """
         times = datetime.fromtimestamp(begin, UTC), datetime.fromtimestamp(end, UTC)
         found = self._answer(

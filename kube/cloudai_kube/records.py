@@ -83,7 +83,7 @@ def declared_of(task: Task) -> float | None:
 
 
 def _allowed(status: TaskStatus) -> float | None:
-    """The time that the user allowed at first; one who moved his deadline had seen how the task went."""
+    """The time that the user allowed at first; a user who moved the deadline had seen how the task went."""
     if status.originalDeadline not in {"", status.deadline}:
         return None
     deadline = timestamp.parse_optional(status.deadline)

@@ -108,7 +108,7 @@ LIMITS: Final[Mapping[str, float]] = {
 
 
 class Source(Protocol):
-    """Whoever answers PromQL."""
+    """A server that answers PromQL."""
 
     def ask(self, query: str) -> list[Sample]:
         """Samples of an instant query."""

@@ -31,7 +31,7 @@ Key = tuple[str, int]
 
 
 class RangeSource(Protocol):
-    """Whoever answers PromQL over a stretch of time."""
+    """A server that answers PromQL over a stretch of time."""
 
     def ask_range(self, query: str, begin: float, end: float, step_seconds: float) -> list[Series]:
         """Series over a stretch of time."""

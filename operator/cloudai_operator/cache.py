@@ -1,7 +1,7 @@
 """What the operator knows of the cluster: Tasks, the pods they own, nodes. Tasks that a change concerns are enqueued.
 
 Which pods are a Task's is proved by their names, which follow from the Task's name and UID; labels and owner references
-are claims of whoever created the pod.
+are claims of the pod's author.
 """
 
 from collections import OrderedDict, deque

@@ -185,7 +185,7 @@ class PodStore:
 
 
 def document(record: Record) -> dict[str, Any]:
-    """A record as TASK_HISTORY holds it: every field, whoever queries it need not know what is usual."""
+    """A record as TASK_HISTORY holds it: every field, so that a query need not know the defaults."""
     return {
         "_id": record.pod_uid,
         **msgspec.structs.asdict(record),

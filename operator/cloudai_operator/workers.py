@@ -195,7 +195,7 @@ class Workers:
                 if newer is not None:
                     self._take_patched(newer)
         except Exception:  # noqa: BLE001  one Task must never stop the others
-            _log.exception("Task %s: its trouble cannot be told", uid)
+            _log.exception("Task %s: its condition cannot be written", uid)
 
     def _remember(self, task: Task) -> None:
         """History is to have what a Task that is gone has run."""

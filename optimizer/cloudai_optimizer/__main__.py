@@ -58,7 +58,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _end(error: Exception, code: int) -> None:
-    sys.stderr.write(f"cloudai-optimizer: {redacted(str(error))}\n")
+    text = " ".join(str(error).split())  # a parser's text has several lines
+    sys.stderr.write(f"cloudai-optimizer: {redacted(text)}\n")
     raise SystemExit(code)
 
 

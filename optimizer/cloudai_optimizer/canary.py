@@ -1,10 +1,10 @@
 """Whether a candidate does worse than its control: the same tenants' other tasks in the same period.
 
-Tasks are dealt to the two by a hash of their UID, so each tenant is an experiment of his own, and what counts is the
-difference within tenants (Mantel and Haenszel's weights). Who has tasks on one side only says nothing, so claiming to
-have been placed by the candidate is of no use. No large tenant outweighs the others: his weight has a limit, and what
-he sees that they do not is pulled in to what chance allows. But a tenant who is clearly harmed ends the trial alone: he
-may do so on purpose, and all that is lost are weights that were not in force yet.
+Tasks are dealt to the two by a hash of their UID, so each tenant is an experiment of its own, and what counts is the
+difference within tenants (Mantel and Haenszel's weights). A tenant with tasks on one side says nothing, so claiming to
+have been placed by the candidate is of no use. No large tenant outweighs the others: its weight has a limit, and
+what it sees that they do not is pulled in to what chance allows. But clear harm to one tenant ends the trial: it may
+pretend that on purpose, and all that is lost are weights that were not in force yet.
 """
 
 from collections import defaultdict
@@ -29,10 +29,10 @@ LONGEST_SECONDS: Final = 86_400.0
 CHANCE: Final = 2.0
 """Sd by which a large tenant's difference may be off the others' without being pulled in."""
 LARGE: Final = 0.05
-"""Of the weight: a smaller tenant cannot outweigh anybody, and his few tasks are either late or not."""
+"""Of the weight: a smaller tenant cannot outweigh anybody, and its few tasks are either late or not."""
 HARM: Final = 4.0
 MIN_TRIED: Final = 10
-"""So many sd is a tenant harmed beyond doubt, if he has so many tasks under the candidate."""
+"""So many sd is a tenant harmed beyond doubt, if it has so many tasks under the candidate."""
 SHRINK: Final = 10.0
 """A tenant's share of missed deadlines is taken for that of all by so many tasks."""
 RUNNING, PROMOTED, ROLLED_BACK = "running", "promoted", "rolled back"
@@ -142,7 +142,7 @@ def _compared(tenants: Sequence[_Sides], usual: float) -> tuple[float, float, bo
 
 
 def _weights(tenants: Sequence[_Sides]) -> FloatArray:
-    """Weight of each tenant's difference, no more than `LARGEST_SHARE` or his share of the deadlines; together 1."""
+    """Weight of each tenant's difference, no more than `LARGEST_SHARE` or its share of the deadlines; together 1."""
     own = np.array([one.weight() for one in tenants])
     count = np.array([one.count() for one in tenants])
     share = np.maximum(LARGEST_SHARE, count / count.sum())

@@ -1,6 +1,6 @@
 """Everything that is learned from records, as a document: run times first, then what the `hinge` rule reads.
 
-No release moves a value further than its step (contracts): whoever poisons the history must do so for a long time.
+No release moves a value further than its step (contracts): poisoning the history takes effect only over a long time.
 """
 
 import math

@@ -1,7 +1,7 @@
 """What values have been lately, as the measure of how far they may go today.
 
 Of two stretches of a day each, the one that runs and the one before it, the lowest and the highest of every value is
-kept. Who stays within a quarter of its range of all four moved no further in any 24 hours, wherever they begin: they
+kept. A value within a quarter of its range of all four moved no further in any 24 hours, wherever they begin: they
 lie within two such stretches. One document of a day ago would allow a quarter on either side of it.
 """
 
@@ -135,7 +135,7 @@ def _each(pick: _Pick, kept: Document, new: Document) -> Document:
 def _row(
     pick: _Pick, old: Mapping[str, float], new: Mapping[str, float], unknown: float | None = None
 ) -> dict[str, float]:
-    """Who is not in the new one stays; who is new counts from `unknown`, or as he is where that is None."""
+    """A name that is not in the new one stays; a new one counts from `unknown`, or as it is where that is None."""
     return {
         **old,
         **{

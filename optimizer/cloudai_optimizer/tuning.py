@@ -84,7 +84,7 @@ def _best(
 
 
 def _judged(executor: Executor, held_out: Stage, before: Document, candidate: Document, rules: Rules) -> Verdict:
-    """The guard's word. Who wants to save energy accepts what does so and misses no more deadlines."""
+    """The guard's word. With energy in the fitness it accepts what saves some and misses no more deadlines."""
     old, new = fitness.judge(executor, held_out, [before, candidate])
     if rules.fitness == fitness.PARETO and rules.energy_weight > 0:
         saved = 1.0 - new.energy_joules() / max(old.energy_joules(), 1e-9)

@@ -95,7 +95,7 @@ MAX_SECONDS: Final = 365 * 86_400.0
 
 
 def tenant(namespace: str, user: str) -> str:
-    """Who declares and repeats work. `user` is free text: only together with the namespace is nobody another."""
+    """The one that declares and repeats work. `user` is free text: only with the namespace it names nobody else."""
     return f"{namespace}/{user}" if user else namespace
 
 

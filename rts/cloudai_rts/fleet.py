@@ -150,7 +150,7 @@ class Fleet:
     def request(self, slot: int, amounts: Resources, sign: int = 1) -> None:
         """Count a pod's requests on a node (`sign=-1`: give them back); resources that no node offers are left out.
 
-        A tenant may invent thousands of names. Whoever keeps the pods counts a resource that a node begins to offer.
+        A tenant may invent thousands of names. The keeper of the pods counts a resource that a node begins to offer.
         """
         for resource, amount in amounts.items():
             column = self._columns.get(resource)

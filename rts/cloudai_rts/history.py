@@ -46,7 +46,7 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     """A finished pod. Times in seconds since the epoch, requests in cores, bytes and devices.
 
     `reference_runtime` and `log_sd` are what was expected at acceptance; `declared` the user's own estimate and
-    `allowed` the time from arrival to a deadline of his own, where he had not moved it (both seconds).
+    `allowed` the time from arrival to the user's own deadline, where it had not been moved (both seconds).
     `load` is the node's before the task and `load_with` with it, as the scheduler used them, `allowed_classes` those of
     nodes that its selectors and tolerations admit (empty: all), `predicted` the run time predicted for this node
     (seconds); `policy` to `runner_up` are the decision's.

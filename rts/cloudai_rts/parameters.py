@@ -189,7 +189,7 @@ def parse(text: bytes | str) -> Document:
     """Read a document and check everything about it that it can show alone.
 
     Raises `ParameterError` that names the key, what is there and what would be right. Nothing is ever clipped:
-    a value out of bounds means that whoever wrote it is wrong about more than this value.
+    a value out of bounds means that its author is wrong about more than this value.
     """
     raw = _load(text)
     six_only = set(raw) <= SIX_KEYS

@@ -25,7 +25,7 @@ GUESS_LOG_SD: Final = 3.0
 HISTORY_MIN_SD: Final = 0.1
 NODE_LOG_SD: Final = 0.1
 FAR: Final = 3.0
-"""Words that are further off than so many sd are believed less where nobody knows the user: his habits differ."""
+"""Words that are further off than so many sd are believed less of an unknown user: habits differ."""
 FAR_OF_KNOWN: Final = 6.0
 """So are those of a known user: a slip, or no real deadline. Of a wrong type good words may be four or five sd off."""
 

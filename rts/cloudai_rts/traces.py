@@ -162,6 +162,8 @@ class _Row:
         value = self.values.get(column, "").strip()
         if not value:
             raise TraceError(f"line {self.line}: column {column} is empty; write a value")
+        if not value.isprintable():
+            raise TraceError(f"line {self.line}: {column} = {value[:40]!r} has characters that cannot be printed")
         return value
 
     def number(self, column: str) -> float:

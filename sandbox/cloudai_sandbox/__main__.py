@@ -227,7 +227,7 @@ def _proxy(arguments: argparse.Namespace) -> int:
 
     known = connection.load(arguments.kubeconfig)
     context = known.ssl_context
-    if context is not None:  # who passes it keeps his own credentials: the administrator's must not be lent to him
+    if context is not None:  # clients keep their own credentials: the administrator's must not be lent to them
         context = ssl.create_default_context(cafile=known.authority_file)
     asyncio.run(serve(known.server, context, arguments.port))
     return 0

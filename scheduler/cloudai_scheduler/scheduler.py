@@ -38,7 +38,7 @@ RETRY_SECONDS: Final = 60.0
 """After so long a pod that could not be handled is tried again."""
 IDLE_SECONDS: Final = 1.0
 DRAIN_SECONDS: Final = 10.0
-"""How long the last binds may take after `stop`; whoever leads next finds out what became of them."""
+"""How long the last binds may take after `stop`; the next leader finds out what became of them."""
 
 
 @dataclass(slots=True)

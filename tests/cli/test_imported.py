@@ -4,7 +4,7 @@ import pytest
 
 from cloudai_cli import imported
 from cloudai_cli.imported import Run, read_fleet, read_runs, to_trace
-from cloudai_kube.prometheus import Sample
+from cloudai_kube.prometheus import PrometheusError, Sample
 from cloudai_rts import traces
 
 NOW = 1_700_000_000.0
@@ -127,6 +127,9 @@ def test_machines() -> None:
         ("nvidia_com_gpu", "nvidia.com/gpu"),
         ("nvidia_com_mig_1g_5gb", "nvidia.com/mig-1g.5gb"),
         ("ephemeral_storage", "ephemeral-storage"),
+        ("habana_ai_gaudi", "habana.ai/gaudi"),
+        ("aws_amazon_com_neuron", "aws.amazon.com/neuron"),
+        ("google_com_tpu", "google.com/tpu"),
         ("cpu", "cpu"),
     ],
 )
@@ -158,3 +161,38 @@ def test_values_that_are_none_are_left_out() -> None:
     """NaN is no time."""
     source = Canned(kube_pod_completion_time=[of("x", float("nan"))], kube_pod_start_time=[of("x", NOW - 5)])
     assert read_runs(source, 1, NOW) == ([], 0)
+
+
+def test_labels_of_the_scrape_target() -> None:
+    """Where they hide the pods' own, `exported_*` tells them apart; without those the import is refused."""
+    series = {
+        name: [
+            Sample(
+                {
+                    "namespace": "monitoring",
+                    "pod": "ksm-0",
+                    "exported_namespace": sample.labels["namespace"],
+                    "exported_pod": sample.labels["pod"],
+                    "uid": sample.labels["uid"],
+                    **{k: v for k, v in sample.labels.items() if k.startswith("owner") or k == "resource"},
+                },
+                sample.value,
+            )
+            for sample in samples
+        ]
+        for name, samples in pods().metrics.items()
+    }
+    assert read_runs(Canned(**series), 1, NOW) == read_runs(pods(), 1, NOW)
+    for samples in series.values():
+        for sample in samples:
+            del sample.labels["exported_namespace"], sample.labels["exported_pod"]
+    with pytest.raises(PrometheusError, match="set honor_labels: true"):
+        read_runs(Canned(**series), 1, NOW)
+
+
+def test_a_prometheus_of_several_clusters() -> None:
+    """It is refused with what to write."""
+    source = Canned(kube_node_status_allocatable=[Sample({"cluster": name}, 1.0) for name in ("east", "west")])
+    with pytest.raises(PrometheusError, match=r"2 clusters \(east, west\); choose one with --matchers"):
+        imported.check(source, NOW)
+    imported.check(Canned(kube_node_status_allocatable=[Sample({"cluster": "east"}, 1.0)]), NOW)

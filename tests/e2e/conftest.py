@@ -74,7 +74,7 @@ class Cluster:
         pytest.fail(f"not within {seconds} s")
 
     def _check_processes(self) -> None:
-        """Who lost his Lease (the machine stood still) starts again, as in a Deployment; no other end is fine."""
+        """A process that lost its Lease (the machine stood still) starts again, as in a Deployment."""
         for name in self.sandbox.run:
             child = self.sandbox.process(name)
             if child.alive() or child.process.returncode < 0:  # killed: by a test, which also starts it again

@@ -458,7 +458,7 @@ def test_a_hundred_kills(cluster: Cluster, database: Database[dict[str, Any]]) -
 
 
 def test_a_deadline_tells_of_its_task(cluster: Cluster, database: Database[dict[str, Any]]) -> None:
-    """Whose deadlines were twice what his tasks took: 100 s allowed are 50 s expected, 2,000 s 1,000 s."""
+    """A user's deadlines were twice what the tasks took: 100 s allowed are 50 s expected, 2,000 s 1,000 s."""
     finish(database, "sized", 40)
     for number, row in enumerate(database["TASK_HISTORY"].find({"_id": {"$regex": "^sized-"}})):
         seconds = 20.0 * 100.0 ** (number / 39)

@@ -27,7 +27,7 @@ from cloudai_sandbox.services import MONGODB, start_mongodb
 
 OPERATOR = "cloudai-operator"
 GIVEN = os.environ.get("MONGODB_URI", "")
-"""A real MongoDB to test with, if there is one; whoever gives it does not want it killed."""
+"""A real MongoDB to test with, if there is one; it is not ours to kill."""
 ours_only = pytest.mark.skipif(bool(GIVEN), reason="MONGODB_URI names a database that is not the sandbox's own")
 
 
@@ -157,7 +157,7 @@ class Commands(CommandListener):
 
 
 def test_every_collection_is_to_forget_by_itself(cluster: Cluster) -> None:
-    """The TTL index is asked for by whoever writes; a server that knows none is no error."""
+    """The writer asks for the TTL index; a server that knows none is no error."""
     heard = Commands()
     uri = GIVEN or cluster.sandbox.urls[MONGODB]
     now = time.time()

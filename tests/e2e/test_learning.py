@@ -112,7 +112,7 @@ def test_a_workload_on_the_cluster(cluster: Cluster, optimizer: Optimizer) -> No
 
 
 def test_two_optimizers_at_once(optimizer: Optimizer) -> None:
-    """One wins; the other is told, and nothing of his is left. A mere note of an epoch is in nobody's way."""
+    """One wins; the other gets an error, and nothing of it is left. A mere note of an epoch is in nobody's way."""
 
     async def race() -> str:
         async with Transport(connection.load(str(optimizer.kubeconfig)), "test") as transport:

@@ -17,7 +17,7 @@ def candidate(transport: Any, name: str, ends: list[int] | None = None) -> Elect
 
 
 def holder(server: ApiServer) -> str:
-    """Who holds the Lease."""
+    """The holder of the Lease."""
     found: str = server.objects[LEASES]["ns/lease"]["spec"]["holderIdentity"]
     return found
 

@@ -1,14 +1,18 @@
 """Prometheus when it is not well: each kind of bad answer is an error that says which, and none takes long."""
 
+import re
 import threading
 import time
+import urllib.parse
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cloudai_kube import prometheus
+from cloudai_kube import pod_use, prometheus, telemetry
+from cloudai_kube.errors import ConfigurationError
 from cloudai_kube.prometheus import Prometheus, PrometheusError
 from cloudai_kube.prometheus_access import Access
 
@@ -26,6 +30,8 @@ class Server(HTTPServer):
     drip_body = False
     promised_bytes = 0
     location = ""
+    asked = ""
+    authorization = ""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -35,6 +41,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answer."""
+        self.server.asked = urllib.parse.unquote_plus(self.path)
+        self.server.authorization = self.headers.get("Authorization", "")
         time.sleep(self.server.pause_seconds)
         if self.server.drip_headers:
             self._drip(b"HTTP/1.0 200 OK\r\n" + b"X: " + b"y" * 1000)
@@ -95,6 +103,7 @@ def test_a_good_answer(server: Server) -> None:
         (b"", 200, "no JSON"),
         (b'{"status":"error","error":"x"}', 200, "did not succeed"),
         (GOOD.replace(b"}}", b'},"warnings":["one replica is away"]}'), 200, "partial"),
+        (GOOD.replace(b"}}", b'},"isPartial":true}'), 200, "partial"),
         (b'{"status":"success","data":{}}', 200, "something else"),
     ],
 )
@@ -164,3 +173,58 @@ def test_a_connection_that_breaks_in_the_middle(server: Server) -> None:
     server.promised_bytes = 10 * len(GOOD)
     with pytest.raises(PrometheusError, match="does not answer"):
         ask(server)
+
+
+def test_infos_are_no_warnings(server: Server) -> None:
+    """Prometheus 3 adds hints to whole answers."""
+    server.body = GOOD.replace(b"}}", b'},"infos":["metric might not be a counter"]}')
+    assert len(ask(server)) == 1
+
+
+def test_matchers_go_into_every_selector(server: Server) -> None:
+    """One Prometheus, several clusters; partial answers are declined in advance."""
+    access = Access(f"http://127.0.0.1:{server.server_port}", 'cluster="east"')
+    query = 'sum(rate(node_cpu_seconds_total{mode="user"}[1m])) by (node) / max(kube_pod_info)'
+    Prometheus(access).ask(query)
+    assert 'node_cpu_seconds_total{mode="user",cluster="east"}[1m]' in server.asked
+    assert 'kube_pod_info{cluster="east"}' in server.asked
+    assert "deny_partial_response=1" in server.asked
+
+
+@pytest.mark.parametrize("query", [*telemetry.QUERIES.values(), *pod_use.QUERIES.values(), telemetry.POD_INFO])
+def test_no_series_of_ours_escapes_the_matchers(query: str) -> None:
+    """Wherever a metric's name stands the matchers stand behind it."""
+    narrowed = Access("http://x", 'cluster="east"').query(query)
+    names = re.findall(r"(?<![\w\"])(?:node|DCGM|container|kube)_\w+(?=[^\w\"(,])", narrowed)
+    assert names
+    assert narrowed.count('cluster="east"') >= len([name for name in names if name not in LABELS])
+
+
+LABELS = {"kubernetes_node", "node_name"}
+
+
+@pytest.mark.parametrize("matchers", ["cluster=east", 'cluster="east"}', "} or vector(1", 'a="b" or up{'])
+def test_matchers_that_are_none(matchers: str) -> None:
+    """Nothing but matchers can be put into a query."""
+    with pytest.raises(ConfigurationError, match="label matchers"):
+        Access("http://x", matchers)
+
+
+def test_the_token_is_read_again(server: Server, tmp_path: Path) -> None:
+    """It rotates; a file that is gone is an error that names it."""
+    file = tmp_path / "token"
+    asked = Prometheus(Access(f"http://127.0.0.1:{server.server_port}", token_file=str(file)))
+    for token in ("first", "second"):
+        file.write_text(f"{token}\n")
+        asked.ask("up")
+        assert server.authorization == f"Bearer {token}"
+    file.unlink()
+    with pytest.raises(PrometheusError, match="bearer token"):
+        asked.ask("up")
+
+
+def test_credentials_stay_out_of_errors() -> None:
+    """The address is shown without user and password."""
+    with pytest.raises(PrometheusError) as caught:
+        Prometheus(Access("http://metrics:c4nary@127.0.0.1:9/?token=c4nary")).ask("up")
+    assert "c4nary" not in str(caught.value)

@@ -7,7 +7,7 @@ import pytest
 
 from cloudai_kube.prometheus import PrometheusError, Sample
 from cloudai_kube.series import NodeNames
-from cloudai_kube.telemetry import LIMITS, POD_INFO, QUERIES, Snapshot, read
+from cloudai_kube.telemetry import GPU_BUSY, LIMITS, OF_TWO_CLUSTERS, POD_INFO, QUERIES, Snapshot, read
 
 NOW = 1_000_000.0
 NAMES = NodeNames(frozenset({"a", "b"}), {"10.0.0.2": "b"})
@@ -113,6 +113,26 @@ def test_nothing_at_all() -> None:
     both = snapshot(cpu=one(1.0, node="a"), memory=one(1.0, node="a"))
     assert math.isclose(both.usable_share(2), 0.5)
     assert snapshot(cpu=one(1.0, node="a")).usable_share(2) == 0.0
+
+
+def test_series_of_two_clusters() -> None:
+    """Same addresses by design: nothing is believed of that node, and it is told; the other node stays."""
+    cores = [
+        Sample({"instance": "10.0.0.2:9100", "cluster": "east"}, 0.3),
+        Sample({"instance": "10.0.0.2:9100", "cluster": "west"}, 15.5),
+        Sample({"node": "a", "cluster": "east"}, 1.0),
+    ]
+    found = snapshot(cpu=cores)
+    assert found.dropped[OF_TWO_CLUSTERS] == 1
+    assert (found.nodes.keys(), found.nodes["a"].cpu) == ({"a"}, 1.0)
+
+
+def test_of_two_figures_for_one_device_the_larger_one_counts() -> None:
+    """A MIG slice has no utilisation of its own: the old name says 0 there, the profiling one what it does."""
+    found = snapshot(gpu=[*one(0.0, node="a"), *one(0.7, node="a", figure="prof")])
+    assert found.nodes["a"].gpu == 0.7
+    assert " or " in GPU_BUSY
+    assert all(name in GPU_BUSY for name in ("DCGM_FI_DEV_GPU_UTIL", "DCGM_FI_PROF_GR_ENGINE_ACTIVE"))
 
 
 def test_errors_by_gpu() -> None:

@@ -43,7 +43,7 @@ def test_a_learned_type() -> None:
     ],
 )
 def test_who_knows_his_tasks_is_believed(sla: dict[str, Any], seconds: float) -> None:
-    """A user whose own deadlines are twice what his tasks take: ten minutes allowed, five expected."""
+    """A user whose own deadlines are twice what their tasks take: ten minutes allowed, five expected."""
     heard = Indication(-math.log(2), 0.05, 100)
     runtime = RuntimeModel(Sigma={"cpu-light": 1.0}, Allowed={"ns": heard})
     terms = acceptance.terms(a_task(sla=sla), T0, TauStore({"cpu-light": 3600.0}), Document(Runtime=runtime), 2.0)

@@ -87,9 +87,9 @@ HARMED = [
 
 
 def test_a_tenant_who_fails_on_purpose_ends_no_good_trial() -> None:
-    """A hundred late runs that claim the candidate's version: without a control of his they say nothing.
+    """A hundred late runs that claim the candidate's version: without a control of the same tenant they say nothing.
 
-    Who has one, and really is late whenever the candidate places him, is harmed as far as anybody can tell.
+    A tenant that has one, and is late whenever the candidate places it, is harmed as far as anybody can tell.
     """
     assert judged(*HONEST, runs(CANDIDATE, 100, 100, "evil")).result == PROMOTED
     assert judged(*HONEST, runs(CANDIDATE, 100, 100, "evil", dealt=False)).result == PROMOTED
@@ -104,7 +104,7 @@ def test_a_tenant_who_claims_success_prolongs_no_bad_trial() -> None:
 
 @given(st.integers(1, 160), st.integers(1, 240), st.booleans())
 def test_nobody_sees_what_the_others_do_not(tried: int, control: int, helps: bool) -> None:
-    """Up to four ninths of the runs are one tenant's: his claims move the difference by what chance allows at most."""
+    """Up to four ninths of the runs are one tenant's: its claims move the difference by what chance allows at most."""
     own = [
         runs(CANDIDATE, 0 if helps else tried, tried, "evil"),
         runs(CONTROL, control if helps else 0, control, "evil"),

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
 from functools import cache
 from itertools import pairwise
@@ -91,6 +91,35 @@ def test_search_and_guard() -> None:
     assert outcome.document is not None
     parameters.parse(parameters.dump(msgspec.structs.replace(outcome.document, Evidence=outcome.evidence())))
     assert outcome.quality["R2"] > outcome.quality["R2TauAlone"] + 0.2
+
+
+class _Broken(ThreadPoolExecutor):
+    """Its workers die, as where there is no memory left."""
+
+    def submit(self, *_args: object, **_kwargs: object) -> Future[Any]:  # type: ignore[override]  # it never works
+        raise BrokenExecutor("a worker died")
+
+
+def test_a_search_that_fails_does_not_lose_the_fit() -> None:
+    """Run times are published, the weights in force stay, and the reason says why."""
+    with _Broken(1) as executor:
+        outcome = epoch.run(history(260), machines(), Document(), QUICK, np.random.default_rng(1), executor, NOW)
+    assert outcome.result == FITTED
+    assert outcome.document is not None
+    assert outcome.document.Runtime.U
+    assert outcome.document.Lateness == Document().Lateness
+    assert "the search failed (BrokenExecutor: a worker died), the weights in force stay" in outcome.reason
+
+
+def test_failed_starts_do_not_stop_learning() -> None:
+    """However many containers never started: their runs of no length say nothing, and are no corrupted history."""
+    good = history(120)
+    unstarted = [
+        msgspec.structs.replace(record, pod_uid=f"x-{index}", outcome="Rejected", finish=record.start)
+        for index, record in enumerate(good * 3)
+    ]
+    outcome = run([*good, *unstarted])
+    assert (outcome.result, outcome.finished) == (FITTED, sum(r.outcome == "Succeeded" for r in good))
 
 
 def test_the_search_gets_better() -> None:

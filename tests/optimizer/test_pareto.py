@@ -12,7 +12,7 @@ POINTS = np.array([[3.0, 5.0], [2.0, 3.0], [1.0, 1.0], [1.0, 4.0], [0.0, 6.0]])
 
 
 def test_fronts_by_hand() -> None:
-    """Who is beaten in both aims comes later."""
+    """A candidate that is beaten in both aims comes later."""
     assert pareto.ranks(POINTS).tolist() == [0, 0, 0, 1, 2]
 
 

@@ -122,7 +122,7 @@ def test_scaling_all_times_leaves_the_choice_unchanged(
 
 @given(st.lists(st.floats(1e-3, 1e7), min_size=2, max_size=20), st.floats(1.0, 1e6), st.floats(0.05, 2.0))
 def test_probability_rises_with_the_run_time(runtimes: list[float], slack: float, log_sd: float) -> None:
-    """Who takes longer is never less likely to be late."""
+    """A longer run time is never less likely to miss the deadline."""
     found = lateness.late_probability(np.log(np.array(sorted(runtimes))), slack, log_sd)
     assert (np.diff(found) >= -1e-9).all()
     assert ((found >= 0) & (found <= 1)).all()

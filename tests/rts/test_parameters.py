@@ -96,6 +96,11 @@ BAD: list[tuple[str, str, str]] = [
     ("too long", '"' + "x" * (parameters.MAX_DOCUMENT_BYTES + 1) + '"', "document"),
     ("too much evidence", text_of({"Evidence": {"note": "x" * 17_000}}), "Evidence"),
     ("deeply nested", "[" * 100_000, "document"),
+    ("evidence without end", text_of({"Evidence": {"Tasks": int("1" * 400)}}), "Evidence"),
+    ("evidence beyond what floats count", text_of({"Evidence": {"a": {"b": [2e15]}}}), "Evidence"),
+    ("deep evidence", text_of({"Evidence": json.loads('{"a":' * 40 + "1" + "}" * 40)}), "Evidence"),
+    ("a version beyond exact floats", text_of({"version": 2**53 + 1}), "version"),
+    ("a canary on most of the tasks", text_of({"Canary": {"Version": 4, "Since": "", "Share": 0.51}}), "Canary"),
 ]
 
 
@@ -141,3 +146,11 @@ def test_versions_only_grow() -> None:
     parameters.check_successor(
         parameters.parse(json.dumps(SIX)), parameters.parse(json.dumps({**SIX, "Risk": {"Alpha": 1, "Beta": 1}}))
     )
+
+
+def test_versions_grow_in_steps() -> None:
+    """A jump that nobody could follow is refused: it would block every later version for ever."""
+    third = parameters.parse(text_of())
+    parameters.check_successor(third, parameters.parse(text_of({"version": 3 + parameters.MAX_VERSION_STEP})))
+    with pytest.raises(ParameterError, match="version"):
+        parameters.check_successor(third, parameters.parse(text_of({"version": 4 + parameters.MAX_VERSION_STEP})))

@@ -62,7 +62,7 @@ def test_history_alone_without_a_word() -> None:
 
 
 def test_a_users_habit_of_erring_is_corrected() -> None:
-    """Who always declares half of what it takes (bias ln 2) is believed accordingly; a stranger at his word."""
+    """A user who always declares half of what it takes (bias ln 2) is believed accordingly; a stranger literally."""
     runtime = RuntimeModel(Declared={"ann": Indication(math.log(2), 0.05, 20)})
     by_ann, by_bob = (prediction.estimate("a", 200.0, Said(user, 100.0), runtime) for user in ("ann", "bob"))
     assert by_ann.seconds == pytest.approx(200.0, rel=0.01)

@@ -69,7 +69,7 @@ class Live:
         return [event["reason"] for event in known if event["involvedObject"]["name"] == name]
 
     def bind_by_hand(self, name: str, node: str, namespace: str = "ns") -> None:
-        """As whoever creates a pod with `spec.nodeName` does."""
+        """As the author of a pod with `spec.nodeName` does."""
         body = self.server.objects[PODS][f"{namespace}/{name}"]
         self.server.put(PODS, {**body, "spec": {**body["spec"], "nodeName": node}})
 

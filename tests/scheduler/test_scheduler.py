@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 from prometheus_client import generate_latest
 from tests.api_server import running, status, until
-from tests.scheduler.live import NODES, PODS, a_node, a_pod, cluster, live
+from tests.scheduler.live import NODES, PODS, Live, a_node, a_pod, cluster, live
 
 from cloudai_sandbox.poisons import POISONS, deepened
 from cloudai_scheduler import cycle
@@ -309,6 +309,55 @@ async def test_refusals_of_our_pods_close_the_node_for_their_namespace() -> None
         await refuse("q", "two")
         await refuse("r", "two")
         await until(lambda: here.scheduler.rejections.closed_nodes({"cpu"}, "three", time.time()) == {"a"})
+
+
+START_ERROR = {
+    "phase": "Failed",
+    "containerStatuses": [
+        {
+            "name": "c",
+            "state": {
+                "terminated": {
+                    "exitCode": 128,
+                    "reason": "StartError",
+                    "startedAt": "1970-01-01T00:00:00Z",
+                    "finishedAt": "2026-01-01T00:00:10Z",
+                }
+            },
+        }
+    ],
+}
+STARTED = {
+    "phase": "Running",
+    "containerStatuses": [{"name": "c", "state": {"running": {"startedAt": "2026-01-01T00:00:10Z"}}}],
+}
+
+
+async def _fail_starts(here: Live, image: str) -> None:
+    """Pods of three tenants, whose container the runtime cannot start on node a."""
+    container = {"name": "c", "image": image, "resources": {"requests": {"cpu": "1"}}}
+    for tenant in ("one", "two", "three"):
+        name = f"{tenant}-{image.replace(':', '-')}"
+        here.server.put(PODS, a_pod(name, tenant, spec={"containers": [container], "nodeSelector": {"at": "a"}}))
+        await here.bound(name, namespace=tenant)
+        here.report(name, tenant, **START_ERROR)
+        await until(lambda uid=f"uid-{name}": uid not in here.scheduler.state.pods)
+
+
+async def test_failed_starts_close_a_node_only_if_the_same_started_elsewhere() -> None:
+    """A typo of everybody's closes nothing; a broken GPU hook does, where the same image runs on another node."""
+    async with cluster() as here:
+        for name in ("a", "b"):
+            here.server.put(NODES, a_node(name, labels={"at": name}))
+        await until(lambda: len(here.scheduler.state.nodes) == 2)
+        await _fail_starts(here, "typo:1")
+        assert here.scheduler.rejections.closed_nodes({"cpu"}, "four", time.time()) == set()
+        here.server.put(PODS, a_pod("elsewhere", spec={"nodeSelector": {"at": "b"}}))
+        await here.bound("elsewhere")
+        here.report("elsewhere", **STARTED)
+        await until(lambda: here.scheduler.state.pods["uid-elsewhere"].has_started)
+        await _fail_starts(here, "work:1")
+        await until(lambda: here.scheduler.rejections.closed_nodes({"cpu"}, "four", time.time()) == {"a"})
 
 
 async def test_decisions_are_believed_only_where_we_made_them() -> None:

@@ -1,7 +1,7 @@
 """What users' words tell of their tasks (model 3.1a): run times that they declare, and the time that they allow.
 
-Who asks for ten minutes often knows that it takes five. With w the ln of the run time on the idle reference machine and
-m what is expected of it before,
+A user who asks for ten minutes often knows that it takes five. With w the ln of the run time on the idle reference
+machine and m what is expected of it before,
 
     w - m = known + noise,    ln said + bias[user] + bias[type] - m = known + error
 
@@ -9,8 +9,8 @@ m what is expected of it before,
 the true size know nearly all of it, those that are multiples of the type's usual run time, or of a declaration,
 nothing. Types have a bias of their own because users think of the machines that they know, not of the reference.
 
-Moments are taken about m, not about the user's mean: whose tasks are all alike knows them best. What users have in
-common is the median of what each does, with limited votes of a tenant, so that one who lies is not the measure.
+Moments are taken about m, not about the user's mean: a user with tasks that are all alike knows them best. What users
+have in common is the median of what each does, with limited votes of a tenant, so that a liar is not the measure.
 """
 
 import math
@@ -134,8 +134,8 @@ def _median(values: FloatArray, weight: FloatArray) -> float:
 def _biases(runs: _Told) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Bias by user and by type, each from what the other leaves, and what each run counts: less the odder it is.
 
-    A type's is what users' biases leave, which are drawn to the usual one by a run: whose type is all that he runs has
-    told nothing of it, unless many others say the same.
+    A type's is what users' biases leave, which are drawn to the usual one by a run: a user who runs this type only
+    tells nothing of it, unless many others say the same.
     """
     users = len(runs.votes)
     own, by_type = np.zeros(users), np.zeros(runs.type_count)

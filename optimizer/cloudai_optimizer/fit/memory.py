@@ -24,7 +24,7 @@ class Memory:
 
     With new runs added it stands for `most` runs at most. `known` is u in force of all cells, NaN where there is none,
     and `reference_runs` by type what the zero that it counts from stands for: nothing is added to that, but it may
-    speak against whoever is alone there.
+    speak against a tenant that is alone there.
     """
 
     u: FloatArray

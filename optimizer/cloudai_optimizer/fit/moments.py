@@ -1,4 +1,4 @@
-"""What one user's words know of his tasks, from moments about what was expected of them before."""
+"""What one user's words know of their tasks, from moments about what was expected of them before."""
 
 import math
 from dataclasses import dataclass

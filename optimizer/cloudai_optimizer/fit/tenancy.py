@@ -1,8 +1,8 @@
 """How much one tenant may say about machines and types that others use too.
 
-A tenant chooses what he runs and for how long, so a few of his runs where hardly anybody else goes would tell everybody
+A tenant chooses what it runs and for how long, so a few of its runs where hardly anybody else goes would tell everybody
 how fast a machine is. Robust means do not help against the only voice in a cell. Three things do: nobody has more than
-a share of the weight; where tenants can be compared only what goes beyond a tenant's habits says something; and what he
+a share of the weight; where tenants can be compared only what goes beyond a tenant's habits says something; and what it
 says on average is pulled in to what chance, and the others among themselves, can differ by.
 """
 
@@ -16,7 +16,7 @@ from cloudai_optimizer.fit.voices import FEW, Voices, off_the_usual
 from cloudai_rts.arrays import FloatArray, IntArray
 
 LARGEST_SHARE: Final = 0.25
-"""Of the weight in a cell, of a type, on a node; who has more than that of the type or class may have as much there."""
+"""Of the weight in a cell, of a type, on a node; one that has more of the type or class may have as much there."""
 SHRINK_HABIT: Final = 2.0
 SHRINK_TRUST: Final = 8.0
 LEAST_TRUST: Final = 0.1
@@ -28,11 +28,11 @@ FOR_SPREAD: Final = 2.5
 
 
 def balanced(samples: Samples, remembered: FloatArray, prior: float) -> Samples:
-    """The samples with weights in which no tenant has more than his share of a cell and a type, a node, a load.
+    """The samples with weights in which no tenant has more than its share of a cell and a type, a node, a load.
 
-    His share is what he has of the type, or of the nodes of the class: what only he runs, or where only he does,
-    concerns nobody else. `remembered` is what earlier runs count for in each cell, `prior` what is assumed of all: both
-    speak against him.
+    Its share is what it has of the type, or of the nodes of the class: what only it runs, or where only it runs,
+    concerns no other tenant. `remembered` is what earlier runs count for in each cell, `prior` what is assumed of all:
+    both speak against it.
     """
     if not len(samples):
         return samples
@@ -68,7 +68,7 @@ class Habits:
 
     @classmethod
     def of(cls, samples: Samples) -> "Habits":
-        """Who ran what where in these samples."""
+        """Which tenant ran what where in these samples."""
         tenants = max(1, len(samples.tenants))
         in_cell, cells = _numbered(samples.cell() * tenants + samples.tenant)
         on_class, classes = _numbered(samples.node_class * tenants + samples.tenant)
@@ -85,7 +85,7 @@ class Habits:
     def of_types(self, residual: FloatArray) -> FloatArray:
         """How much longer (ln) a tenant's tasks of a type take than those of the others in the same cells.
 
-        Medians, shrunk to 0. Where nobody else is in a cell its runs say nothing of his habits: it is the machines.
+        Medians, shrunk to 0. Where nobody else is in a cell its runs say nothing of habits: it is the machines.
         """
         return _beyond(residual, self.of_type, self.in_cell, self.cell_of)
 
@@ -144,7 +144,7 @@ def trust(residual: FloatArray, sd: FloatArray, samples: Samples) -> FloatArray:
 def _beyond(residual: FloatArray, own: IntArray, part: IntArray, whole_of: IntArray) -> FloatArray:
     """By sample: the median by `own` of what is beyond the usual, shrunk to 0.
 
-    The usual is, of a whole, the median of its parts' medians: one vote a tenant, however much he runs.
+    The usual is, of a whole, the median of its parts' medians: one vote a tenant, however much it runs.
     """
     if not len(residual):
         return residual

@@ -62,7 +62,7 @@ class Voices:
 def off_the_usual(voices: Voices, own: IntArray, sd: FloatArray, share: FloatArray, most: float) -> FloatArray:
     """By sample: what is beyond `most` sd of its voice's distance to the usual, or of the voices among each other.
 
-    The more of it all is his, the less the others can say against him; who is alone may say everything.
+    The larger a voice's part of it all, the less the others can say against it; one that is alone may say everything.
     """
     if not len(own):
         return sd

@@ -1,4 +1,4 @@
-"""Who decides in a replay: the production rules under any parameters, and what they are measured against."""
+"""The deciders in a replay: the production rules under any parameters, and what they are measured against."""
 
 from dataclasses import dataclass, field
 from typing import Final, Protocol

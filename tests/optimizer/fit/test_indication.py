@@ -88,7 +88,7 @@ def test_users_think_of_other_machines() -> None:
 
 
 def test_each_user_is_judged_alone() -> None:
-    """One knows the size, the other allows what he likes: only the first is listened to."""
+    """One user knows the size, the other allows any time: only the first is listened to."""
     samples, work, expected = drawn(2000, ("ann", "bob"))
     random = expected.log + np.random.default_rng(3).normal(1.0, 1.0, len(samples))
     said = np.where(samples.user == samples.users.index("bob"), random, samples.log_allowed)
@@ -157,7 +157,7 @@ def test_habits_of_users_and_of_types_are_told_apart() -> None:
 
 @pytest.mark.parametrize("runs", [10, 40, 120])
 def test_an_odd_user_among_many(runs: int) -> None:
-    """Who always allows a day where four others allow twice the size is not taken for one of them."""
+    """A user who always allows a day where four others allow twice the size is not taken for one of them."""
     users = ("odd", "a", "b", "c", "d")
     samples, work, expected = drawn(5 * runs, users)
     odd = samples.user == samples.users.index("odd")

@@ -28,7 +28,7 @@ def of(tenant: str, found: list[Record]) -> list[Record]:
 
 
 def lying(count: int, node_class: str, seconds: float) -> list[Record]:
-    """Runs of the attacker that take as long as he likes."""
+    """Runs of the attacker that take as long as it likes."""
     node = f"{node_class[0]}0"
     return of("attacker", [one(str(i), "a", node_class, node, 1000.0 * i, seconds, 0.1) for i in range(count)])
 
@@ -58,19 +58,19 @@ def test_nobody_has_more_than_his_share(who: list[tuple[int, int, int]], remembe
     known = np.full((len(samples.types), len(samples.classes)), remembered)
     found = tenancy.balanced(samples, known, PRIOR)
     for tenant in range(len(samples.tenants)):
-        his = samples.tenant == tenant
+        own = samples.tenant == tenant
         for cell in range(known.size):
             inside, kind = samples.cell() == cell, samples.type == cell // len(samples.classes)
-            share = float(samples.weight[kind & his].sum()) / max(float(samples.weight[kind].sum()), 1e-12)
+            share = float(samples.weight[kind & own].sum()) / max(float(samples.weight[kind].sum()), 1e-12)
             share = max(tenancy.LARGEST_SHARE, share)
-            others = float(samples.weight[inside & ~his].sum()) + remembered + PRIOR
-            assert float(found.weight[inside & his].sum()) <= share / max(1.0 - share, 1e-12) * others + 1e-9
+            others = float(samples.weight[inside & ~own].sum()) + remembered + PRIOR
+            assert float(found.weight[inside & own].sum()) <= share / max(1.0 - share, 1e-12) * others + 1e-9
     assert (found.voice <= 1.0).all()
     assert found.weight == pytest.approx(samples.weight * found.voice)
 
 
 def test_balancing_again_counts_from_the_whole_weight() -> None:
-    """With more that speaks against him than before he may say more, not less."""
+    """With more that speaks against it than before a tenant may say more, not less."""
     samples = collect([*of("b", runs(20, 0.1, 1)), *lying(40, "slow", 1.0)])
     once = tenancy.balanced(samples, np.zeros(0), PRIOR)
     cells = np.full((len(samples.types), len(samples.classes)), 30.0)
@@ -102,7 +102,7 @@ def test_what_a_tenant_always_does_is_his_habit(habit: float) -> None:
     ids=["alone", "pools of their own", "alone on two classes"],
 )
 def test_who_cannot_be_compared_has_no_habits(records: list[Record]) -> None:
-    """What his runs have in common is then what the machines are like."""
+    """What its runs have in common is then what the machines are like."""
     samples = collect(records)
     found = Habits.of(samples).of_types(np.where(samples.tenant == 0, 3.0, -1.0))
     assert found == pytest.approx(np.zeros(len(samples)))
@@ -118,7 +118,7 @@ def epochs(batches: Callable[[int], list[Record]], count: int) -> Document:
 
 
 def test_teams_with_types_of_their_own_learn_as_if_they_were_alone() -> None:
-    """Nobody else has a say in what only one runs, however small his part of the cluster is."""
+    """Nobody else has a say in what only one tenant runs, however small its part of the cluster is."""
 
     def batch(number: int) -> list[Record]:
         own = [runs(60, 0.5, 10 * number + team, 1e6 * number) for team in range(4)]
@@ -179,7 +179,7 @@ def test_a_few_runs_elsewhere_change_nothing(roaming: int) -> None:
     ids=["1 s on slow machines", "a day on fast ones", "1 s there, true else", "a third there, true else"],
 )
 def test_a_liar_moves_little(lies: list[Record], most: float) -> None:
-    """What all others know of slow machines stays, though most runs there are his (by himself he would move 1.6)."""
+    """What all others know of slow machines stays, though most runs there are the liar's (alone it would move 1.6)."""
     honest = [record for tenant in "bcd" for record in of(tenant, runs(100, 0.05, ord(tenant)))]
     before = Document()
     for _ in range(3):  # no release goes further than a step
@@ -226,7 +226,7 @@ def test_tenants_who_differ_anyway_may_differ() -> None:
 
 
 def test_who_is_alone_may_contradict_what_is_remembered() -> None:
-    """A machine has changed, and only he uses it: there is nobody whom he could mislead."""
+    """A machine has changed, and only one tenant uses it: there is nobody to mislead."""
     assert excess({"alone": 2.0}, known=0.0, runs=30.0) == {"alone": 0.0}
 
 
@@ -260,7 +260,7 @@ def test_one_tenant_and_two_are_trusted(tenants: str) -> None:
 
 
 def test_a_regular_tenant_is_not_the_measure_of_the_others() -> None:
-    """Most of all runs are his, of a type of his own and always equally long: nobody else is trusted less for that."""
+    """Most of all runs are one tenant's, of its own type and always equally long: no other is trusted less for that."""
     samples, left = said({"a": 0.0, "b": 0.0, "c": 0.0, "d": 0.0})
     regular = [
         msgspec.structs.replace(one(f"r{i}", "own", "slow", "s0", 1000.0 * i, 10.0, 0.1), namespace="regular")

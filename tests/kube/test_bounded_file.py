@@ -1,0 +1,46 @@
+"""Files of a command line: read up to a bound, whatever they are."""
+
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from cloudai_kube import bounded_file
+
+
+def test_a_file_within_the_bound(tmp_path: Path) -> None:
+    """Read as UTF-8."""
+    file = tmp_path / "x"
+    file.write_text("zwölf", encoding="utf-8")
+    assert bounded_file.read(file, 6) == "zwölf"
+
+
+@pytest.mark.parametrize("content", [b"1234567", b"\xff\xfe", b"\xed\xa0\x80"])
+def test_what_cannot_be_text(tmp_path: Path, content: bytes) -> None:
+    """Too long, no UTF-8, half a surrogate."""
+    file = tmp_path / "x"
+    file.write_bytes(content)
+    with pytest.raises(ValueError):  # noqa: PT011  the decoder's own texts
+        bounded_file.read(file, 6)
+
+
+def test_a_pipe_without_an_end(tmp_path: Path) -> None:
+    """Reading stops at the bound."""
+    file = tmp_path / "pipe"
+    os.mkfifo(file)
+
+    def write() -> None:
+        try:
+            with file.open("wb") as stream:
+                while True:
+                    stream.write(b"x" * 65_536)
+        except BrokenPipeError:
+            return
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    with pytest.raises(ValueError, match="longer than 1 MiB"):
+        bounded_file.read(file, 1 << 20)
+    writer.join(5)
+    assert not writer.is_alive()
