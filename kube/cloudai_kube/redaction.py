@@ -16,6 +16,8 @@ _BEARER: Final = re.compile(r"(?P<word>\b(?:Bearer|Basic)\s+)[A-Za-z0-9._~+/=-]{
 
 def redacted(text: str) -> str:
     """The text without the credentials of URLs, secret parameters and authorization headers."""
-    text = _USER_INFO.sub(rf"\g<scheme>{HIDDEN}@", text)
-    text = _PARAMETERS.sub(rf"\g<name>{HIDDEN}", text)
+    if "@" in text:
+        text = _USER_INFO.sub(rf"\g<scheme>{HIDDEN}@", text)
+    if "=" in text or "%3" in text:  # the pattern is slow, and nearly no text of ours has any
+        text = _PARAMETERS.sub(rf"\g<name>{HIDDEN}", text)
     return _BEARER.sub(rf"\g<word>{HIDDEN}", text)

@@ -140,10 +140,11 @@ class Cache:
         self.changed(uid)
 
     def forget_ends(self, uid: str, pods: Iterable[Pod]) -> None:
-        """The ends of these pods of a Task are booked."""
+        """The ends of these pods of a Task are booked; one that came while an earlier state was handled is not."""
         ended = self._ended.get(uid, {})
         for pod in pods:
-            ended.pop(pod.metadata.uid, None)
+            if ended.get(pod.metadata.uid) is pod:
+                del ended[pod.metadata.uid]
         if not ended:
             self._ended.pop(uid, None)
 

@@ -22,7 +22,7 @@ from cloudai_rts.tau import TenantTau
 class Done:
     """What the API server made of a plan: the Task after the status patch, the pod that was created."""
 
-    task: Task | None
+    task: Task
     pod: Pod | None
 
 
@@ -39,8 +39,6 @@ class Executor:
     ) -> Done:
         """Carry out a plan. Raises `CreationRefusedError` if the pod may not be created, `KubeError` if unsure."""
         newer = await self.write_status(task, plan.status)
-        if newer is None:
-            return Done(None, None)  # the Task is gone
         if newer is not task:
             patched(newer)
         self._tell(task, plan)
@@ -57,16 +55,17 @@ class Executor:
             await self._delete_task(task)
         return Done(newer, created)
 
-    async def write_status(self, task: Task, status: TaskStatus) -> Task | None:
-        """Patch what differs; nothing is sent if nothing does. None if the Task is gone."""
+    async def write_status(self, task: Task, status: TaskStatus) -> Task:
+        """Patch what differs; nothing is sent if nothing does.
+
+        Raises `KubeError`. A 404 is one too: the watch says when a Task is gone, and while the CRD is being replaced
+        the API server answers so for Tasks that live, whose pods must not be cleaned up.
+        """
         patch = status_patch(task.status, status)
         if not patch:
             return task
         body = {"metadata": {"uid": task.metadata.uid}, "status": patch}
-        try:
-            answer = await self.transport.request("PATCH", f"{_path(task)}/status", body, content_type=MERGE_PATCH)
-        except NotFoundError:
-            return None
+        answer = await self.transport.request("PATCH", f"{_path(task)}/status", body, content_type=MERGE_PATCH)
         return nesting.decode(answer, Task)
 
     async def tell_unreadable(self, task: Unreadable, now: float) -> None:

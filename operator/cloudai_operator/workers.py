@@ -128,9 +128,6 @@ class Workers:
         except CreationRefusedError as error:
             await self._note_refusal(task, error)
             return
-        if done.task is None:
-            self.cache.remove_task(uid)
-            return
         self.cache.forget_ends(uid, pods)
         if self.history is not None:
             for record in plan.history:
@@ -175,9 +172,7 @@ class Workers:
         now = self.clock()
         status = refused(current, error.reason, str(error), self.rules, now)
         self.executor.note_refusal(current, error)
-        newer = await self.executor.write_status(current, status)
-        if newer is not None:
-            self.cache.put_task(newer)
+        self.cache.put_task(await self.executor.write_status(current, status))
         self._again.add(uid)
 
     async def _tell_trouble(self, uid: str, error: Exception) -> None:
@@ -191,9 +186,7 @@ class Workers:
             before = task.status.condition("Accepted")
             if before is None or before.message != message:
                 self.executor.note_trouble(task, message)
-                newer = await self.executor.write_status(task, status)
-                if newer is not None:
-                    self._take_patched(newer)
+                self._take_patched(await self.executor.write_status(task, status))
         except Exception:  # noqa: BLE001  one Task must never stop the others
             _log.exception("Task %s: its condition cannot be written", uid)
 

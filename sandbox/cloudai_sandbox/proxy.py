@@ -26,13 +26,16 @@ _ACTIONS: Final = ("refuse", "lose-reply", "drop", "delay", "silence")
 
 
 class Fault(msgspec.Struct, forbid_unknown_fields=True):
-    """One rule. `method` and `path` (with query) are regular expressions; `times` -1 means for ever."""
+    """One rule. `method` and `path` (with query) are regular expressions; `times` -1 means for ever.
+
+    `after_seconds` is how long a delay, or a refusal, takes; a 429 comes at once and asks for so long a pause.
+    """
 
     action: str
     method: str = ".*"
     path: str = ".*"
     status: int = 503
-    after_seconds: float = 1.0
+    after_seconds: float = 0.0
     times: int = -1
 
     def fits(self, method: str, path: str) -> bool:
@@ -101,7 +104,8 @@ class Proxy:
         if fault is not None:
             self.hits += 1
             if fault.action == "refuse":
-                headers = {"Retry-After": f"{fault.after_seconds:.0f}"} if fault.status == 429 else {}
+                headers = {"Retry-After": f"{fault.after_seconds or 1:.0f}"} if fault.status == 429 else {}
+                await asyncio.sleep(0.0 if headers else fault.after_seconds)
                 body = {"kind": "Status", "code": fault.status, "reason": "Simulated", "message": "simulated fault"}
                 return web.json_response(body, status=fault.status, headers=headers)
             if fault.action == "drop":

@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 
 from cloudai_kube.demand import Amounts, HostPort, host_ports_of, requests_of
-from cloudai_kube.objects import Pod
+from cloudai_kube.objects import Affinity, Container, Meta, Pod, PodSpec
 from cloudai_rts.arrays import BoolArray, FloatArray
 from cloudai_scheduler import filters
 from cloudai_scheduler.cluster.state import ClusterState, NodeInfo
@@ -138,15 +138,41 @@ class ClassTable:
 
     def of(self, pod: Pod) -> PodClass:
         """Return the class of an unbound pod. Raises `FormatError` if its requests cannot be read."""
-        spec = _encode(pod.spec)
+        sample = _relevant(pod)
+        spec = _encode(sample.spec)
         key = spec if len(spec) <= SMALL_BYTES else hashlib.sha256(spec).digest()
         known = self._classes.get(key)
         if known is not None:
             self._classes.move_to_end(key)
             return known
-        new = PodClass(key, pod, requests_of(pod), host_ports_of(pod), len(spec))
+        new = PodClass(key, sample, requests_of(sample), host_ports_of(sample), len(spec))
         self._classes[key] = new
         self._bytes += new.size_bytes
         while len(self._classes) > REMEMBERED or (self._bytes > REMEMBERED_BYTES and len(self._classes) > 1):
             self._bytes -= self._classes.popitem(last=False)[1].size_bytes
         return new
+
+
+def _relevant(pod: Pod) -> Pod:
+    """The pod with nothing but what filters and requests rest on.
+
+    Images, commands and volumes are not: every pod has a volume of its own with a drawn name (its service account's
+    token), and a class of its own costs a judgement of every node.
+    """
+    spec = pod.spec
+    affinity = spec.affinity and Affinity(nodeAffinity=spec.affinity.nodeAffinity)
+    kept = PodSpec(
+        nodeSelector=spec.nodeSelector,
+        affinity=affinity,
+        tolerations=spec.tolerations,
+        containers=[_asking(container) for container in spec.containers],
+        initContainers=[_asking(container) for container in spec.initContainers],
+        overhead=spec.overhead,
+        resources=spec.resources,
+    )
+    return Pod(metadata=Meta(), spec=kept)
+
+
+def _asking(container: Container) -> Container:
+    """What a container asks for."""
+    return Container(resources=container.resources, ports=container.ports, restartPolicy=container.restartPolicy)

@@ -38,6 +38,13 @@ DOCUMENTS = {
     "a key that is no text": b"1: 2",
     "NaN": b"Risk: {Alpha: .nan, Beta: 1}",
     "a date": b"Risk: {Alpha: 2026-01-01, Beta: 1}",
+    "bytes": b"Evidence: {x: !!binary aGVsbG8=}",
+    "a set": b"Evidence: {x: !!set {a, b}}",
+    "a key of a number": b"Evidence: {1: 2}",
+    "a key of nothing": b"Evidence: {null: 2}",
+    "a reference to itself": b"Evidence: &e {x: *e}",
+    "infinite evidence": b"Evidence: {x: .inf}",
+    "half a surrogate": b'Evidence: {x: "\\ud800"}',
 }
 
 

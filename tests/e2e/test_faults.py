@@ -1,5 +1,6 @@
 """What networks, overloaded servers and restarts do: nothing is lost or bound twice, nobody runs in circles."""
 
+import json
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 from tests.e2e.conftest import Cluster, check_history
 
+from cloudai_kube import timestamp
 from cloudai_sandbox.sandbox import Sandbox
 
 BINDING = {"method": "POST", "path": "/binding$"}
@@ -63,10 +65,8 @@ def names(prefix: str, count: int) -> list[str]:
     ids=lambda fault: f"{fault['action']}-{fault.get('status', '')}{fault['path'][-10:-1]}".replace("/", ""),
 )
 def test_writes_that_go_wrong(cluster: Cluster, fault: dict[str, Any], request: pytest.FixtureRequest) -> None:
-    """A lost answer, a broken connection, 500, 429: each write is repeated or found to have happened."""
+    """A lost answer, a broken connection, 500, 429, 404: each write is repeated or found to have happened."""
     prefix = f"w{abs(hash(request.node.name)) % 10**8}"
-    if fault.get("status") == 404:
-        fault = {**fault, "status": 503}
     cluster.sandbox.set_faults(fault)
     cluster.apply(*(cluster.task(name) for name in names(prefix, 12)))
     cluster.complete(*names(prefix, 12))
@@ -108,7 +108,7 @@ def test_an_api_server_that_restarts(cluster: Cluster) -> None:
     cluster.sandbox.revive()
     deadline = time.monotonic() + 90
     while time.monotonic() < deadline:
-        cluster.sandbox.revive()  # who lost its Lease meanwhile ends and is started again
+        cluster.sandbox.revive()  # a process that lost its Lease meanwhile is started again
         items = cluster.get("tasks.cloudai.dev")["items"]
         states = [
             item.get("status", {}).get("state") for item in items if item["metadata"]["name"].startswith("restart-")
@@ -143,11 +143,14 @@ def test_a_pod_that_changes_identity_while_it_is_bound(cluster: Cluster, again: 
 def test_an_update_during_a_bind_is_not_lost(cluster: Cluster) -> None:
     """The pod's deadline changes while its Binding is under way and then refused: the next decision knows it."""
     rule = {"method": "POST", "path": "/updated/binding"}
-    cluster.sandbox.set_faults({"action": "delay", **rule, "after_seconds": 2, "times": 1})
+    cluster.sandbox.set_faults({"action": "refuse", "status": 500, **rule, "after_seconds": 2, "times": 1})
     cluster.apply(cluster.pod("updated", {"cloudai.dev/finish-within": "1h"}))
     cluster.wait(lambda: hits(cluster) == 1, 10)
     cluster.plane.kubectl("annotate", "pod", "updated", "cloudai.dev/finish-within=1ms", "--overwrite")
     cluster.wait(lambda: cluster.get("pod", "updated")["status"]["phase"] == "Succeeded", 20)
+    notes = cluster.get("pod", "updated")["metadata"]["annotations"]
+    decided = json.loads(notes["cloudai.dev/decision"])
+    assert timestamp.parse(decided["deadline"]) - timestamp.parse(decided["arrival"]) == pytest.approx(0.001, abs=1e-4)
 
 
 def test_a_lease_that_cannot_be_renewed(cluster: Cluster) -> None:

@@ -124,7 +124,7 @@ def test_series_of_two_clusters() -> None:
     ]
     found = snapshot(cpu=cores)
     assert found.dropped[OF_TWO_CLUSTERS] == 1
-    assert (found.nodes.keys(), found.nodes["a"].cpu) == ({"a"}, 1.0)
+    assert {name: reading.cpu for name, reading in found.nodes.items()} == {"a": 1.0}
 
 
 def test_of_two_figures_for_one_device_the_larger_one_counts() -> None:

@@ -111,6 +111,8 @@ def test_the_last_state_of_a_deleted_pod_is_kept_until_it_is_booked() -> None:
         cache.put_pod(pod)
         PodStore(cache).apply("DELETED", pod)
     assert cache.pods_of(a_task()) == [ended]
+    cache.forget_ends("task-uid", [a_pod("p")])  # an earlier state was handled while the end came
+    assert cache.pods_of(a_task()) == [ended]
     cache.forget_ends("task-uid", [ended])
     assert cache.pods_of(a_task()) == []
 

@@ -43,15 +43,20 @@ async def test_a_status_that_cannot_be_written_is_written_later(code: int) -> No
         assert sum("/tasks/t/status" in asked for asked in here.server.requests) >= 3
 
 
-async def test_a_task_that_is_gone_meanwhile_is_forgotten() -> None:
-    """A 404 for its status means that: nothing is made, and nobody runs in circles."""
+async def test_a_404_does_not_make_a_task_gone() -> None:
+    """While a CRD is replaced the server says so of Tasks that live: their pods stay. The list is what counts."""
     async with live() as here:
-        here.server.fail("PATCH .*/tasks/t/status", lambda _: status(404, "NotFound"))
         here.server.put(TASKS, a_task("t"))
         await here.look()
-        await until(lambda: "uid-t" not in here.workers.cache.tasks)
-        assert here.pods("t") == []
-        assert sum("/tasks/t/status" in asked for asked in here.server.requests) == 1
+        (pod,) = await until(lambda: here.pods("t"))
+        here.server.fail("PATCH .*/tasks/t/status", lambda _: status(404, "NotFound"), times=2)
+        here.report(pod["metadata"]["name"], phase="Running")
+        await until(lambda: not here.server.faults)
+        assert here.pods("t") == [here.server.objects[PODS][f"ns/{pod['metadata']['name']}"]]
+        await until(lambda: [one.get("node") for one in here.status("t").get("attempts", ())] == ["a"])
+        here.server.objects[TASKS].clear()
+        await here.look()
+        await until(lambda: here.pods("t") == [])
 
 
 async def test_a_pod_that_is_refused_is_tried_again_and_told_of() -> None:

@@ -96,7 +96,7 @@ def test_search_and_guard() -> None:
 class _Broken(ThreadPoolExecutor):
     """Its workers die, as where there is no memory left."""
 
-    def submit(self, *_args: object, **_kwargs: object) -> Future[Any]:  # type: ignore[override]  # it never works
+    def submit(self, *_args: object, **_kwargs: object) -> Future[Any]:
         raise BrokenExecutor("a worker died")
 
 

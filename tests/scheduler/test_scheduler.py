@@ -311,7 +311,7 @@ async def test_refusals_of_our_pods_close_the_node_for_their_namespace() -> None
         await until(lambda: here.scheduler.rejections.closed_nodes({"cpu"}, "three", time.time()) == {"a"})
 
 
-START_ERROR = {
+START_ERROR: dict[str, Any] = {
     "phase": "Failed",
     "containerStatuses": [
         {
@@ -327,7 +327,7 @@ START_ERROR = {
         }
     ],
 }
-STARTED = {
+STARTED: dict[str, Any] = {
     "phase": "Running",
     "containerStatuses": [{"name": "c", "state": {"running": {"startedAt": "2026-01-01T00:00:10Z"}}}],
 }
@@ -341,7 +341,7 @@ async def _fail_starts(here: Live, image: str) -> None:
         here.server.put(PODS, a_pod(name, tenant, spec={"containers": [container], "nodeSelector": {"at": "a"}}))
         await here.bound(name, namespace=tenant)
         here.report(name, tenant, **START_ERROR)
-        await until(lambda uid=f"uid-{name}": uid not in here.scheduler.state.pods)
+        await until(lambda: not here.scheduler.state.pods.keys() & {f"uid-{tenant}-{image.replace(':', '-')}"})  # noqa: B023  awaited
 
 
 async def test_failed_starts_close_a_node_only_if_the_same_started_elsewhere() -> None:

@@ -68,6 +68,8 @@ def perform(seed: int, count: int, output: Path) -> int:
         f"{len(report.violations)} violations"
     )
     problems = _broken_promises(results, stage.reload_seconds)
+    if stage.learned.Runtime == Document().Runtime:
+        problems.append("the epoch learned nothing: the run-time model is the built-in one")
     if report.binds < sum(one.pods for one in results):
         problems.append(f"the audit saw {report.binds} binds, there were {sum(one.pods for one in results)}")
     problems += [f"at version {found.revision}: {found.message}" for found in report.violations]
@@ -92,7 +94,7 @@ class Stage:
         self._publish({"model": "lateness", "Tau": workload.tau()})
         for node, fault in ((REJECTING, "reject"), (SLOW, "slow=3")):
             self.sandbox.plane.kubectl("annotate", "node", node, f"{ANNOTATION_FAULT}={fault}")
-        self.console.log(f"{REJECTING} rejects every pod, {SLOW} is three times as slow; nobody is told")
+        self.console.log(f"{REJECTING} rejects every pod, {SLOW} is three times as slow; neither is announced")
 
     def learn(self) -> None:
         """One epoch of the optimizer, as its CronJob would run it."""
@@ -300,7 +302,7 @@ def _broken_promises(results: Sequence[Result], reload_seconds: float | None) ->
         problems.append(f"after learning {slow} Tasks ran on {SLOW}, at most {MAX_ON_SLOW} are promised")
     if learned.met <= plain.met:
         problems.append(f"RTS met {learned.met} deadlines, round-robin {plain.met}")
-    if learned.met < cold.met:
+    if learned.met <= cold.met:
         problems.append(f"after learning {learned.met} deadlines were met, before {cold.met}")
     if reload_seconds is None or reload_seconds > 5.0:
         problems.append(f"the new parameters were first used after {reload_seconds} s, 5 s are promised")
