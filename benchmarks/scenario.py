@@ -42,12 +42,14 @@ class Setting:
     """A workload and the machines it meets.
 
     `heterogeneity` is the power to which the factors between GPU models are raised (0: all are alike); `joined` makes
-    three machines with eight V100 out of those with four.
+    three machines with eight V100 out of those with four; `memory` is the share of their memory that machines have:
+    with little of it memory, not CPU, is what loads them.
     """
 
     shape: Shape = field(default_factory=Shape)
     heterogeneity: float = 1.0
     joined: bool = False
+    memory: float = 1.0
 
 
 @lru_cache(maxsize=1)
@@ -75,6 +77,7 @@ def settings() -> dict[str, Setting]:
         "chronus deadlines": Setting(replace(own, size_log_sd=1.28, multiplier_quantiles=CHRONUS)),
         "azure_llm bursts": Setting(Shape(gaps=bursts())),
         "day cycle": Setting(Shape(day_amplitude=0.8)),
+        "scarce memory": Setting(memory=0.4),
     }
 
 
@@ -137,11 +140,14 @@ class Scene:
 
 
 def scene(name: str, seed: int) -> Scene:
-    """A setting under a seed: one machine of each kind is slow without anybody being told."""
+    """A setting under a seed: one machine of each kind is slow, and nothing announces it."""
     setting = settings()[name]
     measured = traces.read_speeds((ROOT / "benchmarks/data/gavel-speeds.csv").read_text(encoding="utf-8"))
     speeds = {pair: factor**setting.heterogeneity for pair, factor in measured.items()}
-    return Scene(setting, seed, fleet(seed, setting.joined), speeds)
+    nodes = [
+        replace(node, memory_bytes=int(setting.memory * node.memory_bytes)) for node in fleet(seed, setting.joined)
+    ]
+    return Scene(setting, seed, nodes, speeds)
 
 
 def fleet(seed: int, joined: bool = False) -> list[FleetNode]:

@@ -16,6 +16,8 @@ from cloudai_rts import contract
 
 REMEMBERED_ENDS: Final = 10_000
 """Tasks with pods that are gone and whose last state may not be booked yet."""
+REMEMBERED_LOST: Final = 1024
+"""Lost nodes; with more of them those are forgotten that carry no pod of ours any more."""
 
 
 def owner_uid(pod: Pod) -> str:
@@ -159,7 +161,7 @@ class Cache:
         self._nodes = {meta.name for meta in listed}
         self._unready &= self._nodes
         self._nodes_known = True
-        self._gone = {name: since for name, since in self._gone.items() if name not in self._nodes}
+        self._forget_lost_nodes()
         for uid, pods in list(self._pods.items()):
             for pod in pods.values():
                 self._miss(pod.spec.nodeName)
@@ -191,6 +193,13 @@ class Cache:
     def _miss(self, name: str) -> None:
         if name and self._nodes_known and name not in self._nodes:
             self._gone.setdefault(name, self.clock() + self.node_gone_seconds)
+            if len(self._gone) > REMEMBERED_LOST:
+                self._forget_lost_nodes()
+
+    def _forget_lost_nodes(self) -> None:
+        """Keep those that are still lost and that a pod is still bound to."""
+        bound = {pod.spec.nodeName for pods in self._pods.values() for pod in pods.values()}
+        self._gone = {name: since for name, since in self._gone.items() if name in bound - self._nodes}
 
 
 def _is_older(task: Task, known: Task) -> bool:

@@ -7,7 +7,7 @@ import pytest
 from tests.operator.conftest import a_task
 
 from cloudai_kube.objects import Node, Pod
-from cloudai_operator.cache import Cache, PodStore
+from cloudai_operator.cache import REMEMBERED_LOST, Cache, PodStore
 from cloudai_rts import contract
 
 
@@ -62,6 +62,19 @@ def test_lost_nodes_wake_those_they_carried() -> None:
     cache.retain_nodes([a_node("a").metadata])
     assert cache.gone_nodes() == {"b": 130.0}
     assert woken == ["task-uid", "other-task"]
+
+
+def test_lost_nodes_without_pods_are_forgotten() -> None:
+    """Machines of a cloud have new names every day."""
+    cache = Cache(lambda _uid: None, lambda: 0.0)
+    cache.retain_nodes([])
+    for number in range(2 * REMEMBERED_LOST):
+        cache.put_pod(a_pod(f"p{number}", f"n{number}"))
+        cache.remove_pod(f"p{number}")
+    assert len(cache.gone_nodes()) <= REMEMBERED_LOST
+    cache.put_pod(a_pod("p", "n"))
+    cache.retain_nodes([])
+    assert cache.gone_nodes().keys() == {"n"}
 
 
 def test_a_relist_removes_what_it_does_not_show() -> None:

@@ -9,7 +9,7 @@ from tests.operator.live import PODS, TASKS, a_task, live
 
 from cloudai_operator import reconcile as planner
 from cloudai_rts import contract
-from cloudai_sandbox.poisons import deepened
+from cloudai_sandbox.poisons import POISONS, deepened
 
 ENDED = {"name": "task", "state": {"terminated": {"exitCode": 0, "startedAt": "2026-01-01T00:00:05Z"}}}
 
@@ -206,6 +206,29 @@ async def test_no_task_stops_the_others(poison: dict[str, Any]) -> None:
         here.server.raw[TASKS] = deepened(json.dumps(listed).encode())
         await here.look()
         await until(lambda: here.pods("good"))
+
+
+@pytest.mark.parametrize("name", POISONS)
+async def test_no_pod_of_a_task_stops_it_or_the_others(name: str) -> None:
+    """A tenant may write all of this into the pod of an attempt: its end is booked all the same."""
+    poison = POISONS[name]
+    async with live() as here:
+        for task in ("bad", "good"):
+            here.server.put(TASKS, a_task(task))
+        await here.look()
+        own = {task: (await until(lambda: here.pods(task)))[0] for task in ("bad", "good")}  # noqa: B023  awaited
+        pod = own["bad"]
+        meta, extra = pod["metadata"], poison.get("metadata", {})
+        for key in ("labels", "annotations"):
+            meta[key] = {**meta.get(key, {}), **extra.get(key, {})}
+        meta["ownerReferences"] = [*meta["ownerReferences"], *extra.get("ownerReferences", [])]
+        pod["spec"] = {**pod["spec"], **poison.get("spec", {}), "nodeName": "a"}
+        body = here.server.put(PODS, {**pod, "status": {"phase": "Succeeded", **ended(0)}})
+        line = {"type": "MODIFIED", "object": {**body, "metadata": {**meta, "managedFields": "DEEP"}}}
+        here.server.tell_raw(PODS, deepened(json.dumps(line).encode()))
+        here.report(own["good"]["metadata"]["name"], phase="Succeeded", **ended(0))
+        for task in ("good", "bad"):
+            await until(lambda: here.status(task).get("state") == "Complete")  # noqa: B023  awaited
 
 
 async def test_a_reconciliation_that_raises_is_told_on_the_task(monkeypatch: pytest.MonkeyPatch) -> None:
