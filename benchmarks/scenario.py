@@ -106,7 +106,7 @@ class Scene:
         ignoring_declarations: bool = False,
         ignoring_deadlines: bool = False,
     ) -> Document:
-        """What is learned from a history of other tasks on the same machines."""
+        """The document learned from a history of other tasks on the same machines."""
         found = self.history(count, chooser)
         if ignoring_declarations:
             found = [msgspec.structs.replace(record, declared=None) for record in found]

@@ -1,4 +1,4 @@
-"""What is replayed: a trace on a described fleet, or what a cluster has recorded."""
+"""The replayed cases: a trace on a described fleet, or what a cluster has recorded."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

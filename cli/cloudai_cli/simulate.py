@@ -33,7 +33,7 @@ POLICIES: Final = (LATENESS, HINGE, ROUND_ROBIN, LEAST_ALLOCATED, MOST_ALLOCATED
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """What is told of a policy: its heading, the field of the summary, and the factor to its unit.
+    """One figure of a policy: its heading, the field of the summary, and the factor to its unit.
 
     `of_tasks`: each task has one too, and `of_class` tells that of several; the others are of the fleet's course.
     """

@@ -30,7 +30,7 @@ MAX_VALUE: Final = 2**53
 def parse(text: str, scale: int = 1) -> int:
     """Amount times `scale` (1000 for millicores), rounded up, at most `MAX_VALUE`. Raises `FormatError`.
 
-    What is more than any machine has stays more than any machine has, as in upstream's int64.
+    An amount beyond any machine stays beyond any machine, as in upstream's int64.
     """
     try:
         number = _number(text) * scale

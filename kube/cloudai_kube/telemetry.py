@@ -19,7 +19,7 @@ RATE_SECONDS: Final = 60.0
 XID_SECONDS: Final = 600
 """How long a GPU's last error is news."""
 OF_TWO_CLUSTERS: Final = "of two clusters"
-"""What is counted of a node for which two clusters have series; a setting (`matchers`) says which one is ours."""
+"""A node for which two clusters have series is counted as this; a setting (`matchers`) says which one is ours."""
 MAX_CORES: Final = 4096.0
 MAX_BYTES: Final = float(1 << 50)
 MAX_WATTS: Final = 20_000.0

@@ -23,7 +23,7 @@ class Deadline:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What is frozen at acceptance: type, run time on the reference class (seconds, log-sd) and deadline."""
+    """The terms that acceptance freezes: type, run time on the reference class (seconds, log-sd) and deadline."""
 
     task_type: str
     reference_runtime: float

@@ -25,7 +25,7 @@ MOST_AVOIDED: Final = 16
 
 @dataclass(frozen=True, slots=True)
 class Nodes:
-    """What is known of nodes: those that are gone (and from when on they count as gone), those that are not Ready."""
+    """Nodes in trouble: those that are gone (and from when on they count as gone), those that are not Ready."""
 
     gone: dict[str, float] = field(default_factory=dict)
     unready: AbstractSet[str] = frozenset()

@@ -117,7 +117,7 @@ class OperatorMetrics:
     def show_learning(self, version: int, evidence: Mapping[str, Any]) -> None:
         """Expose a document's evidence; anything but numbers is left out."""
         result = evidence.get("Result")
-        # What is in force when the process starts was counted by the one before it.
+        # The version in force when the process starts was counted by the one before it.
         if 0 <= self._shown < version and isinstance(result, str) and result in _RESULTS:
             self.releases.labels(result).inc()
             if result == ROLLED_BACK:

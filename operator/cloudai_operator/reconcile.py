@@ -40,7 +40,7 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Knowledge:
-    """What is known besides the Task: nodes, and run times as they hold for its namespace.
+    """Everything known besides the Task: nodes, and run times as they hold for its namespace.
 
     `recorded` are UIDs of pods that history has, if one is kept at all.
     """

@@ -129,7 +129,7 @@ def _may_be(record: Record, canary: CanaryShare, *, is_tried: bool) -> bool:
 
 
 def _compared(tenants: Sequence[_Sides], usual: float) -> tuple[float, float, bool]:
-    """What is missed more under the candidate within tenants, its standard error, and whether one is clearly harmed."""
+    """Deadlines missed more under the candidate within tenants, its standard error, and whether one is harmed."""
     weights = _weights(tenants)
     seen = np.array([one.difference() for one in tenants])
     deviation = np.sqrt([one.variance(usual) for one in tenants])

@@ -44,7 +44,7 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What is to lie there next: texts; None takes a key away, absent keys stay."""
+    """The next content: texts; None takes a key away, absent keys stay."""
 
     texts: dict[str, str | None]
     frozen: str | None = None

@@ -60,7 +60,7 @@ def from_records(
 ) -> Learned:
     """Fit everything. `cores` by node; `use` is what was measured of the nodes; `now` in seconds since the epoch.
 
-    What is learned stays within a step of the `incumbent` and within a day's `reach`. What the window lacks counts as
+    The result stays within a step of the `incumbent` and within a day's `reach`. What the window lacks counts as
     `remembered_runs` at most; `energy` stands for watts that nobody measured.
     """
     samples = collect(records, cores)
@@ -106,7 +106,7 @@ def from_records(
 
 @dataclass(frozen=True, slots=True)
 class _EachTask:
-    """What is known of each task beyond its type (3.1a): users' words, identities, and `base`, ln seconds by sample.
+    """Knowledge of each task beyond its type (3.1a): users' words, identities, and `base`, ln seconds by sample.
 
     That is NaN where only the type is known.
     """

@@ -101,7 +101,7 @@ def _named(span: Span, documents: Sequence[Document]) -> Span:
 def _each(pick: _Pick, kept: Document, new: Document) -> Document:
     """The lower, or the higher, of each value. Factors that one of them does not know are 0 there.
 
-    What is away for a while stays as it was: a node that comes back does not begin anew.
+    A value that is away for a while stays as it was: a node that comes back does not begin anew.
     """
     old, runtime = kept.Runtime, new.Runtime
     near = msgspec.structs.replace(

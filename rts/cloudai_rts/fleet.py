@@ -163,7 +163,7 @@ class Fleet:
     ) -> None:
         """Take a sample of one resource's real use on all nodes (`[slots]`); where it is not `fresh`, requests count.
 
-        What is requested after the sample adds to it, what is given back takes from it: a pod just placed counts at
+        Requests after the sample add to it, those that end take from it: a pod just placed counts at
         once. `requested` is what was requested when the sample was taken, if that is not now.
         """
         column, width = self.column(resource), len(self.names)

@@ -32,7 +32,7 @@ class Room:
     memory: IntArray
 
     def before_and_after(self, request: "GpuRequest") -> "Room":
-        """What is left now, followed by what is left when a request has been placed there, `[2 x nodes]`."""
+        """The room now, followed by the room when a request has been placed there, `[2 x nodes]`."""
         pairs = ((self.gpus, request.gpus), (self.cpu, request.cpu), (self.memory, request.memory))
         return Room(*(np.concatenate((left, left - taken)) for left, taken in pairs))
 

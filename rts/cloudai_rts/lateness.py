@@ -88,7 +88,7 @@ def late_probability_of(log_runtime: float, slack: float, log_sd: float) -> floa
 
 
 def told_probability(log_runtime: float, slack: float, log_sd: float) -> float:
-    """P of one node as people are told it: true in the long run.
+    """P of one node as users read it: true in the long run.
 
     E is a mean, and its logarithm lies half a variance above the mean of the logarithms, from which (2) counts. The
     rule leaves that as caution, which what is told must not contain.

@@ -110,7 +110,7 @@ class Hardware:
     has_accelerator: bool = False
 
     def shape(self) -> str:
-        """What is the same in all machines that one type label stands for, if it tells them apart."""
+        """The shape, equal in all machines that one type label stands for, if that tells them apart."""
         architecture = self.labels.get(LABEL_ARCHITECTURE, "")
         parts = [f"{self.cpu_millicores // 1000}c"]
         parts += [] if architecture in _USUAL_ARCHITECTURE else [architecture]

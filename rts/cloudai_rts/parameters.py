@@ -109,7 +109,7 @@ class Indication(_Group, frozen=True):
 
 
 class IdentityRecord(_Group, frozen=True):
-    """What is known of tasks of one identity: mean and sd of log run time, and how many were seen."""
+    """Tasks of one identity: mean and sd of log run time, and how many were seen."""
 
     LogTau: Annotated[float, Meta(ge=-7, le=18)]
     Sd: _Sd

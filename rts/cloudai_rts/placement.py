@@ -216,7 +216,7 @@ def _place_lateness(
     slot = choice.lowest(scores.risk, slots, policy.rotation)
     at = int(np.searchsorted(slots, slot))
     waiting = _deferral(policy, task, amounts, u, candidates, now, deferred_until, scores, at)
-    # LoadScale is caution in the choice, as is P of a mean, not knowledge: people are told what was learned.
+    # LoadScale is caution in the choice, as is P of a mean, not knowledge: users read what was learned.
     told = float(nodes.log_runtime[at]) - math.log(curve[at])
     told += math.log(prediction.load_curve_at(float(load_after[at]), runtime.Kappa, runtime.Mu))
     late = None if task.deadline is None else lateness.told_probability(told, task.slack(now), task.log_sd)
@@ -268,7 +268,7 @@ def _deferral(
     scores: lateness.LatenessScores,
     at: int,
 ) -> tuple[float, float] | None:
-    """End of the deferral and P* of what is waited for as people are told it; None to place the task now."""
+    """End of the deferral and P* of the awaited node as users read it; None to place the task now."""
     if task.deadline is None or now >= task.deadline or (deferred_until is not None and now >= deferred_until):
         return None
     late, harm = float(scores.late_probability[at]), float(scores.harm[at])

@@ -15,7 +15,7 @@ from cloudai_scheduler.cluster.state import ClusterState, NodeInfo
 MOST_CLASSES: Final = 16
 """A pod that may go to more kinds of nodes than that counts as one that may go to all."""
 OPTIONAL: Final = ("allowedClasses", "runnerUp", "fallbackReason", "nodeClass")
-"""What is left out first, the largest parts first."""
+"""Parts that may be left out, the largest first."""
 _encode = msgspec.json.Encoder().encode
 
 

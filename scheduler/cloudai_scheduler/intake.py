@@ -1,6 +1,6 @@
 """Watch events into state and queue: where every pod and node the API server speaks of ends up.
 
-Whatever a pod says about itself is its owner's claim. What is known of the pods that we bound comes from our own
+Whatever a pod says about itself is its owner's claim. Knowledge of the pods that we bound comes from our own
 decisions, kept by UID from the bind on.
 """
 

@@ -115,7 +115,7 @@ class Scheduler:
             await asyncio.wait(self._binds, timeout=DRAIN_SECONDS)
 
     def step(self) -> None:
-        """What is done between two looks at the wire: upkeep, and decisions for a few milliseconds."""
+        """The work between two looks at the wire: upkeep, and decisions for a few milliseconds."""
         self._upkeep()
         self._decide_for_a_while()
 

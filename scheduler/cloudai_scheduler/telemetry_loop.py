@@ -171,7 +171,7 @@ class TelemetryLoop:
 
 
 def _measured(info: NodeInfo, reading: NodeReading) -> dict[str, float]:
-    """What is used of each resource that counts for the load; busy GPUs only where pods share them, in their units."""
+    """The use of each resource that counts for the load; busy GPUs only where pods share them, in their units."""
     units = None if reading.gpu is None else reading.gpu * nodeclass.replicas(info.labels)
     found = {CPU: None if reading.cpu is None else 1000.0 * reading.cpu, MEMORY: reading.memory}
     if info.shared_gpu_resource and reading.cpu is not None:  # it is stale together with the rest

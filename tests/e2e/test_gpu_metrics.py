@@ -63,7 +63,7 @@ def text() -> str:
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Snapshot]:
-    """What is read of them."""
+    """The readings made of them."""
     with scraped(tmp_path_factory.mktemp("gpus"), text, "DCGM_FI_DEV_GPU_UTIL", 5) as url:
         yield read(Prometheus(Access(url)), NodeNames(frozenset(NODES), {}), time.time())
 

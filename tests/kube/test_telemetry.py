@@ -35,7 +35,7 @@ def one(value: float, **labels: str) -> list[Sample]:
 
 
 def snapshot(**answers: list[Sample]) -> Snapshot:
-    """What is made of answers; both nodes were sampled a moment ago unless said otherwise."""
+    """The snapshot made of answers; both nodes were sampled a moment ago unless said otherwise."""
     fresh = [Sample({"node": name}, NOW - 5) for name in ("a", "b")]
     return read(Canned(**{"sampled_at": fresh, **answers}), NAMES, NOW)
 

@@ -20,7 +20,7 @@ WISHES = st.lists(
 
 
 def released(wishes: list[tuple[float, float, float, float, float]]) -> list[tuple[float, Document]]:
-    """What is in force when, if a release is made after each pause (in days) towards what somebody wishes."""
+    """The course of what is in force, if a release is made after each pause (in days) towards what somebody wishes."""
     at, current, known = BEGIN, learned(0.0, 0.0, 100.0), None
     found: list[tuple[float, Document]] = [(at, current)]
     for pause, u, v, tau, alpha in wishes:

@@ -116,5 +116,5 @@ def test_which_accelerator_is_asked_for() -> None:
     ("text", "expected"), [("4", 4), ("0", 1), ("", 1), ("-2", 1), ("four", 1), ("\u0664", 1), ("9" * 20, 1)]
 )
 def test_units_of_a_shared_gpu(text: str, expected: int) -> None:
-    """What is no number of units is one."""
+    """A text that is no number of units counts as one."""
     assert replicas({"nvidia.com/gpu.replicas": text}) == expected

@@ -32,7 +32,7 @@ def pod(revision: int, name: str, where: str = "", phase: str = "Pending", **mor
 
 
 def messages(*changes: Change) -> list[str]:
-    """What is wrong with a history."""
+    """The violations of a history."""
     return [violation.message for violation in audit(changes).violations]
 
 

@@ -113,7 +113,7 @@ def test_without_a_fresh_value_requests_count(make: Maker) -> None:
 
 
 def test_a_node_that_joins_does_not_shift_the_others(make: Maker) -> None:
-    """What is remembered belongs to slots; after a change of the fleet it is begun anew."""
+    """The memory belongs to slots; after a change of the fleet it is begun anew."""
     rig = Rig(make)
     rig.loop.remember()
     rig.state.put_node(make.node("m"))

@@ -1,1 +1,1 @@
-"""What is learned from history, one formula a module. Pure: arrays in, parameters out."""
+"""Learning from history, one formula a module. Pure: arrays in, parameters out."""

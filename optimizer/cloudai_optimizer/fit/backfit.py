@@ -156,7 +156,7 @@ class Backfit:
     def _cells(self, target: FloatArray) -> FloatArray:
         """u: means by type and class, shrunk to 0; where something is remembered, only what is new is added to it.
 
-        What is remembered counts from the reference class, so it comes on top of what that has in this round.
+        The remembered u counts from the reference class, so it comes on top of what that has in this round.
         """
         samples, past = self.samples, self.past
         cell, remembered = samples.cell(), past.runs.ravel()

@@ -1,4 +1,4 @@
-"""What is known of tasks just like this one (model 3.1a): the same image, command, GPUs and user."""
+"""Knowledge of tasks just like this one (model 3.1a): the same image, command, GPUs and user."""
 
 from typing import Final
 
@@ -41,7 +41,7 @@ def identities(samples: Samples, work: FloatArray, log_tau: FloatArray) -> dict[
 
 
 def expected(samples: Samples, known: dict[str, IdentityRecord], log_tau: FloatArray, sigma: FloatArray) -> Expected:
-    """What is known of each run by its identity, else by its type with `log_tau` and `sigma`."""
+    """The expectation of each run by its identity, else by its type with `log_tau` and `sigma`."""
     log, sd = log_tau[samples.type], np.maximum(HISTORY_MIN_SD, sigma[samples.type])
     for index, name in enumerate(samples.identities):
         if (like := known.get(name)) is not None:

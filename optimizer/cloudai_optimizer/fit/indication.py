@@ -38,7 +38,7 @@ MAX_BIAS: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What is known of each run: mean and sd of ln seconds on the idle reference machine."""
+    """Expectation of each run: mean and sd of ln seconds on the idle reference machine."""
 
     log: FloatArray
     sd: FloatArray
@@ -109,7 +109,7 @@ def says_something(samples: Samples, said: FloatArray, known: Words) -> BoolArra
 
 
 def heard(samples: Samples, said: FloatArray, known: Words, expected: Expected) -> Expected:
-    """What is known of each run once its user's words are heard (1a)."""
+    """The expectation of each run once its user's words are heard (1a)."""
     by_user = [known.of(name) for name in samples.users]
     bias, sd, share = np.array([[one.Bias, one.Sd, one.Share] for one in by_user]).reshape(-1, 3).T[:, samples.user]
     by_type = np.array([known.types.get(name, 0.0) for name in samples.types])[samples.type]

@@ -1,4 +1,4 @@
-"""What is known of cells that are hardly used any more: a fit must not forget why nobody goes there.
+"""The memory of cells that are hardly used any more: a fit must not forget why nobody goes there.
 
 The scheduler avoids slow machines, so the window soon holds few runs on them; shrunk to 0 they would look better than
 they are and be tried again, task after task. Where the window lacks runs that the value in force rests on, the value
@@ -15,7 +15,7 @@ from cloudai_rts.arrays import BoolArray, FloatArray
 from cloudai_rts.parameters import RuntimeModel
 
 REMEMBERED: Final = 30.0
-"""What is known counts as this many runs at most: so many new ones outweigh it."""
+"""The memory counts as this many runs at most: so many new ones outweigh it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -155,7 +155,7 @@ class ClusterState:
     def put_pod(self, pod: Pod) -> None:
         """Take a bound pod as the API server shows it. Confirms an assumed one; a finished one frees its room.
 
-        What is known of a task that runs comes from our own decision about it, never from the pod.
+        The figures of a task that runs come from our own decision about it, never from the pod.
         """
         meta = pod.metadata
         known = self.pods.get(meta.uid)

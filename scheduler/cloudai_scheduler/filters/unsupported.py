@@ -1,7 +1,7 @@
 """Constraints that this version does not read: nothing is placed as if they were not there.
 
 A pod with a hard one stays unbound, with a condition that names the field and is not `Unschedulable` (autoscalers act
-on that word). What is merely wished for is told of once. Fields that Kubernetes has added since count as hard.
+on that word). A mere wish is told of once. Fields that Kubernetes has added since count as hard.
 """
 
 import re

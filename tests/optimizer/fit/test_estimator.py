@@ -32,7 +32,7 @@ def test_one_odd_value_pulls_no_further_than_two_sd(usual: list[float], odd: flo
 
 
 def test_groups_are_pulled_in_apart() -> None:
-    """What is odd in one group is usual in another."""
+    """A value that is odd in one group is usual in another."""
     residual = np.array([0.0, 0.01, -0.01, 9.0, 9.0, 9.01, 8.99, 9.0])
     found = pulled_in(residual, np.array([0, 0, 0, 0, 1, 1, 1, 1]))
     assert found[3] < 1.0

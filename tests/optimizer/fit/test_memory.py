@@ -1,4 +1,4 @@
-"""What is known of slow machines survives the scheduler's avoiding them, and nothing counts twice."""
+"""The memory of slow machines survives the scheduler's avoiding them, and nothing counts twice."""
 
 import math
 

@@ -109,7 +109,7 @@ def test_who_cannot_be_compared_has_no_habits(records: list[Record]) -> None:
 
 
 def epochs(batches: Callable[[int], list[Record]], count: int) -> Document:
-    """What is in force after so many epochs; each sees the last four batches."""
+    """The document in force after so many epochs; each sees the last four batches."""
     document, seen = Document(), list[list[Record]]()
     for number in range(count):
         seen = [*seen[-3:], batches(number)]
