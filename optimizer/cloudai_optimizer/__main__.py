@@ -36,7 +36,7 @@ _EXAMPLES = """examples:
   cloudai-optimizer freeze "incident 42"                             no releases until: freeze --off
 
 exit codes: 0 done (also: nothing to do, and why), 1 the cluster refused, 2 unusable input, 3 history cannot be read or
-believed, 4 Prometheus is away or answers with rubbish, 5 the clock is wrong; in force stays what was"""
+believed, 4 Prometheus is away or answers with rubbish, 5 the clock is wrong; the parameters in force stay"""
 Command = Callable[[Transport, argparse.Namespace], Awaitable[None]]
 
 

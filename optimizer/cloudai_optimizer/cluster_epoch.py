@@ -101,8 +101,8 @@ class Report:
 
     def text(self) -> str:
         """For people."""
-        verb = "published as" if self.published else "in force stays"
-        return f"{self.result}: {self.reason} ({verb} version {self.version}, {self.seconds:.1f} s)"
+        what = f"version {self.version} is published" if self.published else f"version {self.version} stays in force"
+        return f"{self.result}: {self.reason}; {what}; took {self.seconds:.1f} s"
 
 
 def _dropped(outcome: Outcome) -> dict[str, int]:

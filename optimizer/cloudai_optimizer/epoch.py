@@ -99,7 +99,8 @@ def run(
     outcome = Outcome(UNCHANGED, "", finished=finished, dropped=dropped)
     if invalid > rules.max_invalid_share * total:
         outcome.result = REFUSED
-        outcome.reason = f"{invalid} of {total} records are unusable: {dropped}"
+        counts = ", ".join(f"{count} x {what}" for what, count in dropped.items())
+        outcome.reason = f"{invalid} of {total} records are unusable: {counts}"
         return outcome
     if finished < rules.min_tasks:
         outcome.reason = f"{finished} finished tasks, at least {rules.min_tasks} are needed"

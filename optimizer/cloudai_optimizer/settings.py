@@ -71,7 +71,9 @@ class Settings(PrometheusSettings, frozen=True, forbid_unknown_fields=True):
         weights = EddWeights(self.edd_sla, self.edd_utilisation, self.edd_energy, self.edd_overload)
         if not weights.sla > weights.utilisation > max(weights.energy, weights.overload):
             raise InputError(
-                f"settings edd_...: {weights}; the order is sla > utilisation > energy and overload (EDD 6)"
+                f"settings edd_sla = {weights.sla:g}, edd_utilisation = {weights.utilisation:g}, edd_energy = "
+                f"{weights.energy:g}, edd_overload = {weights.overload:g}: "
+                "the order is sla > utilisation > energy and overload (EDD 6)"
             )
         if self.population < SMALLEST_ISLAND * self.islands:
             raise InputError(

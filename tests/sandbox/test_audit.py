@@ -70,3 +70,13 @@ def test_what_must_never_happen(history: tuple[Change, ...], message: str) -> No
 def test_a_node_that_shrinks_is_not_the_schedulers_fault() -> None:
     """Only a bind can over-commit."""
     assert messages(node(1), pod(2, "a", "n"), pod(3, "b", "n"), node(4, "1"), pod(5, "b", "n", "Running")) == []
+
+
+@pytest.mark.parametrize("amount", ["10Pi", "50E", "1e99", "nonsense", "-1"])
+def test_amounts_that_the_api_server_accepts_end_no_audit(amount: str) -> None:
+    """On a node and in a pod; whatever else is wrong is still found."""
+    odd_node, odd_pod = node(1), pod(2, "odd", "n")
+    odd_node.node.status.allocatable["ephemeral-storage"] = amount  # type: ignore[union-attr]  # it is one of a node
+    odd_pod.pod.spec.containers[0].resources.requests["memory"] = amount  # type: ignore[union-attr]  # of a pod
+    found = messages(odd_node, odd_pod, pod(3, "a", "n"), pod(4, "b", "n"), pod(5, "c", "n"))
+    assert any("over-committed" in message and "cpu" in message for message in found)
