@@ -41,7 +41,7 @@ async def read(there: Whereabouts, document: Document | None) -> RecordedScenari
         nodes = await inventory.nodes(transport)
         rules = await class_rules.read_or_default(transport, there.namespace)
         machines = inventory.machines(nodes, await inventory.occupied(transport), rules.classes())
-        records = await inventory.attempts(transport, now, only_running=bool(there.mongodb_uri))
+        records = await inventory.attempts(transport, now, bool(there.mongodb_uri), rules.classes())
     gone: list[Machine] = []
     gpu_watts: Mapping[str, float] = {}
     if there.mongodb_uri:

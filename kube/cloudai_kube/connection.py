@@ -6,6 +6,7 @@ only reader: kopf gets a session made from the same `Connection`. What kubectl h
 """
 
 import asyncio
+import logging
 import ssl
 import threading
 import time
@@ -15,7 +16,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from cloudai_kube.errors import ConfigurationError
+from cloudai_kube.redaction import redacted
 
+_log = logging.getLogger(__name__)
 TOKEN_REFRESH_SECONDS: Final = 60.0
 RENEW_SECONDS: Final = 5.0
 """Between two readings of the whole configuration after the API server refused our token."""
@@ -54,6 +57,9 @@ class Connection:
         if time.monotonic() - self._read_at > TOKEN_REFRESH_SECONDS and self._lock.acquire(blocking=False):
             try:
                 self._take(await asyncio.to_thread(self.token))
+            except Exception as error:  # noqa: BLE001  likewise: the token that we have may hold for a while
+                self._read_at = time.monotonic()
+                _log.warning("the token cannot be read again: %s", redacted(str(error)))
             finally:
                 self._lock.release()
         return self._cached
@@ -70,7 +76,8 @@ class Connection:
             self._renewed_at = time.monotonic()
             self.token = await asyncio.to_thread(self.reread)
             self._take(await asyncio.to_thread(self.token))
-        except ConfigurationError:
+        except Exception as error:  # noqa: BLE001  somebody is writing the file, or a plug-in is broken: as before
+            _log.warning("credentials cannot be renewed: %s", redacted(str(error)))
             return False
         finally:
             self._lock.release()
@@ -87,12 +94,16 @@ def load(kubeconfig: str = "", context: str = "") -> Connection:
     Raises `ConfigurationError` where neither is usable.
     """
     loaded = _read(kubeconfig, context)
+    try:
+        ssl_context = _ssl_context(loaded)
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        raise ConfigurationError(f"kubeconfig: its certificates cannot be read: {error}") from error
     proxy = getattr(loaded, "proxy", None)
     if proxy and not str(proxy).startswith(_PROXIES):
         raise ConfigurationError(f"kubeconfig: proxy-url {proxy!r} is not supported; use an http:// or https:// proxy")
     return Connection(
         server=loaded.host,
-        ssl_context=_ssl_context(loaded),
+        ssl_context=ssl_context,
         token=_token_of(loaded),
         reread=lambda: _token_of(_read(kubeconfig, context)),
         server_name=getattr(loaded, "tls_server_name", None),
@@ -102,6 +113,7 @@ def load(kubeconfig: str = "", context: str = "") -> Connection:
 
 
 def _read(kubeconfig: str, context: str) -> Any:  # noqa: ANN401  the package ships no types
+    import yaml
     from kubernetes import client, config
 
     loaded = client.Configuration()
@@ -111,7 +123,9 @@ def _read(kubeconfig: str, context: str) -> Any:  # noqa: ANN401  the package sh
         else:
             _refuse_impersonation(kubeconfig, context)
             config.load_kube_config(kubeconfig or None, context or None, client_configuration=loaded)
-    except (config.ConfigException, OSError, ValueError) as error:
+    except ConfigurationError:
+        raise
+    except (config.ConfigException, OSError, ValueError, TypeError, KeyError, AttributeError, yaml.YAMLError) as error:
         where = kubeconfig or "$KUBECONFIG, ~/.kube/config or the pod's service account"
         raise ConfigurationError(f"no usable cluster configuration in {where}: {error}; set KUBECONFIG") from error
     return loaded
@@ -141,8 +155,8 @@ def _by_name(entries: Any, part: str) -> dict[str, dict[str, Any]]:  # noqa: ANN
 
 def _token_of(loaded: Any) -> Token:  # noqa: ANN401  the package ships no types
     def token() -> str | None:
-        found: str | None = loaded.get_api_key_with_prefix("BearerToken", "authorization")
-        return found
+        header: str | None = loaded.get_api_key_with_prefix("BearerToken", "authorization")
+        return header and header.strip()  # a token file ends with a newline as often as not
 
     return token
 

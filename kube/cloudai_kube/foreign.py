@@ -11,10 +11,12 @@ from cloudai_kube.promise import Arrivals
 from cloudai_rts import contract
 from cloudai_rts.contract import CPU, MEMORY, STORAGE
 from cloudai_rts.history import RUNNING, Record
-from cloudai_rts.nodeclass import RULES
+from cloudai_rts.nodeclass import RULES, ClassRules
 
 
-def record_of(pod: Pod, arrivals: Arrivals, sla_multiplier: float, now: float | None = None) -> Record | None:
+def record_of(
+    pod: Pod, arrivals: Arrivals, sla_multiplier: float, now: float | None = None, rules: ClassRules = RULES
+) -> Record | None:
     """The record of a pod that has ended; None if it was not placed by us, or cannot be read.
 
     One that a kubelet refused has no run time. With `now` (seconds since the epoch) one that still runs has a record
@@ -22,12 +24,13 @@ def record_of(pod: Pod, arrivals: Arrivals, sla_multiplier: float, now: float | 
     """
     meta, ended = pod.metadata, outcome.of(pod)
     decision = records.decision_of(records.raw_decision(pod))
-    if decision is None or not (ended or now is not None):
+    is_bound_by_its_scheduler = meta.labels.get(contract.LABEL_BOUND_BY) == pod.spec.schedulerName
+    if decision is None or not is_bound_by_its_scheduler or not (ended or now is not None):
         return None
     said = _as_decided(promise.read(pod, arrivals, sla_multiplier), decision)
     try:
         amounts = demand.requests_of(pod)
-        gpu_resource = RULES.accelerator_of(amounts, meta.annotations.get(contract.ANNOTATION_GPU_RESOURCE, ""))
+        gpu_resource = rules.accelerator_of(amounts, meta.annotations.get(contract.ANNOTATION_GPU_RESOURCE, ""))
         start, finish = _span(pod, now if not ended else None)
         # The promise counts from its controller's first pod; the pod itself came when it was created.
         arrival = said.arrival
@@ -73,7 +76,7 @@ def _as_decided(said: promise.Promise, decision: records.Decision) -> promise.Pr
     )
 
 
-def record_of_deleted(pod: Pod, arrivals: Arrivals, sla_multiplier: float) -> Record | None:
+def record_of_deleted(pod: Pod, arrivals: Arrivals, sla_multiplier: float, rules: ClassRules = RULES) -> Record | None:
     """The record of a pod that was deleted while it ran; None if it did not, or nobody knows when that was.
 
     It ended when that was asked for, at the earliest: the time stamp is that moment plus the grace period.
@@ -82,7 +85,7 @@ def record_of_deleted(pod: Pod, arrivals: Arrivals, sla_multiplier: float) -> Re
     at = moment.read(meta.deletionTimestamp)
     if at is None or pod.status.phase != RUNNING:
         return None
-    record = record_of(pod, arrivals, sla_multiplier, at - meta.deletionGracePeriodSeconds)
+    record = record_of(pod, arrivals, sla_multiplier, at - meta.deletionGracePeriodSeconds, rules)
     return None if record is None else msgspec.structs.replace(record, outcome=outcome.DELETED)
 
 

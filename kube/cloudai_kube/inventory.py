@@ -64,7 +64,9 @@ async def occupied(transport: Transport) -> dict[str, demand.Amounts]:
     return found
 
 
-async def attempts(transport: Transport, now: float, only_running: bool = False) -> list[Record]:
+async def attempts(
+    transport: Transport, now: float, only_running: bool = False, rules: ClassRules = RULES
+) -> list[Record]:
     """Attempts in the status of all Tasks that still exist, also those that run `now`: history without a database.
 
     With one `only_running` is enough, and spares the API server all Tasks that have ended. Of pods that we bound and
@@ -77,16 +79,16 @@ async def attempts(transport: Transport, now: float, only_running: bool = False)
         record
         for task in tasks
         for attempt in task.status.attempts
-        if (record := records.of_attempt(task, attempt, now)) is not None
+        if (record := records.of_attempt(task, attempt, now, rules)) is not None
     ]
-    return found + await _running_pods(transport, now)
+    return found + await _running_pods(transport, now, rules)
 
 
-async def _running_pods(transport: Transport, now: float) -> list[Record]:
+async def _running_pods(transport: Transport, now: float, rules: ClassRules) -> list[Record]:
     others = f"{contract.LABEL_BOUND_BY},!{contract.LABEL_TASK}"
     arrivals = Arrivals()
     pods = [pod for pod in await _pods(transport, {"labelSelector": others}) if pod.status.phase == RUNNING]
-    found = [foreign.record_of(pod, arrivals, 1.0, now) for pod in pods]
+    found = [foreign.record_of(pod, arrivals, 1.0, now, rules) for pod in pods]
     return [msgspec.structs.replace(record, deadline=None) for record in found if record is not None]
 
 

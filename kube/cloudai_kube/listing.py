@@ -13,7 +13,7 @@ from cloudai_kube.errors import ExpiredError, OutcomeUnknownError
 from cloudai_kube.transport import Transport
 
 PAGE: Final = "500"
-"""As client-go's pager: with 1.5 MB an object, the most that etcd takes, a page is still less than a gigabyte."""
+"""As client-go's pager. Objects of 1.5 MB, the most that etcd takes, are rare: a page is a few megabytes."""
 SLICE_SECONDS: Final = 0.01
 EXPIRED_MOST: Final = 3
 """Lists that grow old between their pages are begun anew so often."""

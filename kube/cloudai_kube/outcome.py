@@ -20,6 +20,8 @@ RUNTIME_EXIT_CODES: Final = range(125, 129)
 """What container runtimes and shells end with where a command could not be started."""
 START_SECONDS: Final = 5.0
 """A command that ends with one of those within so long was never at work."""
+CLOCK_SECONDS: Final = 5.0
+"""By which the clocks of a node and of the API server may differ: one of them says when a pod ended."""
 LOST_SECONDS: Final = 30.0
 """A pod that should be gone for so long is on a machine that can no longer say so."""
 STUCK_SECONDS: Final = 600.0
@@ -208,4 +210,4 @@ def _ended_by_deletion(pod: Pod) -> bool:
         return False
     end = run_of(pod).end
     asked = (moment.read(meta.deletionTimestamp) or 0.0) - meta.deletionGracePeriodSeconds
-    return end is None or end >= asked
+    return end is None or end >= asked - CLOCK_SECONDS

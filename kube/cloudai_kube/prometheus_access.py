@@ -10,8 +10,8 @@ from msgspec import Meta
 from cloudai_kube.errors import ConfigurationError
 from cloudai_kube.redaction import redacted
 
-_SELECTOR: Final = re.compile(r"\b((?:node|DCGM|container|kube)_\w+)(\{[^{}]*\})?")
-"""A series in one of our own queries, and its matchers."""
+_SELECTOR: Final = re.compile(r'"(?:[^"\\]|\\.)*"|\b((?:node|DCGM|container|kube)_\w+)(\{[^{}]*\})?')
+"""A series in one of our own queries, and its matchers; or a quoted text, in which no name is a series."""
 _MATCHERS: Final = re.compile(
     r'[a-zA-Z_]\w*(?:=|!=|=~|!~)"(?:[^"\\]|\\.)*"(?:,\s*[a-zA-Z_]\w*(?:=|!=|=~|!~)"(?:[^"\\]|\\.)*")*'
 )
@@ -73,5 +73,7 @@ class Access:
         return _SELECTOR.sub(self._narrowed, text) if self.matchers else text
 
     def _narrowed(self, selector: re.Match[str]) -> str:
+        if selector.group(1) is None:
+            return selector.group()
         own = (selector.group(2) or "").strip("{}")
         return f"{selector.group(1)}{{{own}{',' if own else ''}{self.matchers}}}"

@@ -12,7 +12,7 @@ from cloudai_kube.task import Attempt, Task, TaskStatus, requests
 from cloudai_rts import contract
 from cloudai_rts.contract import CPU, MAX_SECONDS, MEMORY, STORAGE
 from cloudai_rts.history import MAX_LOAD, RUNNING, Available, Record, RunnerUp, identity_key
-from cloudai_rts.nodeclass import RULES
+from cloudai_rts.nodeclass import RULES, ClassRules
 
 _Seconds = Annotated[float, Meta(ge=0, le=MAX_SECONDS)]
 _Share = Annotated[float, Meta(ge=0, le=1)]
@@ -90,7 +90,7 @@ def _allowed(status: TaskStatus) -> float | None:
     return contract.time_allowed(timestamp.parse(status.arrivalTime), deadline, status.deadlineSource)
 
 
-def of_attempt(task: Task, attempt: Attempt, now: float | None = None) -> Record | None:
+def of_attempt(task: Task, attempt: Attempt, now: float | None = None, rules: ClassRules = RULES) -> Record | None:
     """The record of an attempt that was placed and ended, None if it was not or cannot be read.
 
     One that a kubelet refused has no run time. With `now` (seconds since the epoch) one that still runs has a record
@@ -106,7 +106,7 @@ def of_attempt(task: Task, attempt: Attempt, now: float | None = None) -> Record
     start = moment.read(attempt.startTime)
     try:
         amounts = requests(task)
-        gpu_resource = RULES.accelerator_of(amounts, spec.gpuResourceName)
+        gpu_resource = rules.accelerator_of(amounts, spec.gpuResourceName)
         record = Record(
             pod_uid=attempt.podUID,
             task_uid=meta.uid,

@@ -21,8 +21,11 @@ from cloudai_kube.errors import ApiError, OutcomeUnknownError, OverloadedError, 
 MERGE_PATCH: Final = "application/merge-patch+json"
 STRATEGIC_PATCH: Final = "application/strategic-merge-patch+json"
 UNAUTHORIZED: Final = 401
-MAX_LINE_BYTES: Final = 8 << 20
-"""Longer watch lines are no Kubernetes objects (etcd's own limit is 1.5 MiB); reading on would only fill the memory."""
+MAX_LINE_BYTES: Final = 16 << 20
+"""Longer watch lines are no Kubernetes objects; reading on would only fill the memory.
+
+etcd takes 1.5 MiB, of which the API server makes six times as much JSON if all of it is `<`: it writes `\\u003c`.
+"""
 
 _Kind = TypeVar("_Kind")
 

@@ -133,16 +133,17 @@ class Process:
         await health.close()
 
     async def _take_rules(self, transport: Transport, workers: Workers) -> None:
-        """One multiplier for Tasks and other pods: the one that the scheduler publishes, else our own setting."""
+        """One multiplier, and one list of accelerators: what the scheduler publishes, else our own setting."""
         try:
             published = await class_rules.read(transport, self._settings.namespace)
         except KubeError as error:
             _log.info("the scheduler's rules cannot be read: %s", error)
             return
-        multiplier = self._settings.sla_multiplier if published is None else published.slaMultiplier
-        if multiplier != workers.rules.sla_multiplier:
-            _log.warning("sla_multiplier is %g from now on, as the scheduler publishes it", multiplier)
-            workers.rules = replace(workers.rules, sla_multiplier=multiplier)
+        if published is None:
+            published = class_rules.Rules(slaMultiplier=self._settings.sla_multiplier)
+        if published.slaMultiplier != workers.rules.sla_multiplier:
+            _log.warning("sla_multiplier is %g from now on, as the scheduler publishes it", published.slaMultiplier)
+        workers.rules = replace(workers.rules, sla_multiplier=published.slaMultiplier, classes=published.classes())
 
     async def _follow_rules(self, transport: Transport, workers: Workers) -> None:
         while True:
@@ -191,7 +192,7 @@ class Process:
             watch.start()
             if workers.history is not None:
                 others = {"labelSelector": f"{contract.LABEL_BOUND_BY},!{contract.LABEL_TASK}"}
-                store = history.PodStore(workers.history, self._settings.sla_multiplier)
+                store = history.PodStore(workers.history, lambda: workers.rules)
                 bound = Reflector(transport, "/api/v1/pods", Pod, store, others, silence)
                 bound.on_parked = partial(_tell_parked, "Pod", workers)
                 group.create_task(bound.run())

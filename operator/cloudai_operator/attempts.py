@@ -12,6 +12,7 @@ from cloudai_kube.task import Attempt, Task, TaskStatus
 from cloudai_operator.plan import Observation, Plan
 from cloudai_rts import contract
 from cloudai_rts.history import Record
+from cloudai_rts.nodeclass import RULES, ClassRules
 
 REMEMBERED: Final = 20
 REJECTION_LIMIT: Final = 20
@@ -71,7 +72,7 @@ def abandon(plan: Plan, now: float) -> None:
     plan.status.active = 0
 
 
-def records_of_deleted(task: Task, now: float) -> list[Record]:
+def records_of_deleted(task: Task, now: float, rules: ClassRules = RULES) -> list[Record]:
     """What history lacks of a Task that is gone: runs that had ended, and those that ran when somebody deleted it."""
     found = []
     for attempt in task.status.attempts:
@@ -79,7 +80,7 @@ def records_of_deleted(task: Task, now: float) -> list[Record]:
         if not ended.outcome:
             ended.outcome, ended.completionTime = outcome.DELETED, timestamp.millis(now)
         has_run = bool(attempt.outcome or attempt.startTime)
-        if has_run and not attempt.recorded and (one := records.of_attempt(task, ended)) is not None:
+        if has_run and not attempt.recorded and (one := records.of_attempt(task, ended, rules=rules)) is not None:
             found.append(one)
     return found
 
@@ -143,16 +144,21 @@ def _follow(plan: Plan, attempt: Attempt, pod: Pod | None, nodes: Nodes, start_s
     run = outcome.run_of(pod)
     attempt.node = pod.spec.nodeName
     attempt.decision = attempt.decision or records.raw_decision(pod)  # as the scheduler wrote it, not as it is later
-    attempt.startTime = moment.text(run.start) or attempt.startTime
+    attempt.startTime = moment.text(_by_now(run.start, now)) or attempt.startTime
     attempt.outcome = outcome.of(pod)
     attempt.message = outcome.explain(pod)
     if not attempt.outcome:
         _look_for_an_end(plan, attempt, pod, nodes, start_seconds, now)
     if attempt.outcome:
-        attempt.completionTime = moment.text(run.end) or timestamp.millis(now)
+        attempt.completionTime = moment.text(_by_now(run.end, now)) or timestamp.millis(now)
         attempt.stuckSince = ""
         if attempt.outcome == outcome.REJECTED and outcome.is_start_failure(pod):
             attempt.startFailed = True
+
+
+def _by_now(at: float | None, now: float) -> float | None:
+    """A kubelet's time; its clock may be ahead of ours, and nothing must wait for that."""
+    return None if at is None else min(at, now)
 
 
 def _look_for_an_end(plan: Plan, attempt: Attempt, pod: Pod, nodes: Nodes, start_seconds: float, now: float) -> None:

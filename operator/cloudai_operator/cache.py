@@ -132,11 +132,12 @@ class Cache:
         if uid is None:
             return
         pods = self._pods[uid]
-        pods.pop(pod_uid, None)
+        seen = pods.pop(pod_uid, None)
         if not pods:
             del self._pods[uid]
-        if last is not None and owner_uid(last) == uid and outcome.of(last):
-            self._ended.setdefault(uid, {})[pod_uid] = last
+        ended = next((pod for pod in (last, seen) if pod and owner_uid(pod) == uid and outcome.of(pod)), None)
+        if ended is not None:
+            self._ended.setdefault(uid, {})[pod_uid] = ended
             if len(self._ended) > REMEMBERED_ENDS:
                 self._ended.popitem(last=False)
         self.changed(uid)

@@ -25,6 +25,7 @@ from cloudai_kube.objects import Meta, Pod
 from cloudai_kube.promise import Arrivals
 from cloudai_kube.redaction import redacted
 from cloudai_operator.metrics import OperatorMetrics
+from cloudai_operator.reconcile import Rules
 from cloudai_rts.contract import ASSIGNMENTS, RESULTS, RETENTION_SECONDS, TASK_HISTORY, TASKS
 from cloudai_rts.history import Record
 
@@ -165,7 +166,7 @@ class PodStore:
     """Store of the reflector on pods that we bound and that are no Task's."""
 
     writer: HistoryWriter
-    sla_multiplier: float
+    rules: Callable[[], Rules]
     arrivals: Arrivals = field(default_factory=Arrivals)
 
     def retain(self, listed: list[Meta]) -> None:
@@ -175,11 +176,11 @@ class PodStore:
     def apply(self, event: str, item: Pod) -> None:
         """Take an event; also a deletion shows the pod's last state."""
         self.arrivals.note(item)
-        record = None
+        record, rules = None, self.rules()
         if item.status.phase in _FINISHED:
-            record = foreign.record_of(item, self.arrivals, self.sla_multiplier)
+            record = foreign.record_of(item, self.arrivals, rules.sla_multiplier, rules=rules.classes)
         elif event == "DELETED":
-            record = foreign.record_of_deleted(item, self.arrivals, self.sla_multiplier)
+            record = foreign.record_of_deleted(item, self.arrivals, rules.sla_multiplier, rules.classes)
         if record is not None:
             self.writer.offer("", record)
 

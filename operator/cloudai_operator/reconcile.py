@@ -17,6 +17,8 @@ from cloudai_kube.task import Task, TaskStatus
 from cloudai_operator import acceptance, attempts, conditions, pod
 from cloudai_operator.plan import Plan, PodDeletion
 from cloudai_rts import contract
+from cloudai_rts.nodeclass import RULES as CLASS_RULES
+from cloudai_rts.nodeclass import ClassRules
 from cloudai_rts.parameters import Document
 from cloudai_rts.tau import TauStore
 
@@ -36,6 +38,7 @@ class Rules:
     retry_longest_seconds: float = 360.0
     start_seconds: float = 600.0
     own_namespace: str = contract.NAMESPACE
+    classes: ClassRules = CLASS_RULES
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,7 @@ def reconcile(task: Task, pods: Sequence[Pod], knowledge: Knowledge, rules: Rule
     task = Task(task.metadata, task.spec, status)  # what follows reads what was just decided
     conditions.put_missing(status, task.metadata.generation, now)
     _advance(plan, task, pods, knowledge, rules, now)
-    _keep_history(plan, task, knowledge, now)
+    _keep_history(plan, task, knowledge, rules, now)
     return plan
 
 
@@ -288,14 +291,14 @@ def _after_the_end(plan: Plan, task: Task, pods: Sequence[Pod], now: float) -> N
     _schedule_removal(plan, task, now)
 
 
-def _keep_history(plan: Plan, task: Task, knowledge: Knowledge, now: float) -> None:
+def _keep_history(plan: Plan, task: Task, knowledge: Knowledge, rules: Rules, now: float) -> None:
     """Offer what ended and is not recorded, mark what is; a finished Task is not removed before it is recorded."""
     if not knowledge.keeps_history:
         return
     for attempt in plan.status.attempts:
         if not attempt.outcome or attempt.recorded:
             continue
-        record = records.of_attempt(task, attempt)
+        record = records.of_attempt(task, attempt, rules=rules.classes)
         if record is None or attempt.podUID in knowledge.recorded:
             attempt.recorded = True  # nothing to learn from it, or it is safe
         else:

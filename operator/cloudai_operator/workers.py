@@ -194,7 +194,7 @@ class Workers:
         """History is to have what a Task that is gone has run."""
         self._recorded.difference_update(attempt.podUID for attempt in task.status.attempts)
         if self.history is not None:
-            for record in attempts.records_of_deleted(task, self.clock()):
+            for record in attempts.records_of_deleted(task, self.clock(), self.rules.classes):
                 self.history.offer("", record)
 
     async def _clean_up(self, uid: str) -> None:

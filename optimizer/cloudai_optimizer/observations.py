@@ -85,7 +85,8 @@ class Observations:
 async def history(transport: Transport, sources: Sources, now: float) -> Past:
     """From the database if there is one, else from the status of the Tasks that still exist; with those that run."""
     since = now - sources.window_seconds
-    there = await inventory.attempts(transport, now, only_running=bool(sources.mongodb_uri))
+    rules = await class_rules.read_or_default(transport, sources.namespace)
+    there = await inventory.attempts(transport, now, bool(sources.mongodb_uri), rules.classes())
     if not sources.mongodb_uri:
         return Past([record for record in there if record.finish >= since])
     with _database(sources.mongodb_uri) as database:

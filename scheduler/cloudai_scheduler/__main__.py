@@ -105,6 +105,7 @@ class Process:
             recorder.busy = scheduler.is_busy
             if settings.leader_elect:
                 recorder.may_send = lambda: self._leading  # a standby sees the same and says nothing
+                scheduler.conditions.may_send = recorder.may_send
             reflectors = self._reflectors(transport, scheduler, recorder, metrics)
             await self._serve(transport, scheduler, recorder, reflectors, metrics)
 

@@ -33,12 +33,14 @@ SCHEDULER_ERROR: Final = "SchedulerError"
 class ConditionWriter:
     """Patches PodScheduled=False with a reason. `run` ends only by cancellation.
 
-    `waiting` returns the newest state of a pod that still waits, None for any other.
+    `waiting` returns the newest state of a pod that still waits, None for any other. While `may_send()` is False (a
+    standby) texts wait.
     """
 
     transport: Transport
     waiting: Callable[[str], Pod | None] = lambda _uid: None
     clock: Callable[[], float] = time.time
+    may_send: Callable[[], bool] = lambda: True
     _newest: dict[str, tuple[str, str]] = field(default_factory=dict)
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -62,6 +64,9 @@ class ConditionWriter:
             if not self._newest:
                 self._wake.clear()
                 await self._wake.wait()
+                continue
+            if not self.may_send():
+                await asyncio.sleep(PAUSE_SECONDS)
                 continue
             uid = next(iter(self._newest))
             reason, message = self._newest.pop(uid)

@@ -76,7 +76,7 @@ class Intake:
             placed = self.state.pods.get(uid)
             self.state.put_pod(pod)
             if placed is not None and placed.ours and placed.node == pod.spec.nodeName:
-                self.refusals.see(pod, placed)
+                self.refusals.see(pod, self.state.pods.get(uid, placed))
         elif self._is_waiting(pod):
             self._enqueue(pod)
         else:
@@ -144,10 +144,14 @@ class Intake:
     def retry_parked(self, before: float) -> None:
         """Try pods again that could not be handled, if that was before a moment (seconds since the epoch)."""
         for uid, held in list(self.held.items()):
-            if held.reason == conditions.SCHEDULER_ERROR and held.since < before:
+            if held.reason != conditions.SCHEDULER_ERROR or held.since >= before:
+                continue
+            try:
                 self._enqueue(held.pod)
-                if uid in self.queue.entries:
-                    self.wake()
+            except Exception as error:  # noqa: BLE001  one pod must never stop the others
+                self.park(held.pod, error)
+            if uid in self.queue.entries:
+                self.wake()
 
     def _leave_queue(self, uid: str) -> None:
         self.queue.remove(uid)

@@ -63,7 +63,7 @@ class Scheduler:
     policy: Policy = field(init=False)
     canary: Policy | None = None
     intake: Intake = field(init=False)
-    _may_judge: bool = True
+    _judge_until: float = 0.0
     _work: asyncio.Event = field(default_factory=asyncio.Event)
     _binds: set[asyncio.Task[None]] = field(default_factory=set)
     _freed: set[str] = field(default_factory=set)
@@ -126,6 +126,7 @@ class Scheduler:
             for place, count in self.queue.counts().items():
                 self.metrics.pending.labels(place.value).set(count)
             self.metrics.pending.labels("held").set(len(self.intake.held))
+            self._open_nodes(self.clock())
             self.rejections.expire(self.clock())
             self.intake.retry_parked(self.clock() - RETRY_SECONDS)
             await pause(SAMPLE_SECONDS, self.stop)
@@ -150,15 +151,19 @@ class Scheduler:
     def _upkeep(self) -> None:
         now = self.clock()
         self.queue.tick(now)
+        self._open_nodes(now)
+        if self._freed:
+            slots = [slot for slot in map(self.state.fleet.slot, self._freed) if slot is not None]
+            self._freed.clear()
+            self.queue.capacity(lambda pod_class: self._takes(pod_class, slots), now)
+
+    def _open_nodes(self, now: float) -> None:
+        """Look at waiting pods again once a closed node is open."""
         opening = self.rejections.next_opening(0.0)
         if opening is not None and opening <= now:
             self.rejections.expire(now)
             self.state.version += 1
             self.queue.wake_all(now)
-        if self._freed:
-            slots = [slot for slot in map(self.state.fleet.slot, self._freed) if slot is not None]
-            self._freed.clear()
-            self.queue.capacity(lambda pod_class: self._takes(pod_class, slots), now)
 
     def _takes(self, pod_class: PodClass, slots: list[int]) -> bool:
         return any(could_take(self.state, pod_class, slot) for slot in slots)
@@ -166,8 +171,9 @@ class Scheduler:
     def _decide_for_a_while(self) -> None:
         if not self.may_act():
             return
-        self._may_judge = True
-        end = time.perf_counter() + SLICE_SECONDS
+        start = time.perf_counter()
+        end, latest = start + SLICE_SECONDS, start + SLICE_SECONDS + JUDGING_SECONDS
+        self._judge_until = start + JUDGING_SECONDS
         while len(self._binds) < self.bind_connections and time.perf_counter() < end:
             entry = self.queue.pop(self.clock())
             if entry is None:
@@ -177,7 +183,7 @@ class Scheduler:
                 if self._is_ready(entry):
                     self._decide(entry)
                 else:
-                    end += time.perf_counter() - begun
+                    end = min(latest, end + time.perf_counter() - begun)
             except InvariantError:
                 raise
             except Exception as error:  # noqa: BLE001  one pod must never stop the others
@@ -191,9 +197,8 @@ class Scheduler:
         """
         now = self.clock()
         if not entry.pod_class.is_fresh(self.state):
-            is_judged = self._may_judge and entry.pod_class.refresh(self.state, time.perf_counter() + JUDGING_SECONDS)
-            self._may_judge = self._may_judge and is_judged
-            if not is_judged:
+            may_judge = time.perf_counter() < self._judge_until
+            if not (may_judge and entry.pod_class.refresh(self.state, self._judge_until)):
                 self.queue.postpone(entry, now + JUDGING_PAUSE_SECONDS, now)
                 return False
             if self.intake.restand(entry):

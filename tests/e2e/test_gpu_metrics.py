@@ -65,7 +65,12 @@ def text() -> str:
 def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Snapshot]:
     """The readings made of them."""
     with scraped(tmp_path_factory.mktemp("gpus"), text, "DCGM_FI_DEV_GPU_UTIL", 5) as url:
-        yield read(Prometheus(Access(url)), NodeNames(frozenset(NODES), {}), time.time())
+        names, now = NodeNames(frozenset(NODES), {}), time.time()
+        whole = read(Prometheus(Access(url)), names, now)
+        narrowed = read(Prometheus(Access(url, 'instance=~".+",GPU_I_ID!="none"')), names, now)
+        assert narrowed.nodes == whole.nodes  # matchers leave every query one that Prometheus reads
+        assert read(Prometheus(Access(url, 'instance="nowhere"')), names, now).nodes == {}
+        yield whole
 
 
 @pytest.mark.parametrize(

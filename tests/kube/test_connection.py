@@ -1,5 +1,7 @@
 """kubeconfig files as kubectl heeds them, or refused by name."""
 
+import asyncio
+import base64
 import ssl
 from pathlib import Path
 from typing import Any
@@ -86,3 +88,50 @@ def test_no_configuration_at_all(tmp_path: Path) -> None:
     """An error that says what to do."""
     with pytest.raises(ConfigurationError, match="set KUBECONFIG"):
         connection.load(str(tmp_path / "none"))
+
+
+async def test_a_token_file_with_a_final_newline(tmp_path: Path) -> None:
+    """As `echo token > file` makes it: the header must not have it. A file that is gone changes nothing."""
+    file = tmp_path / "token"
+    file.write_text("abc\n")
+    found = connection.load(kubeconfig(tmp_path, user={"tokenFile": str(file)}))
+    assert await found.authorization() == "Bearer abc"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "clusters: [",
+        "[]",
+        "just text",
+        "contexts: 7",
+        "{current-context: c, contexts: [{}], clusters: [], users: []}",
+        "\x00",
+    ],
+)
+def test_a_file_that_is_no_kubeconfig(tmp_path: Path, text: str) -> None:
+    """One message, no traceback."""
+    file = tmp_path / "config"
+    file.write_text(text)
+    with pytest.raises(ConfigurationError):
+        connection.load(str(file))
+
+
+def test_certificates_that_are_none(tmp_path: Path) -> None:
+    """The same."""
+    rubbish = base64.b64encode(b"no certificate").decode()
+    with pytest.raises(ConfigurationError, match="certificates"):
+        connection.load(kubeconfig(tmp_path, {"certificate-authority-data": rubbish}))
+
+
+async def test_a_kubeconfig_that_is_being_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a 401 it cannot be read for a moment: the old token stays, and nothing is raised."""
+    monkeypatch.setattr(connection, "RENEW_SECONDS", 0.0)
+    path = kubeconfig(tmp_path)
+    found = connection.load(path)
+    await asyncio.to_thread(Path(path).write_text, "clusters: [")
+    assert not await found.renew("Bearer t")
+    assert await found.authorization() == "Bearer t"
+    kubeconfig(tmp_path, user={"token": "new"})
+    assert await found.renew("Bearer t")
+    assert await found.authorization() == "Bearer new"

@@ -9,6 +9,7 @@ from cloudai_kube import timestamp
 from cloudai_kube.foreign import record_of, record_of_deleted
 from cloudai_kube.objects import ContainerState, Pod, PodStatus, Running
 from cloudai_kube.promise import Arrivals
+from cloudai_rts.nodeclass import ClassRules
 
 DECISION = '{"policy":"rts","parametersVersion":3,"nodeClass":"NVIDIA-V100","load":0.25,"available":{"cpu":8}}'
 NOON = timestamp.parse("2026-01-01T12:00:00Z")
@@ -34,12 +35,14 @@ def a_pod(decision: str = DECISION, **notes: str) -> Pod:
     raw = {
         "metadata": {
             "name": "p", "namespace": "ns", "uid": "u", "creationTimestamp": "2026-01-01T12:00:00Z",
+            "labels": {"cloudai.dev/bound-by": "cloudai-scheduler"},
             "annotations": annotations,
             "ownerReferences": [
                 {"apiVersion": "batch/v1", "kind": "Job", "name": "j", "uid": "job", "controller": True}
             ],
         },
         "spec": {
+            "schedulerName": "cloudai-scheduler",
             "nodeName": "n",
             "containers": [
                 {"name": "main", "resources": {"limits": {"cpu": "8", "memory": "4Gi", "nvidia.com/gpu": "2"}}},
@@ -62,6 +65,22 @@ def test_a_pod_of_a_job() -> None:
     assert (record.start - NOON, record.finish - NOON) == (5.0, 65.0)
     assert (record.deadline, record.violated) == (NOON + 600, False)
     assert (record.type, record.node_class, record.task_uid) == ("gpu-training", "NVIDIA-V100", "u")
+
+
+def test_a_pod_that_claims_to_be_bound_by_another_scheduler_than_its_own() -> None:
+    """A label and a decision on a pod of the default scheduler are no record."""
+    pod = a_pod(finish_within="10m")
+    pod.spec.schedulerName = "default-scheduler"
+    assert record_of(pod, Arrivals(), 2.0) is None
+
+
+def test_accelerators_are_those_that_the_scheduler_publishes() -> None:
+    """A chip that no built-in list knows."""
+    pod = a_pod()
+    pod.spec.containers[0].resources.limits = {"cpu": "8", "example.com/chip": "2"}
+    record = record_of(pod, Arrivals(), 2.0, rules=ClassRules(accelerators=("example.com/chip",)))
+    assert record is not None
+    assert (record.gpu, record.gpu_resource) == (2.0, "example.com/chip")
 
 
 @pytest.mark.parametrize(

@@ -200,3 +200,17 @@ def test_pauses_grow_and_start_afresh_after_two_healthy_minutes() -> None:
     assert waits[-1] == 45.0
     assert backoff.next(500.0) == pytest.approx(1.2)
     assert backoff.next(501.0, at_least=20.0) == 20.0
+
+
+async def test_an_object_whose_json_is_six_times_as_long_as_what_etcd_keeps() -> None:
+    """The API server writes `<` as six characters: 1.45 MB become 8.7, and whatever comes after it is seen."""
+    async with running() as (server, transport):
+        server.put(PODS, pod("first"))
+        async with following(transport) as (_, store):
+            await until(lambda: server.watching(PODS))
+            body = server.put(PODS, pod("long", annotations={"a": "LESS"}))
+            line = json.dumps({"type": "MODIFIED", "object": body}).encode()
+            server.tell_raw(PODS, line.replace(b"LESS", b"\\u003c" * 1_450_000))
+            server.put(PODS, pod("after"))
+            await until(lambda: "ADDED after" in store.events)
+            assert "MODIFIED long" in store.events

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from tests.operator.conftest import T0
 
+from cloudai_kube import timestamp
 from cloudai_kube.task import Attempt, TaskStatus
 from cloudai_operator import attempts
 
@@ -43,6 +44,20 @@ def test_limits(counts: dict[str, int], reason: str | None) -> None:
     """Failures against backoffLimit; rejections and disruptions have limits of their own."""
     found = attempts.limit_reached(TaskStatus(**counts), 6)  # type: ignore[arg-type]  # counts by name
     assert (found[0] if found else None) == reason
+
+
+def test_a_node_whose_clock_is_ahead(world: WorldClass) -> None:
+    """Two hours: the retry waits ten seconds all the same, and the attempt ended now."""
+    one = world()
+    one.settle()
+    one.bind()
+    later = timestamp.whole_seconds(one.now + 7200)
+    ended = {"exitCode": 1, "startedAt": later, "finishedAt": later}
+    one.report("Failed", containerStatuses=[{"name": "task", "state": {"terminated": ended}}])
+    one.settle()
+    status = one.task.status
+    assert timestamp.parse(status.attempts[0].completionTime) <= one.now
+    assert attempts.next_attempt_at(status, 10.0, 360.0) <= one.now + 10.0
 
 
 def test_the_book_is_bounded(world: WorldClass) -> None:

@@ -130,6 +130,16 @@ def test_the_last_state_of_a_deleted_pod_is_kept_until_it_is_booked() -> None:
     assert cache.pods_of(a_task()) == []
 
 
+def test_a_list_that_lacks_a_finished_pod() -> None:
+    """The watch had shown its success before it broke: that is what counts."""
+    cache = Cache(lambda _uid: None, lambda: 0.0)
+    ended = a_pod("p")
+    ended.status.phase = "Succeeded"
+    cache.put_pod(ended)
+    cache.retain_pods([])
+    assert cache.pods_of(a_task()) == [ended]
+
+
 def test_nodes_that_are_not_ready() -> None:
     """Those whose pods may never say what becomes of them wake their Tasks once."""
     woken: list[str] = []

@@ -360,6 +360,77 @@ async def test_failed_starts_close_a_node_only_if_the_same_started_elsewhere() -
         await until(lambda: here.scheduler.rejections.closed_nodes({"cpu"}, "four", time.time()) == {"a"})
 
 
+async def test_one_refused_pod_counts_once() -> None:
+    """However often it changes while an injected container of it still runs."""
+    exits = {"exitCode": 127, "startedAt": "2026-01-01T00:00:10Z", "finishedAt": "2026-01-01T00:00:11Z"}
+    proxy = {"name": "proxy", "state": {"running": {"startedAt": "2026-01-01T00:00:10Z"}}}
+    async with cluster("a", "b") as here:
+        here.server.put(PODS, a_pod("first"))
+        await here.bound("first")
+        here.report("first", **STARTED)
+        await until(lambda: here.scheduler.state.pods["uid-first"].has_started)
+        other = {"a": "b", "b": "a"}[here.node_of("first")]
+        here.server.put(NODES, {**a_node(here.node_of("first")), "spec": {"unschedulable": True}})
+        await until(lambda: here.scheduler.state.nodes[here.node_of("first")].unschedulable)
+        here.server.put(PODS, a_pod("second"))
+        await here.bound("second")
+        assert here.node_of("second") == other
+        for note in "abcd":
+            statuses = [{"name": "c", "state": {"terminated": exits}}, proxy]
+            here.report("second", phase="Running", message=note, containerStatuses=statuses)
+        here.server.put(PODS, a_pod("third"))
+        await here.bound("third")
+        assert here.scheduler.rejections.closed_nodes({"cpu"}, "ns", time.time()) == set()
+
+
+async def test_a_slice_has_an_end_whatever_pods_ask_for() -> None:
+    """Hundreds of classes that turn out hopeless: the loop goes on to others' requests every few milliseconds."""
+    past = {"annotations": {"cloudai.dev/finish-by": "2026-01-01T00:00:01Z"}}
+    async with running() as (server, transport):
+        for number in range(300):
+            server.put(NODES, a_node(f"n{number}"))
+        async with live(server, transport, bind_connections=1) as here:
+            here.scheduler.may_act = lambda: False
+            for number in range(300):
+                container = {"name": "c", "resources": {"requests": {"cpu": f"{number + 1}m"}}}
+                server.put(PODS, a_pod(f"p{number}", "attacker", spec={"containers": [container]}, metadata=past))
+            await until(lambda: len(here.scheduler.queue.entries) == 300)
+            here.scheduler.may_act = lambda: True
+            longest = 0.0
+            for _ in range(20):
+                begun = time.process_time()
+                here.scheduler.step()
+                longest = max(longest, time.process_time() - begun)
+            assert longest < 0.06
+
+
+async def test_pods_wait_no_longer_than_their_node_is_closed() -> None:
+    """Whichever loop sees first that it is open, the pods are looked at again."""
+    async with cluster("a") as here:
+        here.scheduler.rejections.close("a", "*", time.time() - 598.0)
+        here.server.put(PODS, a_pod("p"))
+        await until(lambda: here.condition("p"))
+        before = here.scheduler.state.version
+        here.scheduler.clock = lambda: time.time() + 5.0
+        here.scheduler.stop.clear()
+        sampling = asyncio.create_task(here.scheduler.sample_loads())
+        await here.bound("p")
+        assert here.scheduler.state.version > before
+        sampling.cancel()
+
+
+async def test_a_standby_says_nothing_about_pods() -> None:
+    """Two versions during a rollout: the one that does not lead must not mark what the other one places."""
+    async with cluster("a") as here:
+        here.scheduler.conditions.may_send = lambda: False
+        here.server.put(PODS, a_pod("p", spec=HARD["spec.resourceClaims"]))
+        await until(lambda: "uid-p" in here.scheduler.intake.held)
+        await asyncio.sleep(0.1)
+        assert not here.condition("p")
+        here.scheduler.conditions.may_send = lambda: True
+        await until(lambda: here.condition("p"))
+
+
 async def test_decisions_are_believed_only_where_we_made_them() -> None:
     """A forged annotation on a pod of a tenant's own weighs nothing; our own decision does."""
     forged = {"cloudai.dev/decision": '{"predictedRuntimeSeconds":36000}', "cloudai.dev/finish-within": "10h"}

@@ -38,7 +38,9 @@ class Refusals:
     def see(self, pod: Pod, placed: PlacedPod) -> None:
         """Take what the API server shows of a pod that we bound; `placed` is what we knew of it before."""
         if outcome.of(pod) == outcome.REJECTED:
-            self._refused(pod, placed)
+            if not placed.refused:
+                placed.refused = True
+                self._refused(pod, placed)
         elif not placed.has_started and outcome.run_of(pod).start is not None:
             placed.has_started = True
             self.rejections.started(placed.node)

@@ -42,7 +42,10 @@ class NodeInfo:
 
 @dataclass(slots=True)
 class PlacedPod:
-    """A pod that takes room on a node. `ours`: this process bound it, so what it does says something about the node."""
+    """A pod that takes room on a node. `ours`: this process bound it, so what it does says something about the node.
+
+    `refused`: that its node did not start it is counted already.
+    """
 
     uid: str
     namespace: str
@@ -55,6 +58,7 @@ class PlacedPod:
     assumed: bool = False
     ours: bool = False
     has_started: bool = False
+    refused: bool = False
 
 
 @dataclass(slots=True)
