@@ -101,11 +101,15 @@ def controller_of(meta: Meta) -> str:
 
     An owner reference is a claim: with the namespace it can only name what its writer may touch.
     """
+    if not meta.ownerReferences:
+        return ""
     return next((f"{meta.namespace}/{owner.uid}" for owner in meta.ownerReferences if owner.controller), "")
 
 
 def _job(meta: Meta) -> str:
     """The controller, if it is a Job."""
+    if not meta.ownerReferences:
+        return ""
     owners = (o for o in meta.ownerReferences if o.controller and o.kind == "Job")
     return next((f"{meta.namespace}/{o.uid}" for o in owners if o.apiVersion.startswith("batch/")), "")
 

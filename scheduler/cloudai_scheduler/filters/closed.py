@@ -31,6 +31,8 @@ def unavoided(
 
 
 def _without(state: ClusterState, names: set[str]) -> BoolArray | None:
+    if not names:
+        return None
     slots = [slot for slot in map(state.fleet.slot, names) if slot is not None]
     if not slots:
         return None
