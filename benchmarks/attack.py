@@ -26,7 +26,7 @@ from hold import longest_hold
 from rich.console import Console
 
 from cloudai_kube import connection, timestamp
-from cloudai_kube.errors import KubeError, NotFoundError
+from cloudai_kube.errors import KubeError, NotFoundError, RefusedError
 from cloudai_kube.transport import MERGE_PATCH, Transport
 from cloudai_rts import contract, parameters
 from cloudai_rts.ordering import Standing
@@ -295,6 +295,7 @@ async def leaks(place: Range) -> None:
     for path in ("/api/v1/events", f"/api/v1/namespaces/{contract.NAMESPACE}/configmaps"):
         outputs += (await place.transport.request("GET", path)).decode()
     place.hold("A7 outputs with the secret", outputs.count(CANARY), 0)
+    place.bars.append(Bar("A7 outputs that speak of the address", outputs.count("127.0.0.1:9"), least=2))
 
 
 async def numbers_without_end(place: Range) -> None:
@@ -318,6 +319,9 @@ async def numbers_without_end(place: Range) -> None:
     place.hold(
         "A12 version that is taken into use (0: the built-in one)", _metric(place, "cloudai_rts_parameter_version"), 0
     )
+    events = json.loads(await place.transport.request("GET", "/api/v1/events"))["items"]
+    refused = sum(event["reason"] == "ParametersRefused" for event in events)
+    place.bars.append(Bar("A8, A12 documents that the scheduler refused with an Event", refused, least=1))
     await place.transport.request("DELETE", f"{path}/{contract.PARAMETERS_CONFIG_MAP}")
 
 
@@ -360,9 +364,10 @@ async def constraints(place: Range) -> None:
 async def oversize(place: Range) -> None:
     """A11: specs that only fill the operator's memory."""
     for number, strings in enumerate((13, 38, 85)):
-        with contextlib.suppress(KubeError):
-            await place.create(task(f"large-{number}", "attacker", args=["x" * 16_000] * strings))
+        await place.create(task(f"large-{number}", "attacker", args=["x" * 16_000] * strings))
     await asyncio.sleep(3)
+    states = [(await place.status(f"large-{number}", "attacker")).get("state") for number in range(3)]
+    place.hold("A11 of 3 large Tasks not refused", 3 - states.count("Failed"), 0)
     pods = (await place.get("/api/v1/namespaces/attacker/pods"))["items"]
     made = sum(manifest["metadata"]["name"].startswith("large-") for manifest in pods)
     place.hold("A11 pods made of specs above 128 KiB", made, 0)
@@ -402,7 +407,7 @@ ATTACKS: Final[tuple[Callable[[Range], Awaitable[None]], ...]] = (
 async def _accepted(place: Range, **spec: Any) -> float:  # noqa: ANN401  JSON
     try:
         await place.create(task("refused", "attacker", **spec))
-    except KubeError:
+    except RefusedError:
         return 0.0
     return 1.0
 
