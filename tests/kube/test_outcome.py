@@ -105,6 +105,15 @@ def test_a_machine_that_cannot_say_any_more(seconds: float, ready: bool, targete
     assert not outcome.is_lost(a_pod("Running"), NOON + 1e6, ready)
 
 
+@pytest.mark.parametrize(("seconds_before", "expected"), [(0, "Disrupted"), (4, "Disrupted"), (6, "Failed")])
+def test_clocks_of_node_and_api_server_differ(seconds_before: int, expected: str) -> None:
+    """A container that ended a moment before its pod's deletion by another clock was ended by that."""
+    asked = NOON + 100
+    times = {"startedAt": timestamp.whole_seconds(NOON), "finishedAt": timestamp.whole_seconds(asked - seconds_before)}
+    deleted = {"deletionTimestamp": timestamp.whole_seconds(asked + 30), "deletionGracePeriodSeconds": 30}
+    assert outcome.of(a_pod("Failed", ended(143, **times), metadata=deleted)) == expected
+
+
 def test_moments() -> None:
     """Read and written as containers' times are."""
     assert moment.text(moment.read(CREATED)) == CREATED
