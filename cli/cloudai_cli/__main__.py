@@ -16,16 +16,18 @@ from typing import Any, Final
 from rich.console import Console
 from rich.progress import track
 
-from cloudai_cli import apply, cluster, imported, plot, simulate
+from cloudai_cli import apply, cluster, imported, plot, simulate, trial
 from cloudai_cli import arguments as bounds
 from cloudai_cli.cluster import Whereabouts
-from cloudai_cli.errors import CliError, InputError
+from cloudai_cli.errors import CliError, InputError, TrialError
 from cloudai_cli.scenario import Scenario, TraceScenario
 from cloudai_cli.simulate import FIGURES, OF_TASKS, POLICIES, Outcome
-from cloudai_kube import bounded_file
+from cloudai_kube import bounded_file, connection
 from cloudai_kube.errors import ConfigurationError, KubeError
 from cloudai_kube.prometheus import Prometheus
 from cloudai_kube.prometheus_access import Access
+from cloudai_kube.task import Task
+from cloudai_kube.transport import Transport
 from cloudai_rts import contract, parameters, traces
 from cloudai_rts.errors import RtsError
 from cloudai_rts.parameters import LATENESS, Document
@@ -40,7 +42,8 @@ _EXAMPLES = """examples:
   kubectl cloudai simulate --tasks tasks.csv --fleet fleet.csv --parameters parameters.json -o json
   kubectl cloudai workload --fleet config/reference-fleet.csv --count 200 --apply --time-scale 60
   kubectl cloudai simulate --from-cluster                            what finished here, under every policy
-  kubectl cloudai import --from-prometheus 14d --fleet-file fleet.csv > tasks.csv"""
+  kubectl cloudai import --from-prometheus 14d --fleet-file fleet.csv > tasks.csv
+  kubectl cloudai try --image cloudai:0.1.0                           one Task from apply to Complete"""
 MAX_DAYS: Final = 90
 
 
@@ -49,12 +52,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = _parser().parse_args(argv)
     try:
         arguments.run(arguments)
+    except (KubeError, TrialError) as error:
+        sys.stderr.write(f"kubectl cloudai: {error}\n")
+        raise SystemExit(1) from error
     except (CliError, RtsError, ConfigurationError) as error:
         sys.stderr.write(f"kubectl cloudai: {error}\n")
         raise SystemExit(2) from error
-    except KubeError as error:
-        sys.stderr.write(f"kubectl cloudai: {error}\n")
-        raise SystemExit(1) from error
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -120,7 +123,44 @@ def _parser() -> argparse.ArgumentParser:
     )
     bring.add_argument("--fleet-file", type=Path, metavar="CSV", help="write the machines there")
     bring.add_argument("--workers", type=bounds.whole(1, 64), default=2)
+    _add_try(commands)
     return parser
+
+
+def _add_try(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    one = commands.add_parser("try", help="apply one small Task, wait for its end, delete it")
+    one.set_defaults(run=_try)
+    one.add_argument("--image", required=True, help="its image; it has to hold the command")
+    one.add_argument("--namespace", default="default", help="where it runs")
+    one.add_argument("--kubeconfig", default="", help="empty: $KUBECONFIG or in-cluster")
+    one.add_argument("--timeout", type=bounds.number(0, 86_400, above=True), default=180.0, help="seconds")
+    one.add_argument("--pull-secret", action="append", default=[], help="of the image; may be given several times")
+    one.add_argument("-o", "--output", choices=["text", "json"], default="text")
+
+
+def _try(arguments: argparse.Namespace) -> None:
+    task = asyncio.run(_tried(arguments))
+    if arguments.output == "json":
+        sys.stdout.write(json.dumps(trial.as_json(task)) + "\n")
+        return
+    met = task.status.condition("DeadlineMet")
+    sys.stdout.write(f"complete: {met.message if met is not None else 'its deadline was not judged'}\n")
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+
+
+async def _tried(arguments: argparse.Namespace) -> Task:
+    async with Transport(connection.load(arguments.kubeconfig), "kubectl-cloudai", 4) as transport:
+        return await trial.run(
+            transport,
+            arguments.namespace,
+            arguments.image,
+            arguments.timeout,
+            arguments.pull_secret,
+            _say,
+        )
 
 
 def _simulate(arguments: argparse.Namespace) -> None:

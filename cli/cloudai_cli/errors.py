@@ -1,7 +1,8 @@
 """Errors of the command line.
 
 CliError
-└── InputError   a file or option cannot be used: exit 2
+├── InputError   a file or option cannot be used: exit 2
+└── TrialError   a Task that was tried did not get to its end: exit 1
 """
 
 
@@ -11,3 +12,7 @@ class CliError(Exception):
 
 class InputError(CliError):
     """A file or option cannot be used; the message names it and the remedy."""
+
+
+class TrialError(CliError):
+    """A Task that was tried did not complete; the message says in which state it is and why."""

@@ -3,6 +3,7 @@
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final, TypeVar
 
 import msgspec
@@ -12,6 +13,7 @@ from cloudai_kube.errors import FormatError
 from cloudai_kube.listing import Json
 from cloudai_kube.objects import Node, Pod
 from cloudai_kube.promise import Arrivals
+from cloudai_kube.scope import EVERYWHERE, Scope
 from cloudai_kube.task import Task
 from cloudai_kube.transport import Transport
 from cloudai_rts import contract, nodeclass
@@ -56,38 +58,56 @@ def machines(
     ]
 
 
-async def occupied(transport: Transport) -> dict[str, demand.Amounts]:
+@dataclass(frozen=True, slots=True)
+class Ours:
+    """What is learned from: pods that this scheduler bound, in these namespaces."""
+
+    scheduler_name: str = contract.SCHEDULER_NAME
+    scope: Scope = EVERYWHERE
+
+
+async def occupied(transport: Transport, scheduler_name: str = contract.SCHEDULER_NAME) -> dict[str, demand.Amounts]:
     """What pods that we did not bind ask for, by node: daemons, and whatever other schedulers placed."""
     found: dict[str, demand.Amounts] = {}
-    for pod in await _pods(transport, {"labelSelector": f"!{contract.LABEL_BOUND_BY}"}):
+    for pod in await _pods(transport, {"labelSelector": f"{contract.LABEL_BOUND_BY}!={scheduler_name}"}):
         _occupy(found, pod)
     return found
 
 
 async def attempts(
-    transport: Transport, now: float, only_running: bool = False, rules: ClassRules = RULES
+    transport: Transport,
+    now: float,
+    only_running: bool = False,
+    rules: ClassRules = RULES,
+    ours: Ours | None = None,
 ) -> list[Record]:
     """Attempts in the status of all Tasks that still exist, also those that run `now`: history without a database.
 
     With one `only_running` is enough, and spares the API server all Tasks that have ended. Of pods that we bound and
     that are no Task's only those that run are here: what has ended a database remembers.
     """
-    path = f"/apis/{contract.API_VERSION}/{contract.PLURAL}"
+    ours = ours or Ours()
     selector = {"fieldSelector": f"status.state={RUNNING}"} if only_running else None
-    tasks = (await listing.read(transport, path, _decoder(Task), selector)).items
+    decode = _decoder(Task)
+    tasks = [
+        task
+        for path in ours.scope.tasks().values()
+        for task in (await listing.read(transport, path, decode, selector)).items
+    ]
     found = [
         record
         for task in tasks
         for attempt in task.status.attempts
         if (record := records.of_attempt(task, attempt, now, rules)) is not None
     ]
-    return found + await _running_pods(transport, now, rules)
+    return found + await _running_pods(transport, now, rules, ours)
 
 
-async def _running_pods(transport: Transport, now: float, rules: ClassRules) -> list[Record]:
-    others = f"{contract.LABEL_BOUND_BY},!{contract.LABEL_TASK}"
+async def _running_pods(transport: Transport, now: float, rules: ClassRules, ours: Ours) -> list[Record]:
+    others = f"{contract.LABEL_BOUND_BY}={ours.scheduler_name},!{contract.LABEL_TASK}"
     arrivals = Arrivals()
-    pods = [pod for pod in await _pods(transport, {"labelSelector": others}) if pod.status.phase == RUNNING]
+    bound = await _pods(transport, {"labelSelector": others})
+    pods = [pod for pod in bound if pod.status.phase == RUNNING and pod.metadata.namespace in ours.scope]
     found = [foreign.record_of(pod, arrivals, 1.0, now, rules) for pod in pods]
     return [msgspec.structs.replace(record, deadline=None) for record in found if record is not None]
 

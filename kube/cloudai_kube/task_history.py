@@ -22,19 +22,29 @@ LONGEST_WINDOW: Final = 50_000
 
 
 @contextmanager
-def connected(uri: str, application: str) -> Iterator[Database[dict[str, Any]]]:
+def connected(uri: str, application: str, ca_file: str = "") -> Iterator[Database[dict[str, Any]]]:
     """The database; gives up after seconds, not after the driver's half minute.
 
-    Raises `ConfigurationError` for a bad URI.
+    Raises `ConfigurationError` for a bad URI or certificate authority.
     """
     try:
         client: MongoClient[dict[str, Any]] = MongoClient(
-            uri, appname=application, serverSelectionTimeoutMS=3_000, connectTimeoutMS=3_000, timeoutMS=20_000
+            uri,
+            appname=application,
+            serverSelectionTimeoutMS=3_000,
+            connectTimeoutMS=3_000,
+            timeoutMS=20_000,
+            **tls(ca_file),
         )
-    except (MongoConfigurationError, InvalidURI, ValueError) as error:
+    except (MongoConfigurationError, InvalidURI, ValueError, OSError) as error:
         raise ConfigurationError(f"--mongodb-uri: {redacted(str(error))}; write mongodb://HOST:PORT/") from None
     with client:
         yield client[contract.MONGODB_DATABASE]
+
+
+def tls(ca_file: str) -> dict[str, Any]:
+    """Options of a client that trusts this certificate authority alone; none without one."""
+    return {"tls": True, "tlsCAFile": ca_file} if ca_file else {}
 
 
 def read(database: Database[dict[str, Any]], since: float) -> tuple[list[Record], int]:

@@ -20,10 +20,12 @@ from cloudai_kube.events import Recorder, Subject
 from cloudai_kube.lease import Election, LeaseTiming
 from cloudai_kube.objects import ConfigMap, Meta, Node, Pod
 from cloudai_kube.reflector import Reflector
+from cloudai_kube.scope import Scope
 from cloudai_kube.serving import HealthServer
 from cloudai_kube.settings import parse_command_line
 from cloudai_kube.transport import Transport
 from cloudai_operator import history, task_watch
+from cloudai_operator.break_glass import BreakGlass
 from cloudai_operator.cache import NodeStore, PodStore
 from cloudai_operator.executor import Executor
 from cloudai_operator.metrics import OperatorMetrics
@@ -67,6 +69,7 @@ class Process:
 
     def __init__(self, settings: Settings, found: connection.Connection) -> None:
         self._settings = settings
+        self._scope = Scope(settings.watch_namespaces)
         self._connection = found
         self._stop = asyncio.Event()
         self._synced = asyncio.Event()
@@ -89,7 +92,7 @@ class Process:
             workers = Workers(Executor(transport, recorder, metrics), rules, metrics, count=settings.workers)
             workers.cache.node_gone_seconds = settings.node_gone_seconds
             if settings.mongodb_uri:
-                database = history.client(settings.mongodb_uri)[contract.MONGODB_DATABASE]
+                database = history.client(settings.mongodb_uri, settings.mongodb_ca_file)[contract.MONGODB_DATABASE]
                 workers.history = history.HistoryWriter(database, metrics, workers.note_written)
             await self._serve(transport, workers, recorder, metrics)
 
@@ -150,15 +153,27 @@ class Process:
             await asyncio.sleep(RULES_SECONDS)
             await self._take_rules(transport, workers)
 
+    async def _list_until_done(self, transport: Transport, workers: Workers) -> None:
+        while True:
+            try:
+                await task_watch.list_tasks(transport, workers.cache, self._scope)
+            except KubeError as error:
+                _log.info("listing Tasks: %s", error)
+                await asyncio.sleep(1.0)
+            else:
+                return
+
     def _watch_problem(self) -> str | None:
         return None if self._watch is None else self._watch.problem()
 
     async def _work(self, transport: Transport, workers: Workers, election: Election, metrics: OperatorMetrics) -> None:
         """Follow the cluster, wait for the lease, then act."""
         silence = self._settings.watch_silence_seconds
-        pods = Reflector(
-            transport, "/api/v1/pods", Pod, PodStore(workers.cache), {"labelSelector": contract.LABEL_TASK}, silence
-        )
+        only_tasks = {"labelSelector": contract.LABEL_TASK}
+        pods = [
+            Reflector(transport, path, Pod, PodStore(workers.cache, namespace), only_tasks, silence)
+            for namespace, path in self._scope.pods().items()
+        ]
         nodes = Reflector(transport, "/api/v1/nodes", Node, NodeStore(workers.cache), silence_seconds=silence)
         maps = f"/api/v1/namespaces/{self._settings.namespace}/configmaps"
         only = {"fieldSelector": f"metadata.name={contract.PARAMETERS_CONFIG_MAP}"}
@@ -170,35 +185,45 @@ class Process:
             lambda event, raw: _see(workers, event, raw),
             _watch_ended,
             silence,
+            self._scope,
         )
         self._watch = watch
-        for kind, reflector in (("Pod", pods), ("Node", nodes), ("ConfigMap", parameters)):
-            reflector.on_parked = partial(_tell_parked, kind, workers)
+        reflectors: list[Reflector[Pod] | Reflector[Node] | Reflector[ConfigMap]] = [*pods, nodes, parameters]
+        for reflector in reflectors:
+            reflector.on_parked = partial(_tell_parked, reflector.kind.__name__, workers)
         async with asyncio.TaskGroup() as group:
-            for reflector in (pods, nodes, parameters):
+            for reflector in reflectors:
                 group.create_task(reflector.run())
-            for reflector in (pods, nodes, parameters):
+            for reflector in reflectors:
                 await reflector.synced.wait()
-            await _list_until_done(transport, workers)
+            await self._list_until_done(transport, workers)
             self._synced.set()
             if self._settings.leader_elect:
                 await election.acquire()
                 workers.may_act = election.leads
                 group.create_task(_hold(election))
                 workers.cache.tasks.clear()  # what is gone since then the last leader has dealt with
-                await _list_until_done(transport, workers)  # what the last leader wrote meanwhile
+                await self._list_until_done(transport, workers)  # what the last leader wrote meanwhile
             await self._take_rules(transport, workers)
             metrics.leader.set(1)
             watch.start()
             if workers.history is not None:
-                others = {"labelSelector": f"{contract.LABEL_BOUND_BY},!{contract.LABEL_TASK}"}
-                store = history.PodStore(workers.history, lambda: workers.rules)
-                bound = Reflector(transport, "/api/v1/pods", Pod, store, others, silence)
-                bound.on_parked = partial(_tell_parked, "Pod", workers)
-                group.create_task(bound.run())
+                bound_by = f"{contract.LABEL_BOUND_BY}={self._settings.scheduler_name}"
+                others = {"labelSelector": f"{bound_by},!{contract.LABEL_TASK}"}
+                for path in self._scope.pods().values():
+                    store = history.PodStore(workers.history, lambda: workers.rules)
+                    bound = Reflector(transport, path, Pod, store, others, silence)
+                    bound.on_parked = partial(_tell_parked, "Pod", workers)
+                    group.create_task(bound.run())
                 group.create_task(workers.history.run())
-            group.create_task(task_watch.relist_for_ever(transport, workers.cache, self._settings.relist_seconds))
+            relist_seconds = self._settings.relist_seconds
+            group.create_task(task_watch.relist_for_ever(transport, workers.cache, relist_seconds, self._scope))
             group.create_task(self._follow_rules(transport, workers))
+            if self._settings.break_glass_minutes:
+                silence_seconds = 60.0 * self._settings.break_glass_minutes
+                clock = asyncio.get_running_loop().time
+                glass = BreakGlass(transport, workers, self._settings.namespace, silence_seconds, clock)
+                group.create_task(glass.run())
             for uid in workers.cache.owners() - workers.cache.known():
                 workers.enqueue(uid)
             _log.info("leading; %d Tasks", len(workers.cache.tasks))
@@ -224,17 +249,6 @@ def _tell_parked(kind: str, workers: Workers, meta: Meta, error: Exception) -> N
     workers.metrics.parked.labels(kind).inc()
     message = f"{kind} {meta.name} cannot be handled ({type(error).__name__}: {error}); correct or delete it"
     workers.executor.recorder.warning(Subject.of("v1", kind, meta), "CannotBeHandled", message)
-
-
-async def _list_until_done(transport: Transport, workers: Workers) -> None:
-    while True:
-        try:
-            await task_watch.list_tasks(transport, workers.cache)
-        except KubeError as error:
-            _log.info("listing Tasks: %s", error)
-            await asyncio.sleep(1.0)
-        else:
-            return
 
 
 async def _hold(election: Election) -> None:

@@ -151,11 +151,13 @@ class Cache:
         if not ended:
             self._ended.pop(uid, None)
 
-    def retain_pods(self, listed: list[Meta]) -> None:
-        """After a list: pods that are not there are gone."""
+    def retain_pods(self, listed: list[Meta], namespace: str = "") -> None:
+        """After a list of this namespace, or of all: pods that are not there are gone."""
         there = {meta.uid for meta in listed}
-        for pod_uid in [uid for uid in self._owners if uid not in there]:
-            self.remove_pod(pod_uid)
+        for pod_uid, uid in list(self._owners.items()):
+            is_listed = not namespace or self._pods[uid][pod_uid].metadata.namespace == namespace
+            if is_listed and pod_uid not in there:
+                self.remove_pod(pod_uid)
 
     def retain_nodes(self, listed: list[Meta]) -> None:
         """After a list: nodes that are not there are gone."""
@@ -211,13 +213,14 @@ def _is_older(task: Task, known: Task) -> bool:
 
 @dataclass(slots=True)
 class PodStore:
-    """Store of the pod reflector."""
+    """Store of the reflector on the pods of one namespace; empty: of all."""
 
     cache: Cache
+    namespace: str = ""
 
     def retain(self, listed: list[Meta]) -> None:
         """Take a list."""
-        self.cache.retain_pods(listed)
+        self.cache.retain_pods(listed, self.namespace)
 
     def apply(self, event: str, item: Pod) -> None:
         """Take an event; also a deletion shows the pod's last state."""

@@ -19,7 +19,7 @@ from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import AutoReconnect, BulkWriteError, OperationFailure, PyMongoError
 
-from cloudai_kube import foreign
+from cloudai_kube import foreign, task_history
 from cloudai_kube.errors import ConfigurationError
 from cloudai_kube.objects import Meta, Pod
 from cloudai_kube.promise import Arrivals
@@ -42,10 +42,10 @@ _FINISHED: Final = frozenset({"Succeeded", "Failed"})
 _log = logging.getLogger(__name__)
 
 
-def client(uri: str) -> AsyncMongoClient[dict[str, Any]]:
+def client(uri: str, ca_file: str = "") -> AsyncMongoClient[dict[str, Any]]:
     """A client that gives up soon: the driver's own patience of 30 s would outlast a Lease.
 
-    Raises `ConfigurationError` for a bad URI.
+    With `ca_file` it talks only to a server that this authority vouches for. Raises `ConfigurationError` for a bad URI.
     """
     try:
         return AsyncMongoClient(
@@ -55,8 +55,9 @@ def client(uri: str) -> AsyncMongoClient[dict[str, Any]]:
             connectTimeoutMS=SELECTION_MILLISECONDS,
             timeoutMS=OPERATION_MILLISECONDS,
             maxPoolSize=4,
+            **task_history.tls(ca_file),
         )
-    except (PyMongoError, ValueError) as error:
+    except (PyMongoError, ValueError, OSError) as error:
         raise ConfigurationError(
             f"MONGODB_URI: {redacted(str(error))}; write mongodb://HOST:PORT/, or nothing"
         ) from None

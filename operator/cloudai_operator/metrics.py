@@ -34,6 +34,7 @@ class OperatorMetrics:
     parked: Counter = field(init=False)
     reconcile_seconds: Histogram = field(init=False)
     queue: Gauge = field(init=False)
+    break_glass: Gauge = field(init=False)
     leader: Gauge = field(init=False)
     ga_epoch_seconds: Gauge = field(init=False)
     ga_best_fitness: Gauge = field(init=False)
@@ -69,6 +70,9 @@ class OperatorMetrics:
             prefix + "reconcile_duration_seconds", "One reconciliation", buckets=_SECONDS, registry=registry
         )
         self.queue = Gauge(prefix + "queue_length", "Tasks waiting for a worker", registry=registry)
+        self.break_glass = Gauge(
+            prefix + "break_glass", "1 while Task pods go to the cluster's own scheduler", registry=registry
+        )
         self.leader = Gauge(prefix + "leader", "1 while this process leads", registry=registry)
         self.history_waiting = Gauge(prefix + "history_waiting", "Records not yet in the database", registry=registry)
         self.history_written = Counter(prefix + "history_written", "Records written", registry=registry)

@@ -30,7 +30,10 @@ _TERMINAL: Final = frozenset({"Succeeded", "Failed"})
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Settings that decisions rest on; durations in seconds."""
+    """Settings that decisions rest on; durations in seconds.
+
+    `stand_in` is the scheduler that places Task pods while ours gives no sign of life; empty: ours lives.
+    """
 
     scheduler_name: str
     sla_multiplier: float = 2.0
@@ -39,6 +42,7 @@ class Rules:
     start_seconds: float = 600.0
     own_namespace: str = contract.NAMESPACE
     classes: ClassRules = CLASS_RULES
+    stand_in: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +89,9 @@ def _advance(plan: Plan, task: Task, pods: Sequence[Pod], knowledge: Knowledge, 
         return
     _resume(plan, task, now)
     live = _live(pods, status)
-    if live is not None:
+    if live is not None and _is_stranded(live, rules):
+        _hand_over(plan, live, rules, now)
+    elif live is not None:
         _delete_live(plan, [one for one in pods if one is not live])
         _show_progress(plan, task, live, now)
     else:
@@ -372,7 +378,23 @@ def _make_next(plan: Plan, task: Task, pods: Sequence[Pod], knowledge: Knowledge
         return
     status.retryTime = ""
     avoided = attempts.avoided_nodes(status, now)
-    plan.creation = pod.build(task, status.attemptCount + 1, rules.scheduler_name, avoided)
+    plan.creation = pod.build(task, status.attemptCount + 1, rules.stand_in or rules.scheduler_name, avoided)
+
+
+def _is_stranded(live: Pod, rules: Rules) -> bool:
+    """Whether a pod waits for a scheduler that gives no sign of life."""
+    return bool(rules.stand_in) and not live.spec.nodeName and live.spec.schedulerName == rules.scheduler_name
+
+
+def _hand_over(plan: Plan, live: Pod, rules: Rules, now: float) -> None:
+    """Delete a pod that no scheduler would ever place; the next attempt names the one that stands in."""
+    attempts.abandon(plan, now)
+    _delete_live(plan, [live])
+    plan.say(
+        "BreakGlass",
+        f"scheduler {rules.scheduler_name} gives no sign of life: {rules.stand_in} places the next pod",
+        "Warning",
+    )
 
 
 def _is_in_the_way(one: Pod, knowledge: Knowledge, now: float) -> bool:

@@ -12,10 +12,15 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What can be set; every field has a flag and an environment twin."""
 
     kubeconfig: Annotated[str, Meta(description="kubeconfig file; empty: $KUBECONFIG or in-cluster")] = ""
-    scheduler_name: Annotated[str, Meta(min_length=1, description="scheduler of the pods")] = contract.SCHEDULER_NAME
+    scheduler_name: Annotated[
+        str, Meta(pattern=contract.NAME_PATTERN, max_length=63, description="scheduler of the pods")
+    ] = contract.SCHEDULER_NAME
     namespace: Annotated[str, Meta(min_length=1, description="namespace of the Lease and the parameters")] = (
         contract.NAMESPACE
     )
+    watch_namespaces: Annotated[
+        tuple[str, ...], Meta(description="namespaces whose Tasks are handled, comma-separated; empty: all")
+    ] = ()
     sla_multiplier: Annotated[float, Meta(ge=1, le=100, description="deadline = arrival + this x run time")] = 2.0
     retry_first_seconds: Annotated[float, Meta(gt=0, description="pause before the first retry, then doubled")] = 10.0
     retry_longest_seconds: Annotated[float, Meta(gt=0, description="longest pause between retries")] = 360.0
@@ -24,7 +29,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         float,
         Meta(gt=0, description="tried elsewhere after so long without a start; pulling an image does not count"),
     ] = 600.0
+    break_glass_minutes: Annotated[
+        float,
+        Meta(ge=0, description="the scheduler silent for so long: Task pods go to default-scheduler; 0: never"),
+    ] = 0.0
     mongodb_uri: Annotated[str, Meta(description="database of the history; empty: none is kept")] = ""
+    mongodb_ca_file: Annotated[str, Meta(description="certificate authority of the database; makes TLS a must")] = ""
     workers: Annotated[int, Meta(ge=1, le=256, description="Tasks worked on at once")] = 16
     relist_seconds: Annotated[float, Meta(ge=5, description="full comparison with the API server")] = 300.0
     leader_elect: Annotated[bool, Meta(description="hold a Lease while working")] = True

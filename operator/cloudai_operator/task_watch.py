@@ -13,7 +13,7 @@ import logging
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from typing import Any, Final
 
 import aiohttp
 import kopf
@@ -24,6 +24,7 @@ from cloudai_kube.connection import Connection
 from cloudai_kube.errors import KubeError
 from cloudai_kube.listing import Json
 from cloudai_kube.objects import Meta
+from cloudai_kube.scope import EVERYWHERE, Scope
 from cloudai_kube.task import Task
 from cloudai_kube.transport import UNAUTHORIZED, Transport, open_session
 from cloudai_operator.cache import Cache
@@ -31,6 +32,8 @@ from cloudai_rts import contract
 
 _log = logging.getLogger(__name__)
 TaskEvent = Callable[[str, dict[str, Any]], None]
+_IDENTITY: Final[Any] = contract.OPERATOR_NAME
+"""Given, or kopf asks for the name of the user, and the user of a container need not have one."""
 
 
 class TaskWatch:
@@ -43,8 +46,10 @@ class TaskWatch:
         see: TaskEvent,
         ended: Callable[[], None],
         silence_seconds: float,
+        scope: Scope = EVERYWHERE,
     ) -> None:
         self._silence_seconds = silence_seconds
+        self._scope = scope
         self._connection = connection
         self._loop = loop
         self._see = see
@@ -79,7 +84,9 @@ class TaskWatch:
                 kopf.operator(
                     registry=self._registry(),
                     settings=_settings(self._silence_seconds),
-                    clusterwide=True,
+                    clusterwide=not self._scope.namespaces,
+                    namespaces=self._scope.namespaces,
+                    identity=_IDENTITY,
                     standalone=True,
                     stop_flag=self._stop,
                 )
@@ -181,9 +188,8 @@ class _Header(msgspec.Struct):
     metadata: Meta
 
 
-async def list_tasks(transport: Transport, cache: Cache) -> None:
+async def list_tasks(transport: Transport, cache: Cache, scope: Scope = EVERYWHERE) -> None:
     """Compare all Tasks with what we know. Raises `KubeError`."""
-    path = f"/apis/{contract.API_VERSION}/{contract.PLURAL}"
     listed: set[str] = set()
     before = set(cache.tasks) | set(cache.unreadable)
 
@@ -195,7 +201,8 @@ async def list_tasks(transport: Transport, cache: Cache) -> None:
             return
         listed.add(see(cache, body))
 
-    await listing.read(transport, path, take)
+    for path in scope.tasks().values():
+        await listing.read(transport, path, take)
     for uid in before - listed:
         cache.remove_task(uid)
 
@@ -222,12 +229,14 @@ def _see_unreadable(cache: Cache, raw: dict[str, Any], error: Exception) -> str:
     return meta.uid
 
 
-async def relist_for_ever(transport: Transport, cache: Cache, interval_seconds: float) -> None:
+async def relist_for_ever(
+    transport: Transport, cache: Cache, interval_seconds: float, scope: Scope = EVERYWHERE
+) -> None:
     """Find what the watch has missed, if it ever does."""
     while True:
         await asyncio.sleep(interval_seconds)
         try:
-            await list_tasks(transport, cache)
+            await list_tasks(transport, cache, scope)
             for uid in cache.owners() - cache.known():
                 cache.changed(uid)
         except KubeError as error:

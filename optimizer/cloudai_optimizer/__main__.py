@@ -16,6 +16,7 @@ from cloudai_kube import bounded_file, connection, settings, timestamp
 from cloudai_kube.epoch_note import EpochNote
 from cloudai_kube.errors import ConfigurationError, KubeError
 from cloudai_kube.redaction import redacted
+from cloudai_kube.scope import Scope
 from cloudai_kube.transport import Transport
 from cloudai_optimizer import announcement, cluster_epoch, config_map, document, progress, publication
 from cloudai_optimizer.cluster_epoch import Options
@@ -114,6 +115,9 @@ def _options(arguments: argparse.Namespace, told: Reporter = progress.silent) ->
         seed=found.seed,
         window_seconds=found.hours * 3600.0,
         mongodb_uri=found.mongodb_uri,
+        mongodb_ca_file=found.mongodb_ca_file,
+        scheduler_name=found.scheduler_name,
+        scope=Scope(found.watch_namespaces),
         prometheus=found.access(),
         share=found.share,
         dry_run=getattr(arguments, "dry_run", True),

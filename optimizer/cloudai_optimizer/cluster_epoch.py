@@ -13,6 +13,7 @@ import numpy as np
 from cloudai_kube import timestamp
 from cloudai_kube.errors import FormatError
 from cloudai_kube.prometheus_access import Access
+from cloudai_kube.scope import EVERYWHERE, Scope
 from cloudai_kube.transport import Transport
 from cloudai_optimizer import announcement, canary, config_map, learn, observations, progress, publication
 from cloudai_optimizer import epoch as algorithm
@@ -58,12 +59,24 @@ class Options:
     share: float = publication.SHARE
     mongodb_uri: str = ""
     prometheus: Access | None = None
+    mongodb_ca_file: str = ""
+    scheduler_name: str = contract.SCHEDULER_NAME
+    scope: Scope = EVERYWHERE
     dry_run: bool = False
     progress: Reporter = progress.silent
 
     def sources(self) -> Sources:
         """Where an epoch looks; a dry run leaves no trace."""
-        return Sources(self.mongodb_uri, self.prometheus, self.window_seconds, not self.dry_run, self.namespace)
+        return Sources(
+            self.mongodb_uri,
+            self.prometheus,
+            self.window_seconds,
+            not self.dry_run,
+            self.namespace,
+            self.scheduler_name,
+            self.scope,
+            self.mongodb_ca_file,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from cloudai_kube.objects import Node
 from cloudai_kube.pod_use import PodUse
 from cloudai_kube.prometheus import Prometheus, PrometheusError
 from cloudai_kube.prometheus_access import Access
+from cloudai_kube.scope import EVERYWHERE, Scope
 from cloudai_kube.series import NodeNames
 from cloudai_kube.telemetry import MAX_CORES
 from cloudai_kube.transport import Transport
@@ -51,7 +52,8 @@ _log = logging.getLogger(__name__)
 class Sources:
     """Where to look; empty or None: not there. `keep`: whether what is found may be written to the database.
 
-    The scheduler publishes its rules of node classes in `namespace`.
+    The scheduler publishes its rules of node classes in `namespace`. What it binds under `scheduler_name` is ours;
+    history counts only from namespaces in `scope`.
     """
 
     mongodb_uri: str
@@ -59,6 +61,9 @@ class Sources:
     window_seconds: float
     keep: bool
     namespace: str = contract.NAMESPACE
+    scheduler_name: str = contract.SCHEDULER_NAME
+    scope: Scope = EVERYWHERE
+    mongodb_ca_file: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,21 +91,23 @@ async def history(transport: Transport, sources: Sources, now: float) -> Past:
     """From the database if there is one, else from the status of the Tasks that still exist; with those that run."""
     since = now - sources.window_seconds
     rules = await class_rules.read_or_default(transport, sources.namespace)
-    there = await inventory.attempts(transport, now, bool(sources.mongodb_uri), rules.classes())
+    ours = inventory.Ours(sources.scheduler_name, sources.scope)
+    there = await inventory.attempts(transport, now, bool(sources.mongodb_uri), rules.classes(), ours)
     if not sources.mongodb_uri:
         return Past([record for record in there if record.finish >= since])
-    with _database(sources.mongodb_uri) as database:
-        records, unreadable = task_history.read(database, since)
+    with _database(sources) as database:
+        recorded, unreadable = task_history.read(database, since)
         if sources.keep:
             store.prune(database, now)
+    records = [record for record in recorded if record.namespace in sources.scope]
     return Past(task_history.with_running(records, there), unreadable)
 
 
 @contextmanager
-def _database(uri: str) -> Iterator[Database[dict[str, Any]]]:
+def _database(sources: Sources) -> Iterator[Database[dict[str, Any]]]:
     """The database. Whatever goes wrong with it is a `HistoryError`, a bad URI an `InputError`."""
     try:
-        with task_history.connected(uri, contract.OPTIMIZER_NAME) as database:
+        with task_history.connected(sources.mongodb_uri, contract.OPTIMIZER_NAME, sources.mongodb_ca_file) as database:
             yield database
     except ConfigurationError as error:
         raise InputError(str(error)) from error
@@ -112,12 +119,12 @@ async def look(transport: Transport, sources: Sources, records: Sequence[Record]
     """Machines and what was measured of them. Raises `TelemetryError`: nothing is learned from half of it."""
     nodes = await inventory.nodes(transport)
     rules = await class_rules.read_or_default(transport, sources.namespace)
-    machines = inventory.machines(nodes, await inventory.occupied(transport), rules.classes())
+    machines = inventory.machines(nodes, await inventory.occupied(transport, sources.scheduler_name), rules.classes())
     if not sources.mongodb_uri:
         measured = await _measure(sources, nodes, records, _measured_from(None, now), now)
         use = node_use.use_of(worker_minutes.documents(measured.minutes, machines, {}))
         return Observations(measured.records, machines, use, measured.dropped)
-    with _database(sources.mongodb_uri) as database:
+    with _database(sources) as database:
         begin = _measured_from(store.measured_until(database, now), now)
         measured = await _measure(sources, nodes, records, begin, now)
         if sources.keep:

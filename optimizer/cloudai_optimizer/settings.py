@@ -9,6 +9,7 @@ from cloudai_optimizer import publication
 from cloudai_optimizer.errors import InputError
 from cloudai_optimizer.genetic import ELITE, Mutation
 from cloudai_optimizer.rules import Rules
+from cloudai_rts import contract
 from cloudai_rts.replay.energy import EnergyRates
 from cloudai_rts.replay.summary import EddWeights
 
@@ -63,7 +64,14 @@ class Settings(PrometheusSettings, frozen=True, forbid_unknown_fields=True):
     share: Annotated[float, Meta(ge=0, le=1, description="of tasks for a canary; 0: none")] = publication.SHARE
     workers: Annotated[int, Meta(ge=1, le=64, description="processes that replay candidates")] = 2
     seed: Annotated[int, Meta(ge=0, le=2**31, description="of the search; the same seed gives the same document")] = 1
+    scheduler_name: Annotated[
+        str, Meta(pattern=contract.NAME_PATTERN, max_length=63, description="pods that it bound are learned from")
+    ] = contract.SCHEDULER_NAME
+    watch_namespaces: Annotated[
+        tuple[str, ...], Meta(description="namespaces whose history counts, comma-separated; empty: all")
+    ] = ()
     mongodb_uri: Annotated[str, Meta(description="history, also $MONGODB_URI; empty: the Tasks' status")] = ""
+    mongodb_ca_file: Annotated[str, Meta(description="certificate authority of the database; makes TLS a must")] = ""
     hours: Annotated[float, Meta(gt=0, le=24 * 90, description="how far back history is read")] = 24.0
 
     def rules(self) -> Rules:

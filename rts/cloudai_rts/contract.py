@@ -17,6 +17,8 @@ SCHEDULER_NAME: Final = "cloudai-scheduler"
 OPERATOR_NAME: Final = "cloudai-operator"
 OPTIMIZER_NAME: Final = "cloudai-optimizer"
 NAMESPACE: Final = "cloudai-system"
+NAME_PATTERN: Final = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+"""Of a scheduler's name: it is the name of its Lease and the value of a label too."""
 
 LABEL_TASK: Final = "cloudai.dev/task"
 LABEL_TASK_TYPE: Final = "cloudai.dev/task-type"

@@ -9,7 +9,7 @@ import ssl
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -17,9 +17,9 @@ from cloudai_kube import connection
 from cloudai_kube.transport import Transport
 from cloudai_rts import traces
 from cloudai_rts.errors import TraceError
-from cloudai_sandbox import binaries, daemon, exporter, fleet, history, services
+from cloudai_sandbox import binaries, daemon, exporter, fleet, history, image, real_node, services
 from cloudai_sandbox.audit import audit
-from cloudai_sandbox.errors import InputError, SandboxError
+from cloudai_sandbox.errors import InputError, MissingToolError, SandboxError
 from cloudai_sandbox.kubelet import Kubelets
 from cloudai_sandbox.sandbox import OURS, Sandbox
 
@@ -27,14 +27,18 @@ _EXAMPLES = """examples:
   eval "$(cloudai-sandbox up)"             start it and point kubectl at it
   eval "$(cloudai-sandbox up --fleet config/reference-fleet.csv --speeds config/reference-speeds.csv)"
   cloudai-sandbox run -- kubectl get nodes start, run one command, stop
+  cloudai-sandbox node -- python -m pytest tests/node      on a real kubelet, as root on Debian or Ubuntu
   cloudai-sandbox down"""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run one command; exit 0 if it worked, 1 if not, 2 for wrong usage."""
+    """Run one command; exit 0 if it worked, 1 if not, 2 for wrong usage, 3 if the machine lacks something."""
     arguments = _parser().parse_args(argv)
     try:
         code = arguments.run(arguments)
+    except MissingToolError as error:
+        say(f"cloudai-sandbox: {error}")
+        code = 3
     except (SandboxError, TraceError) as error:
         say(f"cloudai-sandbox: {error}")
         code = 1
@@ -73,7 +77,12 @@ def _parser() -> argparse.ArgumentParser:
     _add_fleet(run)
     run.add_argument("command", nargs=argparse.REMAINDER, metavar="-- COMMAND")
     path = add("path", _path, "print the folder with kubectl, for PATH")
-    path.add_argument("--with", dest="services", default="", metavar="NAMES", help="build also: prometheus, mongodb")
+    path.add_argument(
+        "--with", dest="services", default="", metavar="NAMES", help=f"build also: {', '.join(binaries.TOOLS)}"
+    )
+    add("image", _image, "build the container image without a registry (root, Debian or Ubuntu); prints the archive")
+    node = add("node", _node, "run a command on a machine of its own, where tests start a real kubelet (root)")
+    node.add_argument("command", nargs=argparse.REMAINDER, metavar="-- COMMAND")
     demo = add("demo", _demo, "120 Tasks on the 17-node reference cluster: RTS against round-robin")
     demo.add_argument("--seed", type=int, default=7)
     demo.add_argument("--tasks", type=int, default=120)
@@ -127,10 +136,14 @@ def _sandbox(arguments: argparse.Namespace, folder: Path) -> Sandbox:
 
 
 def _services(arguments: argparse.Namespace) -> tuple[str, ...]:
-    wanted = tuple(name.strip() for name in arguments.services.split(",") if name.strip())
-    unknown = [name for name in wanted if name not in services.SERVICES]
+    return _named(arguments.services, services.SERVICES)
+
+
+def _named(text: str, known: Collection[str]) -> tuple[str, ...]:
+    wanted = tuple(name.strip() for name in text.split(",") if name.strip())
+    unknown = [name for name in wanted if name not in known]
     if unknown:
-        raise InputError(f"--with {', '.join(unknown)}: known services are {', '.join(services.SERVICES)}")
+        raise InputError(f"--with {', '.join(unknown)}: known are {', '.join(known)}")
     return wanted
 
 
@@ -189,10 +202,31 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _path(arguments: argparse.Namespace) -> int:
-    for name in _services(arguments):
-        services.binary(name, say)
+    for name in _named(arguments.services, binaries.TOOLS):
+        binaries.build(name, say)
     sys.stdout.write(f"{binaries.ensure(say=say).folder}\n")
     return 0
+
+
+def _image(_arguments: argparse.Namespace) -> int:
+    sys.stdout.write(f"{image.Builder(image.default_folder(), say).image()}\n")
+    return 0
+
+
+def _node(arguments: argparse.Namespace) -> int:
+    command = arguments.command[1:] if arguments.command[:1] == ["--"] else arguments.command
+    if not command:
+        raise InputError("no command given; write: cloudai-sandbox node -- python -m pytest tests/node")
+    whole = real_node.command(command)
+    for tool in ("controllers", "peer", "kubelet", "helm"):
+        binaries.build(tool, say)
+    builder = image.Builder(image.default_folder(), say)
+    builder.pause()
+    builder.image()
+    try:
+        return subprocess.run(whole, check=False).returncode
+    finally:
+        real_node.remove_cgroups()
 
 
 def _serve(arguments: argparse.Namespace) -> int:

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import ipaddress
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,10 +23,32 @@ class Certificates:
     server_key: Path
     admin: Path
     admin_key: Path
+    issuer: "Authority"
 
 
-def issue(folder: Path) -> Certificates:
-    """Write a new set into `folder` (readable by the owner only)."""
+@dataclass(frozen=True, slots=True)
+class Authority:
+    """Signs further certificates of the same sandbox; its key is kept in memory only."""
+
+    name: x509.Name
+    key: ec.EllipticCurvePrivateKey
+
+    def client(self, folder: Path, user: str, group: str = "") -> tuple[Path, Path]:
+        """Certificate and key of somebody who talks to the API server."""
+        files = folder / f"{user.replace(':', '-')}.pem", folder / f"{user.replace(':', '-')}.key"
+        _leaf(*files, _name(user, group), self.name, self.key, None)
+        return files
+
+    def server(self, folder: Path, user: str, group: str, address: str) -> tuple[Path, Path]:
+        """Certificate and key of a server at this address, such as a kubelet."""
+        files = folder / f"{user.replace(':', '-')}-serving.pem", folder / f"{user.replace(':', '-')}-serving.key"
+        names: list[x509.GeneralName] = [x509.IPAddress(ipaddress.ip_address(address))]
+        _leaf(*files, _name(user, group), self.name, self.key, names)
+        return files
+
+
+def issue(folder: Path, addresses: Sequence[str] = ()) -> Certificates:
+    """Write a new set into `folder` (readable by the owner only). The server also answers at `addresses`."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     authority_key = ec.generate_private_key(ec.SECP256R1())
     name = _name("cloudai-sandbox-authority")
@@ -34,10 +57,12 @@ def issue(folder: Path) -> Certificates:
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .sign(authority_key, hashes.SHA256())
     )
-    files = Certificates(*(folder / file for file in ("ca.pem", "server.pem", "server.key", "admin.pem", "admin.key")))
+    paths = [folder / file for file in ("ca.pem", "server.pem", "server.key", "admin.pem", "admin.key")]
+    ca, server, server_key, admin, admin_key = paths
+    files = Certificates(ca, server, server_key, admin, admin_key, Authority(name, authority_key))
     files.authority.write_bytes(authority.public_bytes(serialization.Encoding.PEM))
-    names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
-    names.append(x509.IPAddress(ipaddress.ip_address("10.96.0.1")))
+    names: list[x509.GeneralName] = [x509.DNSName("localhost"), x509.DNSName("kubernetes.default.svc")]
+    names += [x509.IPAddress(ipaddress.ip_address(one)) for one in ("127.0.0.1", "10.96.0.1", *addresses)]
     _leaf(files.server, files.server_key, _name("kube-apiserver"), name, authority_key, names)
     _leaf(files.admin, files.admin_key, _name("sandbox-admin", "system:masters"), name, authority_key, None)
     return files

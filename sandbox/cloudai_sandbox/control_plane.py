@@ -17,7 +17,7 @@ from typing import Any, Final
 import yaml
 
 from cloudai_rts import contract
-from cloudai_sandbox import certificates
+from cloudai_sandbox import binaries, certificates
 from cloudai_sandbox.binaries import Binaries
 from cloudai_sandbox.certificates import Certificates
 from cloudai_sandbox.errors import StartError
@@ -32,17 +32,22 @@ ROOT: Final = Path(__file__).parents[2]
 
 @dataclass(slots=True)
 class ControlPlane:
-    """One etcd and one kube-apiserver with their files in `folder`."""
+    """One etcd and one kube-apiserver with their files in `folder`.
+
+    Without a `port` a free one is taken; the server's certificate also holds for `addresses`.
+    """
 
     folder: Path
     binaries: Binaries
     children: Children
     arguments: Sequence[str] = ()
     port: int = 0
+    addresses: Sequence[str] = ()
     files: Certificates = field(init=False)
     etcd: Child = field(init=False)
     apiserver: Child = field(init=False)
     _etcd_port: int = 0
+    _is_prepared: bool = False
 
     @property
     def server(self) -> str:
@@ -59,10 +64,17 @@ class ControlPlane:
         """The administrator's kubeconfig."""
         return self.folder / "admin.kubeconfig"
 
+    def prepare(self) -> None:
+        """Issue the certificates, for arguments that name further ones; `start` does it where this was not called."""
+        self.files = certificates.issue(self.folder / "certificates", self.addresses)
+        self._is_prepared = True
+
     def start(self) -> None:
         """Start both and wait until the API server is ready. Raises `StartError`."""
-        self.files = certificates.issue(self.folder / "certificates")
-        self.port, self._etcd_port, peer = free_ports(3)
+        if not self._is_prepared:
+            self.prepare()
+        port, self._etcd_port, peer = free_ports(3)
+        self.port = self.port or port
         self.etcd = self.children.start(
             "etcd",
             [
@@ -130,7 +142,7 @@ class ControlPlane:
         crd = manifest("task.yaml", ROOT / "crds" / "task.yaml")
         self._apply(crd)
         self._apply(manifest("rbac.yaml", ROOT / "charts" / "cloudai" / "files" / "rbac.yaml"))
-        self.kubectl("wait", "--for=condition=Established", "crd/tasks.cloudai.dev", "--timeout=60s")
+        self.wait_for_tasks()
 
     def create_namespace(self, name: str) -> None:
         """Create a namespace and its default service account, without which pods are refused (no controllers here)."""
@@ -146,12 +158,41 @@ class ControlPlane:
 
         `server` is the address to use instead of the API server's own (a proxy).
         """
-        file = self.folder / f"{account}.kubeconfig"
+        file = self.folder / f"{namespace}-{account}.kubeconfig"
         token = self.kubectl(
             "create", "token", account, f"--namespace={namespace}", f"--duration={_TOKEN_SECONDS}s"
         ).strip()
         _write_private(file, self._kubeconfig({"token": token}, server))
         return file
+
+    def user_kubeconfig(self, user: str, group: str = "") -> Path:
+        """A kubeconfig with a certificate of this user, such as a component of the control plane."""
+        certificate, key = self.files.issuer.client(self.folder / "certificates", user, group)
+        file = self.folder / f"{user.replace(':', '-')}.kubeconfig"
+        values = {"client-certificate-data": _encoded(certificate), "client-key-data": _encoded(key)}
+        _write_private(file, self._kubeconfig(values))
+        return file
+
+    def start_controllers(self, *arguments: str) -> Child:
+        """Start kube-controller-manager: Deployments, Jobs, namespaces and owners come to life."""
+        config = self.user_kubeconfig("system:kube-controller-manager")
+        return self.children.start(
+            binaries.CONTROLLERS,
+            [
+                self.binaries.path(binaries.CONTROLLERS),
+                f"--kubeconfig={config}",
+                "--use-service-account-credentials",
+                f"--service-account-private-key-file={self.files.server_key}",
+                f"--root-ca-file={self.files.authority}",
+                "--leader-elect=false",
+                "--secure-port=0",
+                *arguments,
+            ],
+        )
+
+    def wait_for_tasks(self) -> None:
+        """Wait until the API server knows what a Task is."""
+        self.kubectl("wait", "--for=condition=Established", "crd/tasks.cloudai.dev", "--timeout=60s")
 
     def _apply(self, text: str) -> None:
         with tempfile.NamedTemporaryFile("w", suffix=".yaml", dir=self.folder) as file:

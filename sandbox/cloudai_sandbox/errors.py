@@ -3,6 +3,8 @@
 SandboxError
 ├── BuildError     a binary could not be built; the message holds the compiler's last words
 ├── StartError     a process did not become ready; the message names its log
+├── MissingToolError   a program of the machine is missing; the message names the package
+├── HelmError      Helm refused a command; the message holds its words
 └── InputError     a fleet, speeds or task file is unusable; the message names file, line and remedy
 """
 
@@ -17,6 +19,14 @@ class BuildError(SandboxError):
 
 class StartError(SandboxError):
     """A process ended or stayed silent instead of becoming ready."""
+
+
+class MissingToolError(SandboxError):
+    """The machine lacks a program or a right that this part needs."""
+
+
+class HelmError(SandboxError):
+    """Helm ended with an error."""
 
 
 class InputError(SandboxError):

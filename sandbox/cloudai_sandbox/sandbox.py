@@ -33,7 +33,9 @@ _VARIABLES: Final = {MONGODB: "MONGODB_URI", PROMETHEUS: "PROMETHEUS_URL"}
 class Sandbox:
     """Starts and stops everything; a context manager. `fleet` and `speeds` are files in the trace formats.
 
-    With `proxied` our processes reach the API server through a proxy that fails on request (`set_faults`).
+    Without `chart` neither the Task schema nor rights are installed: a chart will do that. `controllers`: with
+    kube-controller-manager. With `proxied` our processes reach the API server through a proxy that fails on request
+    (`set_faults`).
     """
 
     folder: Path
@@ -48,6 +50,8 @@ class Sandbox:
     say: Callable[[str], None] = log_nothing
     kubelets: bool = True
     proxied: bool = False
+    chart: bool = True
+    controllers: bool = False
     services: tuple[str, ...] = ()
     urls: dict[str, str] = field(default_factory=dict)
     plane: ControlPlane = field(init=False)
@@ -75,12 +79,13 @@ class Sandbox:
     def start(self) -> None:
         """Start everything and wait until it is ready. Raises `SandboxError`."""
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        found = binaries.ensure(say=self.say)
+        names = (*binaries.CONTROL_PLANE, *((binaries.CONTROLLERS,) if self.controllers else ()))
+        found = binaries.ensure(names, say=self.say)
         arguments = (*history.APISERVER_ARGUMENTS, *self.arguments)
         self.plane = ControlPlane(self.folder, found, self.children, arguments)
         begun = time.monotonic()
         self.plane.start()
-        self.plane.install(self.namespaces)
+        self._install()
         self.say(f"control plane ready after {time.monotonic() - begun:.1f} s at {self.plane.server}")
         if self.kubelets:
             self._start_fleet()
@@ -97,6 +102,15 @@ class Sandbox:
             self.start_process(name)
         for name in self.run:
             self.wait_ready(name)
+
+    def _install(self) -> None:
+        if self.chart:
+            self.plane.install(self.namespaces)
+        else:
+            for name in self.namespaces:
+                self.plane.create_namespace(name)
+        if self.controllers:
+            self.plane.start_controllers()
 
     def stop(self) -> None:
         """Stop everything, last started first."""

@@ -13,9 +13,9 @@ class Settings(PrometheusSettings, frozen=True, forbid_unknown_fields=True):
     """What can be set; every field has a flag and an environment twin."""
 
     kubeconfig: Annotated[str, Meta(description="kubeconfig file; empty: $KUBECONFIG or in-cluster")] = ""
-    scheduler_name: Annotated[str, Meta(min_length=1, description="pods that name it are served")] = (
-        contract.SCHEDULER_NAME
-    )
+    scheduler_name: Annotated[
+        str, Meta(pattern=contract.NAME_PATTERN, max_length=63, description="pods that name it are served")
+    ] = contract.SCHEDULER_NAME
     namespace: Annotated[str, Meta(min_length=1, description="namespace of the Lease and the parameters")] = (
         contract.NAMESPACE
     )

@@ -45,7 +45,7 @@ def test_what_strangers_occupy() -> None:
     )
     found = asyncio.run(inventory.occupied(pages))  # type: ignore[arg-type]  # a transport in memory
     assert found == {"a": {"cpu": 1500, "pods": 2}, "b": {"cpu": 2000, "pods": 1}}
-    assert pages.asked[0]["labelSelector"] == "!cloudai.dev/bound-by"
+    assert pages.asked[0]["labelSelector"] == "cloudai.dev/bound-by!=cloudai-scheduler"
     assert "continue" not in pages.asked[0]
     assert pages.asked[1]["continue"] == "page-1"
 

@@ -1,0 +1,260 @@
+"""The chart on a real node: real kubelet, real containers of the real image, real Deployments, a real CronJob.
+
+`make e2e-node` runs it as root on Debian or Ubuntu. The tests follow the life of a release and run in their order. GPU
+nodes are simulated beside the real one.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from cloudai_sandbox import image
+from cloudai_sandbox.helm import Helm
+from cloudai_sandbox.real_node import INSIDE, NODE, RealNode
+
+pytestmark = pytest.mark.skipif(os.environ.get(INSIDE) != "1", reason="runs by make e2e-node")
+
+NAMESPACE: Final = "cloudai-system"
+HERE: Final = {"kubernetes.io/hostname": NODE}
+VALUES: Final[dict[str, Any]] = {
+    "image": {"repository": "localhost/cloudai", "tag": "dev", "pullPolicy": "Never"},
+    "crds": {"keep": False},
+    "scheduler": {"nodeSelector": HERE, "resources": {"requests": {"cpu": "50m", "memory": "128Mi"}}},
+    "operator": {
+        "nodeSelector": HERE,
+        "resources": {"requests": {"cpu": "50m", "memory": "128Mi"}},
+        "settings": {"retry_first_seconds": 1},
+    },
+    "optimizer": {
+        "nodeSelector": HERE,
+        "suspend": True,
+        "resources": {"requests": {"cpu": "50m", "memory": "128Mi"}},
+        "settings": {"min_tasks": 10, "search_tasks": 1000},
+    },
+}
+INSTALL_TO_BOUND_SECONDS: Final = 60.0
+RUNTIME: Final = "sandbox.cloudai.dev/runtime-seconds"
+ENDED: Final = frozenset({"Complete", "Failed"})
+
+
+def say(text: str) -> None:
+    """Progress, and figures for people."""
+    sys.stderr.write(f"{text}\n")
+
+
+class Cluster:
+    """The node, Helm, and what tests ask of them."""
+
+    def __init__(self, node: RealNode, folder: Path) -> None:
+        self.node = node
+        self.helm = Helm(folder / "helm", node.plane.kubeconfig)
+        self.installed_at = 0.0
+
+    def apply(self, *objects: dict[str, Any]) -> None:
+        """Apply objects."""
+        file = self.node.folder / "objects.json"
+        file.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)}))
+        self.node.kubectl("apply", f"--filename={file}")
+
+    def task(self, name: str) -> dict[str, Any]:
+        """A Task as it is."""
+        found: dict[str, Any] = self.node.get("tasks.cloudai.dev", name)
+        return found
+
+    def end(self, name: str, seconds: float = 60.0) -> dict[str, Any]:
+        """Wait for the end of a Task; its status."""
+
+        def status() -> Any:
+            found = self.task(name).get("status", {})
+            return found if found.get("state") in ENDED else None
+
+        found: dict[str, Any] = self.node.wait(status, seconds, f"Task {name} does not end")
+        return found
+
+    def pods(self, component: str) -> list[dict[str, Any]]:
+        """The living pods of a component."""
+        selector = f"--selector=app.kubernetes.io/component={component}"
+        found = self.node.get("pods", f"--namespace={NAMESPACE}", selector)["items"]
+        return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
+
+    def metric(self, name: str) -> float:
+        """A metric of the scheduler that leads, asked for at the address of its pod."""
+        for pod in self.pods("scheduler"):
+            with urllib.request.urlopen(f"http://{pod['status']['podIP']}:10361/metrics", timeout=5) as answer:
+                lines = answer.read().decode().splitlines()
+            values = {line.split(" ")[0]: float(line.split(" ")[-1]) for line in lines if not line.startswith("#")}
+            if values.get("cloudai_scheduler_leader") == 1.0:
+                return values.get(name, 0.0)
+        return -1.0
+
+
+def task(name: str, seconds: float, **spec: Any) -> dict[str, Any]:
+    """A Task that a simulated node runs for so long."""
+    body = {"image": "work:1", "resources": {"limits": {"cpu": "1", "memory": "1Gi"}}, **spec}
+    metadata = {"name": name, "namespace": "default", "annotations": {RUNTIME: str(seconds)}}
+    return {"apiVersion": "cloudai.dev/v1alpha1", "kind": "Task", "metadata": metadata, "spec": body}
+
+
+def real_task(name: str, code: str, **spec: Any) -> dict[str, Any]:
+    """A Task whose container runs this Python on the real node."""
+    return task(
+        name,
+        0,
+        image=image.IMAGE,
+        command=["/opt/cloudai/bin/python", "-c", code],
+        nodeSelector=HERE,
+        resources={"limits": {"cpu": "100m", "memory": "128Mi"}},
+        securityContext={"runAsUser": 65532},
+        sla={"finishWithin": "10m", "expectedRuntime": "10s"},
+        **spec,
+    )
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    """Control plane, one real node and four simulated ones with GPUs; containerd's own files stay for the next run."""
+    kept = image.default_folder().parent / "node"
+    for name in ("etcd", "addresses", "var-lib-kubelet", "certificates"):
+        subprocess.run(["rm", "-rf", str(kept / name)], check=True)  # noqa: S607
+    archives = [image.default_folder() / name for name in ("pause-1.tar", "cloudai-dev.tar")]
+    with RealNode(kept, archives, say) as node:
+        simulated = node.folder / "fleet.ready"
+        simulated.unlink(missing_ok=True)
+        command = [sys.executable, "-m", "cloudai_sandbox", "fleet", f"--kubeconfig={node.plane.kubeconfig}"]
+        node.children.start("fleet", [*command, "--nodes=4", "--gpus=4", f"--ready-file={simulated}"])
+        node.wait(simulated.exists, 30.0, "no simulated nodes")
+        yield Cluster(node, kept)
+
+
+def test_install(cluster: Cluster) -> None:
+    """`helm install --wait`: all Deployments Ready, none has restarted; the first Task is bound within a minute."""
+    begun = time.monotonic()
+    cluster.helm.install(VALUES, more=["--wait", "--timeout=120s"])
+    cluster.apply(task("first", 1, gpus=1))
+    cluster.node.wait(lambda: cluster.task("first").get("status", {}).get("nodes"), 60.0, "the first Task is not bound")
+    took = time.monotonic() - begun
+    say(f"helm install to first Task bound: {took:.1f} s")
+    assert took < INSTALL_TO_BOUND_SECONDS
+    assert cluster.end("first")["state"] == "Complete"
+    for component, count in (("scheduler", 2), ("operator", 1)):
+        pods = cluster.pods(component)
+        assert len(pods) == count
+        for pod in pods:
+            assert [one["restartCount"] for one in pod["status"]["containerStatuses"]] == [0], component
+
+
+def test_a_task_runs_a_real_container(cluster: Cluster) -> None:
+    """Read-only rights, no token, its own user; its deadline is judged."""
+    code = "import os, time; assert os.getuid() == 65532; print('worked'); time.sleep(2)"
+    cluster.apply(real_task("real", code))
+    status = cluster.end("real")
+    conditions = {one["type"]: one["status"] for one in status["conditions"]}
+    assert (status["state"], conditions["DeadlineMet"], status["nodes"]) == ("Complete", "True", [NODE])
+    assert 1.5 < status["runtimeSeconds"] < 30
+    assert "worked" in cluster.node.kubectl("logs", status["podName"])
+
+
+def test_a_failing_container_is_told_with_its_code(cluster: Cluster) -> None:
+    """The exit code of the real container reaches the Task."""
+    cluster.apply(real_task("failing", "raise SystemExit(7)", backoffLimit=0))
+    status = cluster.end("failing")
+    failed = next(one for one in status["conditions"] if one["type"] == "Failed")
+    assert (status["state"], failed["reason"]) == ("Failed", "BackoffLimitExceeded")
+    assert "7" in failed["message"]
+
+
+def test_an_epoch_as_a_job(cluster: Cluster) -> None:
+    """A Job of the CronJob publishes under its own account, and the scheduler reloads within 5 s."""
+    cluster.apply(*(task(f"learn-{number}", 0.5, type="cpu-light") for number in range(12)))
+    for number in range(12):
+        cluster.end(f"learn-{number}")
+    where = f"--namespace={NAMESPACE}"
+    cluster.node.kubectl("create", "job", "epoch", "--from=cronjob/cloudai-optimizer", where)
+    cluster.node.kubectl("wait", "--for=condition=Complete", "job/epoch", where, "--timeout=120s")
+    version = json.loads(cluster.node.kubectl("logs", "job/epoch", where).splitlines()[-1])["version"]
+    assert version == 1
+    loaded = "cloudai_rts_parameter_version"
+    cluster.node.wait(lambda: cluster.metric(loaded) == version, 5.0, "the scheduler has not reloaded")
+
+
+def test_helm_test(cluster: Cluster) -> None:
+    """The chart's own test passes, and leaves nothing."""
+    cluster.helm.run("test", "cloudai", "--timeout=120s")
+    assert not [one for one in cluster.node.get("tasks.cloudai.dev")["items"] if "try" in one["metadata"]["name"]]
+
+
+def test_upgrade_and_rollback_under_load(cluster: Cluster) -> None:
+    """Tasks that run and Tasks that come while both processes are replaced: none lost, none started twice."""
+    names = [f"load-{number}" for number in range(30)]
+    cluster.apply(*(task(name, 6) for name in names), real_task("load-real", "import time; time.sleep(20)"))
+    cluster.node.wait(lambda: cluster.task("load-real")["status"].get("state") == "Running", 30.0, "load-real")
+    changed = {**VALUES, "scheduler": {**VALUES["scheduler"], "settings": {"bind_connections": 16}}}
+    changed["operator"] = {**VALUES["operator"], "settings": {"workers": 8}}
+    cluster.helm.upgrade(changed, more=["--wait", "--timeout=120s"])
+    later = [f"later-{number}" for number in range(10)]
+    cluster.apply(*(task(name, 2) for name in later))
+    cluster.helm.run("rollback", "cloudai", "--wait", "--timeout=120s")
+    for name in (*names, *later, "load-real"):
+        status = cluster.end(name, 120.0)
+        assert (status["state"], status["attemptCount"]) == ("Complete", 1), name
+
+
+def test_a_killed_leader_is_replaced(cluster: Cluster) -> None:
+    """Its container is killed, not asked to stop: the standby takes over when the Lease ends."""
+    where = f"--namespace={NAMESPACE}"
+    lease = cluster.node.get("lease", "cloudai-scheduler", where)
+    holder = lease["spec"]["holderIdentity"].partition("_")[0]
+    cluster.node.kubectl("delete", "pod", holder, where, "--grace-period=0", "--force")
+    begun = time.monotonic()
+    cluster.apply(task("after-the-leader", 1))
+    assert cluster.end("after-the-leader")["state"] == "Complete"
+    say(f"leader killed to Task complete: {time.monotonic() - begun:.1f} s")
+
+
+def test_no_secret_in_any_log(cluster: Cluster) -> None:
+    """A URI with a password in a Secret is used, refused by nobody's database, and never shown."""
+    canary = "canary-5f0c2d"
+    where = f"--namespace={NAMESPACE}"
+    uri = f"mongodb://user:{canary}@127.0.0.1:1/"
+    cluster.node.kubectl("create", "secret", "generic", "mongo", f"--from-literal=uri={uri}", where)
+    changed = {**VALUES, "mongodb": {"existingSecret": {"name": "mongo"}}}
+    cluster.helm.upgrade(changed, more=["--wait", "--timeout=120s"])
+    cluster.apply(task("with-history", 0.5))
+    cluster.end("with-history")
+    cluster.node.kubectl("create", "job", "no-database", "--from=cronjob/cloudai-optimizer", where)
+    cluster.node.kubectl("wait", "--for=condition=Failed", "job/no-database", where, "--timeout=120s")
+    text = cluster.node.kubectl("logs", "deployment/cloudai-operator", where)
+    text += cluster.node.kubectl("logs", "job/no-database", where)
+    text += cluster.node.kubectl("get", "events", "--all-namespaces", "--output=json")
+    assert "MongoDB" in text
+    assert canary not in text
+
+
+def test_uninstall(cluster: Cluster) -> None:
+    """With 200 Tasks that live: nothing of the release is left, no finalizer holds anything back."""
+    cluster.apply(*(task(f"live-{number}", 600) for number in range(200)))
+    cluster.node.wait(lambda: cluster.task("live-199").get("status", {}).get("state"), 60.0, "live-199")
+    begun = time.monotonic()
+    cluster.helm.run("uninstall", "cloudai", "--wait", "--timeout=120s")
+    cluster.node.wait(
+        lambda: "NotFound" in cluster.node.kubectl("get", "crd", "tasks.cloudai.dev", check=False),
+        60.0,
+        "the schema is still there",
+    )
+    kinds = (
+        "deployments,cronjobs,jobs,services,poddisruptionbudgets,roles,rolebindings,clusterroles,clusterrolebindings,"
+        "serviceaccounts,priorityclasses,validatingadmissionpolicies,validatingadmissionpolicybindings"
+    )
+    left = cluster.node.get(kinds, "--all-namespaces", "--selector=app.kubernetes.io/name=cloudai")["items"]
+    assert left == []
+    tasks_pods = ("pods", "--all-namespaces", "--selector=cloudai.dev/task")
+    cluster.node.wait(lambda: not cluster.node.get(*tasks_pods)["items"], 60.0, "pods of Tasks are left")
+    say(f"uninstall with 200 live Tasks: {time.monotonic() - begun:.1f} s")
