@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field
 
 from cloudai_kube.objects import Meta
-from cloudai_kube.task import Json, TaskStatus
+from cloudai_kube.task import Json, Task, TaskStatus
+from cloudai_operator import conditions
 from cloudai_rts.history import Record
 
 
@@ -55,6 +56,10 @@ class Plan:
     def wake(self, at: float) -> None:
         """Look again at `at` at the latest."""
         self.wake_at = at if self.wake_at is None else min(self.wake_at, at)
+
+    def set(self, task: Task, kind: str, value: str, reason: str, message: str, now: float) -> bool:
+        """Set a condition of the new status. True if its status (True, False, Unknown) changed."""
+        return conditions.put(self.status, kind, value, reason, message, task.metadata.generation, now)
 
     def say(self, reason: str, message: str, kind: str = "Normal") -> None:
         """Tell people."""

@@ -5,16 +5,16 @@ step idempotent because pod names follow from the Task and every end is booked o
 """
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Final
 
-from cloudai_kube import duration, moment, outcome, records, timestamp
+from cloudai_kube import duration, outcome, records, timestamp
 from cloudai_kube.errors import FormatError
 from cloudai_kube.objects import Pod
 from cloudai_kube.task import Task, TaskStatus
-from cloudai_operator import acceptance, attempts, conditions, pod
+from cloudai_operator import acceptance, attempts, conditions, pod, progress
 from cloudai_operator.plan import Plan, PodDeletion
 from cloudai_rts import contract
 from cloudai_rts.nodeclass import RULES as CLASS_RULES
@@ -93,7 +93,7 @@ def _advance(plan: Plan, task: Task, pods: Sequence[Pod], knowledge: Knowledge, 
         _hand_over(plan, live, rules, now)
     elif live is not None:
         _delete_live(plan, [one for one in pods if one is not live])
-        _show_progress(plan, task, live, now)
+        progress.show(plan, task, live, now)
     else:
         _make_next(plan, task, pods, knowledge, rules, now)
 
@@ -120,7 +120,7 @@ def _accept(plan: Plan, task: Task, knowledge: Knowledge, rules: Rules, now: flo
         return _find_invalid(plan, task, error, now)
     if task.spec.suspend:
         status.state = "Suspended"
-        _set(plan, task, "Suspended", "True", "SuspendedByUser", "created suspended; it arrives when resumed", now)
+        plan.set(task, "Suspended", "True", "SuspendedByUser", "created suspended; it arrives when resumed", now)
         return False
     was_suspended = status.is_true("Suspended")
     arrival = now if was_suspended else timestamp.parse(task.metadata.creationTimestamp)
@@ -153,8 +153,8 @@ def _refuse(plan: Plan, task: Task, against: acceptance.Refusal, now: float) -> 
     status = plan.status
     status.state = "Failed"
     status.completionTime = timestamp.millis(now)
-    _set(plan, task, "Accepted", "False", against.reason, against.message, now)
-    _set(plan, task, "Failed", "True", against.reason, against.message, now)
+    plan.set(task, "Accepted", "False", against.reason, against.message, now)
+    plan.set(task, "Failed", "True", against.reason, against.message, now)
     plan.say(against.reason, against.message, "Warning")
     _schedule_removal(plan, task, now)
     return False
@@ -163,7 +163,7 @@ def _refuse(plan: Plan, task: Task, against: acceptance.Refusal, now: float) -> 
 def _find_invalid(plan: Plan, task: Task, error: FormatError, now: float) -> bool:
     """Say what cannot be read; the Task waits for its correction."""
     plan.status.state = "Pending"
-    if _set(plan, task, "Accepted", "False", "InvalidSpec", str(error), now):
+    if plan.set(task, "Accepted", "False", "InvalidSpec", str(error), now):
         plan.say("InvalidSpec", f"it cannot be accepted: {error}", "Warning")
     return False
 
@@ -223,12 +223,12 @@ def _judge_deadline(plan: Plan, task: Task, now: float) -> None:
         met = done_at <= deadline
         margin = duration.human(abs(deadline - done_at))
         text = f"finished {margin} {'before' if met else 'after'} its deadline"
-        _set(plan, task, "DeadlineMet", str(met), "Met" if met else "Missed", text, now)
+        plan.set(task, "DeadlineMet", str(met), "Met" if met else "Missed", text, now)
     elif now >= deadline:
-        if _set(plan, task, "DeadlineMet", "False", "Passed", f"its deadline {status.deadline} has passed", now):
+        if plan.set(task, "DeadlineMet", "False", "Passed", f"its deadline {status.deadline} has passed", now):
             plan.say("DeadlineMissed", f"not finished by {status.deadline} ({status.deadlineSource})", "Warning")
     else:
-        _set(plan, task, "DeadlineMet", "Unknown", "Pending", "", now)
+        plan.set(task, "DeadlineMet", "Unknown", "Pending", "", now)
         plan.wake(deadline)
 
 
@@ -269,11 +269,11 @@ def _complete(plan: Plan, task: Task, now: float) -> None:
     if attempt.startTime:
         seconds = timestamp.parse(attempt.completionTime) - timestamp.parse(attempt.startTime)
         status.runtimeSeconds = round(max(0.0, seconds), 3)
-    _clear_prospects(status)
+    progress.clear_prospects(status)
     met = status.condition("DeadlineMet")
     text = f"ran {duration.human(status.runtimeSeconds or 0.0)} on {attempt.node}; {met.message if met else ''}"
-    _set(plan, task, "Running", "False", "Finished", "", now)
-    _set(plan, task, "Complete", "True", "Succeeded", text, now)
+    plan.set(task, "Running", "False", "Finished", "", now)
+    plan.set(task, "Complete", "True", "Succeeded", text, now)
     plan.say("Completed", text)
     _schedule_removal(plan, task, now)
 
@@ -283,10 +283,10 @@ def _fail(plan: Plan, task: Task, pods: Sequence[Pod], reason: str, message: str
     attempts.abandon(plan, now)
     status.state = "Failed"
     status.completionTime = timestamp.millis(now)
-    _clear_prospects(status)
-    _set(plan, task, "Running", "False", "Finished", "", now)
-    _set(plan, task, "Failed", "True", reason, message, now)
-    _set(plan, task, "DeadlineMet", "False", "Failed", "it failed", now)
+    progress.clear_prospects(status)
+    plan.set(task, "Running", "False", "Finished", "", now)
+    plan.set(task, "Failed", "True", reason, message, now)
+    plan.set(task, "DeadlineMet", "False", "Failed", "it failed", now)
     plan.say(reason, message, "Warning")
     _delete_live(plan, pods)
     _schedule_removal(plan, task, now)
@@ -337,18 +337,18 @@ def _suspend(plan: Plan, task: Task, pods: Sequence[Pod], now: float) -> None:
     attempts.abandon(plan, now)
     status.state = "Suspended"
     status.retryTime = ""
-    _clear_prospects(status)
+    progress.clear_prospects(status)
     _delete_live(plan, pods)
-    _set(plan, task, "Scheduled", "False", "Suspended", "", now)
-    _set(plan, task, "Running", "False", "Suspended", "", now)
-    if _set(plan, task, "Suspended", "True", "SuspendedByUser", "spec.suspend is true; the deadline stands", now):
+    plan.set(task, "Scheduled", "False", "Suspended", "", now)
+    plan.set(task, "Running", "False", "Suspended", "", now)
+    if plan.set(task, "Suspended", "True", "SuspendedByUser", "spec.suspend is true; the deadline stands", now):
         plan.say("Suspended", "its pod is stopped; the deadline stands")
 
 
 def _resume(plan: Plan, task: Task, now: float) -> None:
     status = plan.status
     was = status.is_true("Suspended")
-    _set(plan, task, "Suspended", "False", "NotSuspended", "", now)
+    plan.set(task, "Suspended", "False", "NotSuspended", "", now)
     if not status.activeSince:
         status.activeSince = timestamp.millis(now)
     if was:
@@ -360,8 +360,8 @@ def _make_next(plan: Plan, task: Task, pods: Sequence[Pod], knowledge: Knowledge
     status = plan.status
     status.podName = ""
     status.active = 0
-    _clear_prospects(status)
-    _set(plan, task, "Running", "False" if status.attemptCount else "Unknown", "Pending", "", now)
+    progress.clear_prospects(status)
+    plan.set(task, "Running", "False" if status.attemptCount else "Unknown", "Pending", "", now)
     status.state = "Retrying" if status.attemptCount else "Pending"
     if any(_is_in_the_way(one, knowledge, now) for one in pods):
         _delete_live(plan, pods)  # said before, but perhaps not done: a crash may have come between
@@ -374,7 +374,7 @@ def _make_next(plan: Plan, task: Task, pods: Sequence[Pod], knowledge: Knowledge
         status.retryTime = timestamp.millis(at)
         plan.wake(at)
         if not status.refusals:
-            _set(plan, task, "Scheduled", "False", "Retrying", f"the next attempt is made at {status.retryTime}", now)
+            plan.set(task, "Scheduled", "False", "Retrying", f"the next attempt is made at {status.retryTime}", now)
         return
     status.retryTime = ""
     avoided = attempts.avoided_nodes(status, now)
@@ -404,80 +404,6 @@ def _is_in_the_way(one: Pod, knowledge: Knowledge, now: float) -> bool:
     return not outcome.is_lost(one, now, one.spec.nodeName not in knowledge.nodes.unready)
 
 
-def _show_progress(plan: Plan, task: Task, live: Pod, now: float) -> None:
-    status = plan.status
-    status.podName = live.metadata.name
-    status.retryTime = ""
-    status.refusals = 0
-    if not live.spec.nodeName:
-        _show_waiting(plan, task, live, now)
-        return
-    _show_prospects(plan, task, live, now)
-    started = outcome.run_of(live).start
-    if live.status.phase == "Running" and started is not None:
-        status.startTime = status.startTime or moment.text(started)
-        status.state = "Running"
-        _set(plan, task, "Running", "True", "Started", f"runs on {live.spec.nodeName}", now)
-        return
-    status.state = "Scheduled"
-    problem = outcome.held_up(live)
-    if problem is None:
-        _set(plan, task, "Running", "False", "Starting", f"{live.spec.nodeName} is starting the pod", now)
-        return
-    known = status.condition("Running")
-    if known is None or known.reason != problem.reason:
-        plan.say(problem.reason, f"{live.spec.nodeName} cannot start the container: {problem.message}", "Warning")
-    _set(plan, task, "Running", "False", problem.reason, problem.message, now)
-
-
-def _show_waiting(plan: Plan, task: Task, live: Pod, now: float) -> None:
-    status = plan.status
-    told = next((c for c in live.status.conditions if c.type == "PodScheduled" and c.status == "False"), None)
-    reason, message = (told.reason, told.message) if told is not None else ("Queued", "waits for the scheduler")
-    status.state = "Deferred" if reason == "Deferred" else "Retrying" if status.attemptCount > 1 else "Pending"
-    _clear_prospects(status)
-    known = status.condition("Scheduled")
-    if told is not None and (known is None or known.reason != reason):  # its counts change all the time
-        plan.say(reason or "Queued", f"waits: {message}", "Normal" if reason == "Deferred" else "Warning")
-    _set(plan, task, "Scheduled", "False", reason or "Queued", message, now)
-    _set(plan, task, "Running", "False", "Waiting", "", now)
-
-
-def _show_prospects(plan: Plan, task: Task, live: Pod, now: float) -> None:
-    status = plan.status
-    decision = records.raw_decision(live)
-    finish, late = moment.read(decision.get("predictedCompletionTime")), decision.get("lateProbability")
-    status.latePercent = round(100 * late) if isinstance(late, int | float) else None
-    told = status.latePercent
-    if finish is None:
-        status.predictedCompletionTime = ""
-    elif finish <= now:  # it was a guess, and it was wrong: it must not stand there unchanged
-        _clear_prospects(status)
-    else:
-        status.predictedCompletionTime = timestamp.millis(finish)
-        plan.wake(finish)
-    version = decision.get("parametersVersion")
-    status.parametersVersion = version if isinstance(version, int) and 0 <= version < 1 << 53 else None
-    text = _why(live.spec.nodeName, decision, told)
-    if _set(plan, task, "Scheduled", "True", "Bound", text, now):
-        plan.say("Scheduled", text)
-
-
-def _why(node: str, decision: Mapping[str, object], late_percent: int | None) -> str:
-    """Why this node, in one sentence."""
-    if not decision:
-        return f"bound to {node} (not by the CloudAI scheduler)"
-    parts = [f"bound to {node} by {decision.get('policy')}"]
-    runtime = decision.get("predictedRuntimeSeconds")
-    if isinstance(runtime, int | float):
-        parts.append(f"predicted to run {duration.human(runtime)}")
-    if late_percent is not None:
-        parts.append(f"{late_percent} % chance of missing its deadline")
-    if decision.get("fallbackReason"):
-        parts.append(str(decision["fallbackReason"])[:200])
-    return ", ".join(parts) + f" (parameters version {decision.get('parametersVersion')})"
-
-
 def _live(pods: Sequence[Pod], status: TaskStatus) -> Pod | None:
     """The pod of an attempt that has not ended."""
     open_attempts = {attempt.podUID for attempt in status.attempts if not attempt.outcome}
@@ -505,13 +431,3 @@ def troubled(task: Task, error: Exception, now: float) -> TaskStatus:
     text = f"the operator cannot look after this Task ({type(error).__name__}: {error}); it tries again"
     conditions.put(status, "Accepted", value, TROUBLED, text, task.metadata.generation, now)
     return status
-
-
-def _clear_prospects(status: TaskStatus) -> None:
-    if status.state not in {"Complete", "Failed"}:
-        status.predictedCompletionTime = ""
-        status.latePercent = None
-
-
-def _set(plan: Plan, task: Task, kind: str, value: str, reason: str, message: str, now: float) -> bool:
-    return conditions.put(plan.status, kind, value, reason, message, task.metadata.generation, now)

@@ -22,7 +22,7 @@ from cloudai_sandbox.control_plane import ControlPlane, Say, log_nothing
 from cloudai_sandbox.errors import MissingToolError, StartError
 from cloudai_sandbox.processes import Child, Children
 
-NODE: Final = "node-1"
+NODE: Final = "real-1"
 ADDRESS: Final = "172.30.0.1"
 API_ADDRESS: Final = "10.96.0.1"
 """ClusterIP of the API server; as an address of this machine, with the server on port 443, it needs no kube-proxy."""
@@ -140,7 +140,8 @@ class RealNode:
         _run("ip", "link", "set", "lo", "up")
         for address in (ADDRESS, API_ADDRESS):
             _run("ip", "address", "add", f"{address}/32", "dev", "lo")
-        _run("ip", "link", "add", "cni0", "type", "bridge")
+        # Its own hardware address: the bridge would take that of a pod, and change it when that pod goes.
+        _run("ip", "link", "add", "cni0", "address", "02:00:0a:f4:00:01", "type", "bridge")
         _run("ip", "address", "add", "10.244.0.1/24", "dev", "cni0")
         _run("ip", "link", "set", "cni0", "up")
         _run("ip", "route", "add", "default", "dev", "cni0")
@@ -164,6 +165,12 @@ class RealNode:
     def socket(self) -> Path:
         """Where containerd listens."""
         return self.folder / "containerd.sock"
+
+    def kill_container(self, pod: Mapping[str, Any]) -> None:
+        """SIGKILL to the first container of a pod, behind the kubelet's back."""
+        identity = pod["status"]["containerStatuses"][0]["containerID"].removeprefix("containerd://")
+        client = ["ctr", f"--address={self.socket}", "--namespace=k8s.io"]
+        _run(*client, "tasks", "kill", "--signal=SIGKILL", identity)
 
     def _start_control_plane(self) -> None:
         names = (*binaries.CONTROL_PLANE, binaries.CONTROLLERS, binaries.PEER, binaries.KUBELET)
