@@ -5,7 +5,8 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 SHELL  := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup binaries demo test check unit e2e attack bench format clean
+.PHONY: help setup binaries demo test check unit e2e e2e-node nightly attack bench chart image audit format clean
+SMOKE  := $(addprefix tests/e2e/test_,schema.py task_lifecycle.py pods.py install.py rights.py tenants.py)
 
 help: ## show what there is
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -23,7 +24,7 @@ $(READY): requirements/dev.txt requirements/go.txt pyproject.toml
 setup: $(READY) ## install the Python packages
 
 binaries: setup ## build etcd, kube-apiserver, Prometheus and so on once (minutes when cold), or use KUBEBUILDER_ASSETS
-	@$(BIN)/cloudai-sandbox path --with prometheus,mongodb >/dev/null
+	@$(BIN)/cloudai-sandbox path --with prometheus,mongodb,helm >/dev/null
 
 demo: binaries ## 120 Tasks on the 17-node reference cluster: RTS against round-robin (about 3 minutes)
 	@$(BIN)/cloudai-sandbox demo
@@ -36,11 +37,19 @@ check: setup ## ruff, mypy --strict, import-linter
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-unit: setup ## tests that need no control plane
-	$(BIN)/python -m pytest -q --numprocesses=2 --dist=loadfile --ignore=tests/e2e
+unit: binaries ## tests that need no control plane
+	$(BIN)/python -m pytest -q --numprocesses=2 --dist=loadfile --ignore=tests/e2e --ignore=tests/node
 
-e2e: binaries ## tests on a real kube-apiserver
-	$(BIN)/python -m pytest -q tests/e2e
+e2e: binaries ## tests on a real kube-apiserver; KUBERNETES=1.36.3 runs the most important ones on that release
+	$(BIN)/python -m pytest -q $(if $(KUBERNETES),$(SMOKE),tests/e2e)
+
+e2e-node: setup ## the chart on a real kubelet with the real image (root on Debian or Ubuntu; elsewhere it says what is missing)
+	$(BIN)/cloudai-sandbox node -- $(BIN)/python -m pytest -q tests/node -s
+
+nightly: test ## what takes longer: 5,000 random Tasks, the oldest tested Kubernetes, attacks
+	CLOUDAI_TEST_TASKS=5000 $(BIN)/python -m pytest -q tests/e2e/test_tenants.py
+	KUBERNETES=1.36.3 $(MAKE) e2e
+	$(MAKE) attack
 
 attack: binaries ## one tenant against everybody: each attack with its figure and bar (2 minutes)
 	@$(BIN)/python benchmarks/attack.py
@@ -48,6 +57,18 @@ attack: binaries ## one tenant against everybody: each attack with its figure an
 bench: binaries ## pods/s and CPU per pod beside kube-scheduler on the same API server, and the operator's bars (10 minutes)
 	@$(BIN)/python benchmarks/throughput.py --rounds 3
 	@$(BIN)/python benchmarks/operator_bars.py
+
+chart: setup ## write what is generated in the chart: its schema, its table of values
+	$(BIN)/python -m cloudai_sandbox.chart
+
+image: setup ## build the container image without an engine (root on Debian or Ubuntu)
+	@$(BIN)/cloudai-sandbox image
+
+audit: setup ## known vulnerabilities of what is shipped, and the list of it (build/sbom.json); asks the package index
+	@mkdir -p build
+	$(PYTHON) -m venv build/audit && build/audit/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/audit.txt
+	build/audit/bin/cyclonedx-py requirements --pyproject=pyproject.toml --output-reproducible -o build/sbom.json requirements/runtime.txt
+	build/audit/bin/pip-audit --strict --require-hashes --disable-pip -r requirements/runtime.txt
 
 format: setup ## bring the code into its form
 	$(BIN)/ruff check --fix

@@ -82,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("image", _image, "build the container image without a registry (root, Debian or Ubuntu); prints the archive")
     node = add("node", _node, "run a command on a machine of its own, where tests start a real kubelet (root)")
+    node.add_argument("--packages", action="store_true", help="only print the Debian packages that are missing")
     node.add_argument("command", nargs=argparse.REMAINDER, metavar="-- COMMAND")
     demo = add("demo", _demo, "120 Tasks on the 17-node reference cluster: RTS against round-robin")
     demo.add_argument("--seed", type=int, default=7)
@@ -214,6 +215,9 @@ def _image(_arguments: argparse.Namespace) -> int:
 
 
 def _node(arguments: argparse.Namespace) -> int:
+    if arguments.packages:
+        sys.stdout.write(" ".join(image.missing(real_node.TOOLS)) + "\n")
+        return 0
     command = arguments.command[1:] if arguments.command[:1] == ["--"] else arguments.command
     if not command:
         raise InputError("no command given; write: cloudai-sandbox node -- python -m pytest tests/node")

@@ -154,7 +154,7 @@ class RealNode:
         config = self.folder / "containerd.toml"
         config.write_text(_containerd(self.folder, network))
         child = self.children.start("containerd", ["containerd", f"--config={config}"])
-        client = ["ctr", f"--address={self.socket}", "--namespace=k8s.io"]
+        client = self._client()
         self.wait(lambda: _works(*client, "version"), 30.0, "containerd")
         for archive in self.images:
             self.say(f"importing {archive.name} ...")
@@ -169,8 +169,14 @@ class RealNode:
     def kill_container(self, pod: Mapping[str, Any]) -> None:
         """SIGKILL to the first container of a pod, behind the kubelet's back."""
         identity = pod["status"]["containerStatuses"][0]["containerID"].removeprefix("containerd://")
-        client = ["ctr", f"--address={self.socket}", "--namespace=k8s.io"]
-        _run(*client, "tasks", "kill", "--signal=SIGKILL", identity)
+        _run(*self._client(), "tasks", "kill", "--signal=SIGKILL", identity)
+
+    def tag_image(self, name: str, new: str) -> None:
+        """Give an image a second name, as if it had been pulled by that."""
+        _run(*self._client(), "images", "tag", "--force", name, new)
+
+    def _client(self) -> list[str]:
+        return ["ctr", f"--address={self.socket}", "--namespace=k8s.io"]
 
     def _start_control_plane(self) -> None:
         names = (*binaries.CONTROL_PLANE, binaries.CONTROLLERS, binaries.PEER, binaries.KUBELET)

@@ -409,6 +409,27 @@ def test_helm_3_installs_it_too(releases: Releases, tmp_path: Path) -> None:
     assert left == []
 
 
+def test_our_own_namespace_can_be_restricted(releases: Releases) -> None:
+    """The Pod Security admission warns of nothing: neither processes nor CronJob nor hooks."""
+    label = "pod-security.kubernetes.io/warn=restricted"
+    releases.kubectl("label", "namespace", "cloudai-system", label)
+    objects = releases.a.helm.template({"watchNamespaces": ["team-a", "default"]})
+    said = []
+    for one in objects:
+        if one["kind"] in {"Deployment", "CronJob", "Pod"}:
+            one["metadata"]["name"] += "-tried"
+            one.get("spec", {}).pop("serviceAccountName", None)  # of the test, which is not there now
+            said.append(releases.apply(one, "", "--dry-run=server"))
+    assert len(said) == 4
+    for text in said:
+        assert "created (server dry run)" in text
+        assert "would violate" not in text
+    host = {"name": "bad", "namespace": "cloudai-system"}
+    bad = {"hostNetwork": True, "containers": [{"name": "c", "image": "x"}]}
+    said = [releases.apply({"apiVersion": "v1", "kind": "Pod", "metadata": host, "spec": bad}, "", "--dry-run=server")]
+    assert "would violate" in said[0]
+
+
 def test_server_side_validation_of_everything(releases: Releases, tmp_path: Path) -> None:
     """The API server accepts what the chart makes with every option that needs no foreign API."""
     from tests.chart.test_chart import EVERYTHING, MUTATING

@@ -1,6 +1,5 @@
 """The schema on the real API server: what is refused and in which words, and what is accepted."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -127,18 +126,3 @@ def test_a_multiplier_gives_way_to_a_definite_deadline(cluster: Cluster) -> None
     assert "replace it by finishBy or finishWithin" in refused
     cluster.plane.kubectl(*patch, '{"spec":{"sla":{"multiplier":null,"finishWithin":"1h"}}}')
     cluster.plane.kubectl("delete", "ctask", "gives-way")
-
-
-def test_the_cron_job_is_accepted(cluster: Cluster) -> None:
-    """The API server takes it as it is, and nothing in it is beyond the restricted Pod Security Standard."""
-    namespace = "restricted"
-    cluster.plane.kubectl("create", "namespace", namespace)
-    label = "pod-security.kubernetes.io/warn=restricted"
-    cluster.plane.kubectl("label", "namespace", namespace, label)
-    text = (Path(__file__).parents[2] / "config/optimizer-cronjob.yaml").read_text()
-    file = cluster.sandbox.folder / "cronjob.yaml"
-    file.write_text(text.replace("cloudai-system", namespace))
-    said = cluster.plane.kubectl("apply", "--dry-run=server", f"--filename={file}", check=False)
-    assert "created (server dry run)" in said
-    assert "would violate" not in said
-    cluster.plane.kubectl("delete", "namespace", namespace, "--wait=false")

@@ -6,15 +6,14 @@ nodes are simulated beside the real one.
 
 import json
 import os
-import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from tests.node.conftest import say
 
 from cloudai_sandbox import image
 from cloudai_sandbox.helm import Helm
@@ -54,11 +53,6 @@ INSTALL_TO_BOUND_SECONDS: Final = 60.0
 TAKEOVER_SECONDS: Final = 20.0
 RUNTIME: Final = "sandbox.cloudai.dev/runtime-seconds"
 ENDED: Final = frozenset({"Complete", "Failed"})
-
-
-def say(text: str) -> None:
-    """Progress, and figures for people."""
-    sys.stderr.write(f"{text}\n")
 
 
 class Cluster:
@@ -132,19 +126,14 @@ def real_task(name: str, code: str, **spec: Any) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    """Control plane, one real node and four simulated ones with GPUs; containerd's own files stay for the next run."""
-    kept = image.default_folder().parent / "node"
-    for name in ("etcd", "addresses", "var-lib-kubelet", "certificates"):
-        subprocess.run(["rm", "-rf", str(kept / name)], check=True)  # noqa: S607
-    archives = [image.default_folder() / name for name in ("pause-1.tar", "cloudai-dev.tar")]
-    with RealNode(kept, archives, say) as node:
-        simulated = node.folder / "fleet.ready"
-        simulated.unlink(missing_ok=True)
-        command = [sys.executable, "-m", "cloudai_sandbox", "fleet", f"--kubeconfig={node.plane.kubeconfig}"]
-        node.children.start("fleet", [*command, "--nodes=4", "--gpus=4", f"--ready-file={simulated}"])
-        node.wait(simulated.exists, 30.0, "no simulated nodes")
-        yield Cluster(node, kept)
+def cluster(node: RealNode) -> Cluster:
+    """The real node and four simulated ones with GPUs."""
+    simulated = node.folder / "fleet.ready"
+    simulated.unlink(missing_ok=True)
+    command = [sys.executable, "-m", "cloudai_sandbox", "fleet", f"--kubeconfig={node.plane.kubeconfig}"]
+    node.children.start("fleet", [*command, "--nodes=4", "--gpus=4", f"--ready-file={simulated}"])
+    node.wait(simulated.exists, 30.0, "no simulated nodes")
+    return Cluster(node, node.folder)
 
 
 def test_install(cluster: Cluster) -> None:
@@ -234,6 +223,26 @@ def test_a_killed_leader_is_replaced(cluster: Cluster) -> None:
     took = time.monotonic() - begun
     say(f"leader killed to the next bind: {took:.1f} s")
     assert took < TAKEOVER_SECONDS
+
+
+def test_break_glass(cluster: Cluster) -> None:
+    """No scheduler of ours for too long: a Task that waits is placed by the cluster's own, and runs."""
+    changed = {**VALUES, "operator": {**VALUES["operator"], "breakGlassMinutes": 0.1}}
+    cluster.helm.upgrade(changed, more=["--wait", "--timeout=120s"])
+    scale = ("scale", "deployment/cloudai-scheduler", f"--namespace={NAMESPACE}")
+    cluster.node.kubectl(*scale, "--replicas=0")
+    cluster.node.wait(lambda: not cluster.pods("scheduler"), 60.0, "the schedulers go on")
+    cluster.apply(real_task("by-the-other", "print('worked')"))
+    status = cluster.end("by-the-other")
+    assert status["state"] == "Complete"
+    assert (status.get("failed", 0), status.get("disrupted", 0)) == (0, 0)
+    pod = cluster.node.get("pod", status["podName"])
+    assert pod["spec"]["schedulerName"] == "default-scheduler"
+    cluster.node.kubectl(*scale, "--replicas=2")
+    cluster.helm.upgrade(VALUES, more=["--wait", "--timeout=120s"])
+    cluster.apply(real_task("by-us-again", "print('worked')"))
+    pod = cluster.node.get("pod", cluster.end("by-us-again")["podName"])
+    assert pod["spec"]["schedulerName"] == "cloudai-scheduler"
 
 
 def test_no_secret_in_any_log(cluster: Cluster) -> None:
