@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
+import pymongo
 from pymongo import MongoClient
 from pymongo.database import Database
 from pymongo.errors import ConfigurationError as MongoConfigurationError
@@ -19,13 +20,15 @@ from cloudai_rts.contract import TASK_HISTORY
 from cloudai_rts.history import RUNNING, Record
 
 LONGEST_WINDOW: Final = 50_000
+ANSWER_SECONDS: Final = 3.0
+"""A server that says nothing for so long is away."""
 
 
 @contextmanager
 def connected(uri: str, application: str, ca_file: str = "") -> Iterator[Database[dict[str, Any]]]:
-    """The database; gives up after seconds, not after the driver's half minute.
+    """The database, once it has answered; gives up after seconds, not after the driver's half minute.
 
-    Raises `ConfigurationError` for a bad URI or certificate authority.
+    Raises `ConfigurationError` for a bad URI or certificate authority, `DatabaseError` if it does not answer.
     """
     try:
         client: MongoClient[dict[str, Any]] = MongoClient(
@@ -39,6 +42,11 @@ def connected(uri: str, application: str, ca_file: str = "") -> Iterator[Databas
     except (MongoConfigurationError, InvalidURI, ValueError, OSError) as error:
         raise ConfigurationError(f"--mongodb-uri: {redacted(str(error))}; write mongodb://HOST:PORT/") from None
     with client:
+        try:
+            with pymongo.timeout(ANSWER_SECONDS):  # or a refused handshake is tried again as long as a query may take
+                client.admin.command("ping")
+        except PyMongoError as error:
+            raise DatabaseError(f"MongoDB does not answer: {redacted(str(error))}") from None
         yield client[contract.MONGODB_DATABASE]
 
 

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+from tests.api_server import running
 
 from cloudai_kube import inventory
 from cloudai_kube.objects import Node
+from cloudai_kube.scope import Scope
 from cloudai_rts.nodeclass import ClassRules
 
 
@@ -102,3 +104,43 @@ def test_attempts_of_tasks() -> None:
     assert [(one.name, one.outcome) for one in whole] == [("done", "Succeeded"), ("busy", "Running")]
     running = asyncio.run(inventory.attempts(server, 2e9, only_running=True))  # type: ignore[arg-type]  # as above
     assert [one.name for one in running] == ["busy"]
+
+
+async def test_attempts_of_watched_namespaces_only() -> None:
+    """Tasks are listed namespace by namespace; running pods count if our scheduler bound them there."""
+    async with running() as (server, transport):
+        for namespace in ("a", "b"):
+            path = f"/apis/cloudai.dev/v1alpha1/namespaces/{namespace}/tasks"
+            server.raw[path] = json.dumps({"metadata": {}, "items": [finished_task(namespace)]}).encode()
+        ours = inventory.Ours("b-scheduler", Scope(("a",)))
+        records = await inventory.attempts(transport, 2e9, ours=ours)
+        assert [record.namespace for record in records] == ["a"]
+        asked = [one for one in server.requests if "/api/v1/pods" in one]
+        assert "bound-by%3Db-scheduler" in asked[0] or "bound-by=b-scheduler" in asked[0]
+
+
+def finished_task(namespace: str) -> dict[str, Any]:
+    """A Task whose one attempt has succeeded."""
+    attempt = {
+        "podUID": f"pod-{namespace}",
+        "number": 1,
+        "node": "n",
+        "startTime": "2027-01-01T00:00:00.000Z",
+        "completionTime": "2027-01-01T00:01:00.000Z",
+        "outcome": "Succeeded",
+        "decision": {"policy": "rts", "nodeClass": "k", "predictedRuntimeSeconds": 60},
+    }
+    status = {
+        "state": "Complete",
+        "type": "cpu-light",
+        "arrivalTime": "2027-01-01T00:00:00.000Z",
+        "deadline": "2027-01-01T01:00:00.000Z",
+        "deadlineSource": "FinishWithin",
+        "referenceRuntimeSeconds": 60,
+        "attempts": [attempt],
+    }
+    return {
+        "metadata": {"name": "t", "namespace": namespace, "uid": f"uid-{namespace}"},
+        "spec": {"image": "x", "resources": {"limits": {"cpu": "1", "memory": "1Gi"}}},
+        "status": status,
+    }

@@ -166,3 +166,15 @@ def test_a_task_that_cannot_be_read_exists() -> None:
     assert cache.owners() - cache.known() == set()
     cache.put_task(a_task())
     assert cache.unreadable == {}
+
+
+def test_a_list_of_one_namespace_says_nothing_of_others() -> None:
+    """Where only some namespaces are watched each is listed by itself."""
+    cache = Cache(lambda _uid: None, lambda: 0.0)
+    here, there = PodStore(cache, "ns"), PodStore(cache, "elsewhere")
+    here.apply("ADDED", a_pod("p"))
+    there.apply("ADDED", a_pod("q", owner="other-task", namespace="elsewhere"))
+    there.retain([])
+    assert cache.owners() == {"task-uid"}
+    here.retain([])
+    assert cache.owners() == set()

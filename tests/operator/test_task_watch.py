@@ -11,7 +11,9 @@ from tests.api_server import ApiServer, running, until
 from tests.operator.live import TASKS, a_task
 
 from cloudai_kube.connection import Connection
-from cloudai_operator.task_watch import TaskWatch
+from cloudai_kube.scope import Scope
+from cloudai_operator.cache import Cache
+from cloudai_operator.task_watch import TaskWatch, list_tasks
 from cloudai_sandbox.poisons import deepened
 
 
@@ -109,3 +111,19 @@ async def test_a_dead_thread_is_a_problem() -> None:
             await until(lambda: server.watching(TASKS), 10)
             await asyncio.to_thread(started.stop)
             assert started.problem() == "the thread that follows Tasks has ended"
+
+
+async def test_only_watched_namespaces_are_listed() -> None:
+    """One request a namespace; a Task elsewhere is not seen."""
+    async with running() as (server, transport):
+        for namespace in ("a", "b", "c"):
+            path = f"/apis/cloudai.dev/v1alpha1/namespaces/{namespace}/tasks"
+            task = a_task(f"t-{namespace}", namespace)
+            task["metadata"]["uid"] = f"uid-{namespace}"
+            listed = {"metadata": {"resourceVersion": "5"}, "items": [task]}
+            server.raw[path] = json.dumps(listed).encode()
+        cache = Cache(lambda _uid: None, time.time)
+        await list_tasks(transport, cache, Scope(("a", "b")))
+        assert sorted(task.metadata.name for task in cache.tasks.values()) == ["t-a", "t-b"]
+        await list_tasks(transport, cache, Scope(("a",)))
+        assert [task.metadata.name for task in cache.tasks.values()] == ["t-a"]
