@@ -151,7 +151,7 @@ class ApiServer:
         return web.json_response(self.put(collection, body), status=201)
 
     def _is_collection(self, path: str) -> bool:
-        return path.rpartition("/")[2] in {"pods", "nodes", "configmaps", "tasks", "leases", "events"}
+        return path.rpartition("/")[2] in {"pods", "nodes", "namespaces", "configmaps", "tasks", "leases", "events"}
 
     def _collection(self, path: str) -> str:
         """The cluster-wide path of a namespaced collection."""

@@ -242,6 +242,10 @@ class NodeSpec(Record):
     taints: list[Taint] = []
 
 
+class Namespace(Record):
+    metadata: Meta
+
+
 class NodeAddress(Record):
     type: str = ""
     address: str = ""

@@ -19,7 +19,7 @@ from cloudai_kube.class_rules import Rules
 from cloudai_kube.errors import ConfigurationError, KubeError
 from cloudai_kube.events import Recorder, Subject
 from cloudai_kube.lease import Election, LeaseTiming
-from cloudai_kube.objects import ConfigMap, Meta, Node, Pod
+from cloudai_kube.objects import ConfigMap, Meta, Namespace, Node, Pod
 from cloudai_kube.reflector import Reflector
 from cloudai_kube.serving import HealthServer
 from cloudai_kube.settings import parse_command_line
@@ -29,7 +29,7 @@ from cloudai_scheduler.binding import Binder
 from cloudai_scheduler.conditions import ConditionWriter
 from cloudai_scheduler.errors import SchedulerError
 from cloudai_scheduler.filters import unsupported
-from cloudai_scheduler.intake import NodeStore, PodStore
+from cloudai_scheduler.intake import NamespaceStore, NodeStore, PodStore
 from cloudai_scheduler.metrics import SchedulerMetrics
 from cloudai_scheduler.parameter_feed import ParameterFeed
 from cloudai_scheduler.scheduler import Scheduler
@@ -41,7 +41,7 @@ DRAIN_SECONDS = 5.0
 RULES_RETRY_SECONDS = 10.0
 UNAUTHORIZED_SECONDS = 60.0
 """Credentials that are refused for so long are read afresh by a new process."""
-Reflectors = dict[str, Reflector[Pod] | Reflector[Node] | Reflector[ConfigMap]]
+Reflectors = dict[str, Reflector[Pod] | Reflector[Node] | Reflector[Namespace] | Reflector[ConfigMap]]
 
 
 def main() -> None:
@@ -142,10 +142,13 @@ class Process:
                 silence_seconds=silence,
                 decode=unsupported.Decode(self._settings.scheduler_name),
             ),
+            "namespaces": Reflector(
+                transport, "/api/v1/namespaces", Namespace, NamespaceStore(scheduler.intake), silence_seconds=silence
+            ),
             "parameters": Reflector(transport, maps, ConfigMap, feed, only, silence_seconds=silence),
         }
-        for kind, reflector in (("Node", found["nodes"]), ("Pod", found["pods"]), ("ConfigMap", found["parameters"])):
-            reflector.on_parked = partial(_tell_parked, kind, recorder, metrics)
+        for reflector in found.values():
+            reflector.on_parked = partial(_tell_parked, reflector.kind.__name__, recorder, metrics)
         return found
 
     async def _serve(

@@ -13,7 +13,14 @@ from cloudai_rts.load_history import LoadHistory
 from cloudai_rts.placement import Candidates, Deferred, Placed, Policy, place
 from cloudai_scheduler.cluster.rejections import Rejections
 from cloudai_scheduler.cluster.state import ClusterState
-from cloudai_scheduler.filters import closed, host_ports, node_affinity, resources
+from cloudai_scheduler.filters import (
+    closed,
+    host_ports,
+    inter_pod_affinity,
+    node_affinity,
+    pod_topology_spread,
+    resources,
+)
 from cloudai_scheduler.podclass import PodClass
 from cloudai_scheduler.queue import QueuedPod
 
@@ -38,21 +45,34 @@ class Surroundings:
     policy: Policy
 
 
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """What the filters said: nodes that passed all of them, and those that passed all but free resources.
+
+    `reasons` counts the others by the first filter against them. `for_all`: it is the same for all pods of the class.
+    `by_neighbours`: other pods have a say in it.
+    """
+
+    feasible: BoolArray
+    possible: BoolArray
+    reasons: Counter[str]
+    for_all: bool
+    by_neighbours: bool
+
+
 def decide(around: Surroundings, entry: QueuedPod, now: float) -> Outcome:
     """Find the node for one pod, whose class is up to date. `now` in seconds since the epoch."""
     state, pod_class = around.state, entry.pod_class
-    if pod_class.failed_version == state.version and entry.message:
+    if entry.message and pod_class.has_failed(state):
         return Unschedulable(entry.message)  # nothing was freed since another pod of this class found no node
-    possible, closed_mask = _possible(around, entry, now)
-    feasible = possible & state.fleet.fits(pod_class.amounts)
-    feasible = closed.unavoided(state, around.rejections, entry.owner, entry.avoided, feasible, now)
+    walked = walk(around, entry, now)
+    feasible = closed.unavoided(state, around.rejections, entry.owner, entry.avoided, walked.feasible, now)
     if not feasible.any():
-        if closed_mask is None:  # else others of the class may still go where this pod must not
-            pod_class.failed_version = state.version
-        return Unschedulable(_why_not(around, entry, now))
+        pod_class.note_failure(state, walked.for_all, walked.by_neighbours)
+        return Unschedulable(fit_error(len(state.nodes), walked.reasons))
     candidates = Candidates(
         feasible=feasible,
-        eligible=possible & state.fleet.could_fit(pod_class.amounts),
+        eligible=walked.possible & state.fleet.could_fit(pod_class.amounts),
         harm=state.harm.values(state.fleet, around.policy.document, now),
         typical_load=around.loads.typical(state.fleet),
         preference=pod_class.preference,
@@ -60,40 +80,79 @@ def decide(around: Surroundings, entry: QueuedPod, now: float) -> Outcome:
     return place(around.policy, entry.task, pod_class.amounts, candidates, now, entry.deferred_until)
 
 
-def _possible(around: Surroundings, entry: QueuedPod, now: float) -> tuple[BoolArray, BoolArray | None]:
-    """Nodes that pass every filter but free resources, and the mask of open nodes where some are closed."""
+def walk(around: Surroundings, entry: QueuedPod, now: float) -> Walk:
+    """Pass the nodes through the filters in upstream's order; a node counts under the first that is against it.
+
+    Reasons are counted only where no node is left: nobody asks for them otherwise.
+    """
     state, pod_class = around.state, entry.pod_class
+    fits = state.fleet.fits(pod_class.amounts)
     possible = pod_class.allowed & state.fleet.present
-    ports = host_ports.free(state, pod_class.ports)
-    if ports is not None:
-        possible &= ports
-    namespace = entry.pod.metadata.namespace
-    open_mask = closed.open_nodes(state, around.rejections, set(pod_class.amounts), namespace, now)
-    if open_mask is not None:
-        possible &= open_mask
-    return possible, open_mask
+    masks = _before_resources(state, entry)
+    later = _after_resources(around, entry, now)
+    for mask in (*masks.values(), *later.values()):
+        possible &= mask
+    feasible = possible & fits
+    reasons = Counter[str]() if feasible.any() else count_reasons(state, entry, masks, later)
+    is_open = closed.REASON not in later
+    return Walk(
+        feasible=feasible,
+        possible=possible,
+        reasons=reasons,
+        for_all=is_open and inter_pod_affinity.EXISTING_REASON not in later,
+        by_neighbours=any(reason != closed.REASON for reason in later),
+    )
 
 
-def _why_not(around: Surroundings, entry: QueuedPod, now: float) -> str:
-    """`0/N nodes are available: <count> <reason>, ...` with the reasons sorted as text, as upstream writes it."""
+def tell(around: Surroundings, entry: QueuedPod, now: float) -> Counter[str]:
+    """The reasons against all nodes that do not pass, whether or not some do."""
+    before, after = _before_resources(around.state, entry), _after_resources(around, entry, now)
+    return count_reasons(around.state, entry, before, after)
+
+
+Masks = dict[str, BoolArray]
+"""Nodes that pass a filter, by its reason against the others; in upstream's order."""
+
+
+def _before_resources(state: ClusterState, entry: QueuedPod) -> Masks:
+    ports = host_ports.free(state, entry.pod_class.ports)
+    return {} if ports is None else {host_ports.REASON: ports}
+
+
+def _after_resources(around: Surroundings, entry: QueuedPod, now: float) -> Masks:
+    """What other pods, and refusals of kubelets, say of each node."""
     state, pod_class = around.state, entry.pod_class
+    masks: dict[str, BoolArray | None] = {}
+    if pod_class.spread:
+        passing, lacking = pod_topology_spread.verdicts(pod_class.spread, state, pod_class.inclusion)
+        masks[pod_topology_spread.MISSING_REASON] = ~lacking
+        masks[pod_topology_spread.REASON] = passing
+    masks[inter_pod_affinity.AFFINITY_REASON] = inter_pod_affinity.near(pod_class.wishes, state)
+    masks[inter_pod_affinity.ANTI_AFFINITY_REASON] = inter_pod_affinity.apart(pod_class.wishes, state)
+    masks[inter_pod_affinity.EXISTING_REASON] = inter_pod_affinity.welcome(entry.pod, state)
+    namespace = entry.pod.metadata.namespace
+    masks[closed.REASON] = closed.open_nodes(state, around.rejections, set(pod_class.amounts), namespace, now)
+    return {reason: mask for reason, mask in masks.items() if mask is not None}
+
+
+def count_reasons(state: ClusterState, entry: QueuedPod, before: Masks, after: Masks) -> Counter[str]:
+    """Count the nodes that a filter is against by the reason of the first; one may lack several resources."""
+    pod_class = entry.pod_class
     counts: Counter[str] = Counter()
     for node in state.nodes.values():
         reason = pod_class.reasons[node.slot]
         if reason:
             counts[reason] += 1
     possible = pod_class.allowed & state.fleet.present
-    ports = host_ports.free(state, pod_class.ports)
-    if ports is not None:
-        counts[host_ports.REASON] += int(np.count_nonzero(possible & ~ports))
-        possible &= ports
+    for reason, mask in before.items():
+        counts[reason] += int(np.count_nonzero(possible & ~mask))
+        possible &= mask
     counts.update(resources.shortages(state.fleet, pod_class.amounts, possible))
     possible &= state.fleet.fits(pod_class.amounts)
-    namespace = entry.pod.metadata.namespace
-    open_mask = closed.open_nodes(state, around.rejections, set(pod_class.amounts), namespace, now)
-    if open_mask is not None:
-        counts[closed.REASON] += int(np.count_nonzero(possible & ~open_mask))
-    return fit_error(len(state.nodes), counts)
+    for reason, mask in after.items():
+        counts[reason] += int(np.count_nonzero(possible & ~mask))
+        possible &= mask
+    return counts
 
 
 def fit_error(nodes: int, counts: Counter[str]) -> str:

@@ -12,7 +12,7 @@ from typing import Final
 from cloudai_kube import promise
 from cloudai_kube.errors import FormatError
 from cloudai_kube.events import Recorder, Subject
-from cloudai_kube.objects import Meta, Node, Pod
+from cloudai_kube.objects import Meta, Namespace, Node, Pod
 from cloudai_rts import contract
 from cloudai_rts.ordering import Standing
 from cloudai_rts.placement import Policy
@@ -254,6 +254,25 @@ def _avoided(meta: Meta) -> frozenset[str]:
     """Nodes that the pod says refused it before: it can only keep itself away from them."""
     text = meta.annotations.get(contract.ANNOTATION_AVOIDED_NODES, "")
     return frozenset(text.split(",", MOST_AVOIDED)[:MOST_AVOIDED]) - {""}
+
+
+@dataclass(slots=True)
+class NamespaceStore:
+    """Store of the namespace reflector: selectors over namespaces are part of affinity terms."""
+
+    intake: Intake
+
+    def retain(self, listed: list[Meta]) -> None:
+        """Take a list."""
+        neighbours, there = self.intake.state.neighbours, {meta.name for meta in listed}
+        for name in [name for name in neighbours.namespaces if name not in there]:
+            neighbours.put_namespace(name, None)
+
+    def apply(self, event: str, item: Namespace) -> None:
+        """Take an event."""
+        meta = item.metadata
+        self.intake.state.neighbours.put_namespace(meta.name, None if event == "DELETED" else meta.labels)
+        self.intake.wake()
 
 
 @dataclass(slots=True)

@@ -18,6 +18,7 @@ from cloudai_rts.placement import Deferred, Placed, Policy
 from cloudai_rts.tau import TauStore
 from cloudai_scheduler import conditions, decision
 from cloudai_scheduler.binding import Binder, BindOutcome, BindResult
+from cloudai_scheduler.cluster.neighbours import Neighbour
 from cloudai_scheduler.cluster.refusals import Refusals
 from cloudai_scheduler.cluster.rejections import Rejections
 from cloudai_scheduler.cluster.state import ClusterState, PlacedPod
@@ -67,6 +68,7 @@ class Scheduler:
     _work: asyncio.Event = field(default_factory=asyncio.Event)
     _binds: set[asyncio.Task[None]] = field(default_factory=set)
     _freed: set[str] = field(default_factory=set)
+    _neighbours_seen: int = 0
 
     def __post_init__(self) -> None:
         self.policy = Policy(self.state.fleet, Document(), self.policy_mode)
@@ -141,7 +143,7 @@ class Scheduler:
         if self.queue.has_active():
             await asyncio.wait(self._binds, return_when=asyncio.FIRST_COMPLETED)
             return
-        if self._freed and len(self.queue):
+        if (self._freed or self._neighbours_seen != self.state.neighbours.version) and len(self.queue):
             return
         self._work.clear()
         wake_at = self.queue.next_wake()
@@ -156,6 +158,9 @@ class Scheduler:
             slots = [slot for slot in map(self.state.fleet.slot, self._freed) if slot is not None]
             self._freed.clear()
             self.queue.capacity(lambda pod_class: self._takes(pod_class, slots), now)
+        if self._neighbours_seen != self.state.neighbours.version:
+            self._neighbours_seen = self.state.neighbours.version
+            self.queue.capacity(lambda pod_class: pod_class.neighbours_changed(self.state), now)
 
     def _open_nodes(self, now: float) -> None:
         """Look at waiting pods again once a closed node is open."""
@@ -255,6 +260,7 @@ class Scheduler:
                 node=node.name,
                 amounts=entry.pod_class.amounts,
                 ports=entry.pod_class.ports,
+                neighbour=Neighbour.of(entry.pod),
                 running=_running(entry, placed, now),
                 generation=meta.generation,
             )

@@ -10,17 +10,18 @@ from prometheus_client import CollectorRegistry
 from tests.api_server import ApiServer, running, until
 
 from cloudai_kube.events import Recorder
-from cloudai_kube.objects import Node, Pod
+from cloudai_kube.objects import Namespace, Node, Pod
 from cloudai_kube.reflector import Reflector
 from cloudai_scheduler.binding import Binder
 from cloudai_scheduler.conditions import ConditionWriter
 from cloudai_scheduler.filters import unsupported
-from cloudai_scheduler.intake import NodeStore, PodStore
+from cloudai_scheduler.intake import NamespaceStore, NodeStore, PodStore
 from cloudai_scheduler.metrics import SchedulerMetrics
 from cloudai_scheduler.scheduler import Scheduler
 
 NAME = "cloudai-scheduler"
 PODS, NODES, EVENTS = "/api/v1/pods", "/api/v1/nodes", "/api/v1/events"
+NAMESPACES = "/api/v1/namespaces"
 
 
 def a_node(name: str, cpu: str = "8", **metadata: Any) -> dict[str, Any]:
@@ -87,15 +88,16 @@ async def live(server: ApiServer, transport: Any, **options: Any) -> AsyncIterat
     scheduler = Scheduler(NAME, Binder(transport, NAME), recorder, ConditionWriter(transport), metrics, **options)
     nodes = Reflector(transport, NODES, Node, NodeStore(scheduler.intake))
     pods = Reflector(transport, PODS, Pod, PodStore(scheduler.intake), decode=unsupported.Decode(NAME))
-    tasks = [
-        asyncio.create_task(work) for work in (recorder.run(), scheduler.conditions.run(), nodes.run(), pods.run())
-    ]
-    for reflector in (nodes, pods):
+    namespaces = Reflector(transport, NAMESPACES, Namespace, NamespaceStore(scheduler.intake))
+    reflectors: list[Any] = [nodes, pods, namespaces]
+    work = (recorder.run(), scheduler.conditions.run(), *(reflector.run() for reflector in reflectors))
+    tasks = [asyncio.create_task(one) for one in work]
+    for reflector in reflectors:
         await reflector.synced.wait()
     tasks.append(asyncio.create_task(scheduler.run()))
     try:
         await until(lambda: server.watching(PODS) and server.watching(NODES))
-        yield Live(server, scheduler, [nodes, pods])
+        yield Live(server, scheduler, reflectors)
     finally:
         scheduler.stop.set()
         for task in tasks:

@@ -14,6 +14,7 @@ from cloudai_rts.parameters import Document
 from cloudai_rts.placement import Placed, Policy
 from cloudai_rts.task import Task
 from cloudai_scheduler import decision
+from cloudai_scheduler.cluster.neighbours import Neighbour
 from cloudai_scheduler.cluster.rejections import Rejections
 from cloudai_scheduler.cluster.state import ClusterState, PlacedPod
 from cloudai_scheduler.cycle import Surroundings, Unschedulable, could_take, decide
@@ -50,7 +51,9 @@ class Rig:
     def occupy(self, name: str, node: str, cpu: int, **ports: Any) -> None:
         """A pod that runs already."""
         ask = {"cpu": cpu, "pods": 1}
-        self.state.assume(PlacedPod(name, "ns", name, node, ask, frozenset(ports.get("ports", ()))))
+        self.state.assume(
+            PlacedPod(name, "ns", name, node, ask, frozenset(ports.get("ports", ())), Neighbour("ns", ()))
+        )
 
 
 def test_reasons_in_upstreams_form(make: Maker) -> None:

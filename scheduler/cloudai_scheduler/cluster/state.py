@@ -15,10 +15,13 @@ from cloudai_kube.errors import FormatError
 from cloudai_kube.objects import Node, Pod, Taint
 from cloudai_kube.series import NodeAddresses
 from cloudai_rts import nodeclass
+from cloudai_rts.arrays import IntArray
 from cloudai_rts.contract import CPU, MEMORY
 from cloudai_rts.fleet import Fleet, NodeSpec
 from cloudai_rts.harm import HarmTable, RunningTask
 from cloudai_rts.nodeclass import Hardware, NodeClasses
+from cloudai_scheduler.cluster.domains import Domains
+from cloudai_scheduler.cluster.neighbours import Neighbour, Neighbours
 from cloudai_scheduler.cluster.ports import HostPorts
 from cloudai_scheduler.errors import CorruptStateError
 
@@ -53,6 +56,7 @@ class PlacedPod:
     node: str
     amounts: Amounts
     ports: frozenset[HostPort]
+    neighbour: Neighbour
     running: RunningTask | None = None
     generation: int = 0
     assumed: bool = False
@@ -83,8 +87,14 @@ class ClusterState:
     addresses: dict[str, NodeAddresses] = field(default_factory=dict)
     _on_node: dict[str, dict[str, PlacedPod]] = field(default_factory=dict)
     ports: HostPorts = field(default_factory=HostPorts)
+    neighbours: Neighbours = field(default_factory=Neighbours)
+    domains: Domains = field(default_factory=Domains)
     _static: dict[str, tuple[object, ...]] = field(default_factory=dict)
     _specs: dict[str, NodeSpec] = field(default_factory=dict)
+
+    def domain_of(self, key: str) -> IntArray:
+        """The topology domain of each slot by a node label; `domains.NONE` where there is none."""
+        return self.domains.of(key, self.by_slot, len(self.fleet), self.changed_slots, self.forgotten_changes)
 
     def put_node(self, node: Node) -> str | None:
         """Add or update a node. Returns what is wrong with it, None if all could be read."""
@@ -151,6 +161,7 @@ class ClusterState:
         self.harm.clear(info.slot)
         for placed in self._on_node.get(name, {}).values():
             self.ports.occupy(info.slot, placed.ports, -1)
+            self.neighbours.occupy(info.slot, placed.neighbour, -1)
         self.by_slot.pop(info.slot, None)
         self._note_changed(info.slot)
         self._rename(self.classes.remove(name))
@@ -177,6 +188,7 @@ class ClusterState:
             known = None
         if known is not None:
             known.assumed = False
+            self._see_neighbour(known, pod)
             if known.generation == meta.generation and not _reports_resources(pod):
                 return
         amounts = self._amounts(pod)
@@ -187,9 +199,20 @@ class ClusterState:
             self.remove_pod(meta.uid)
             self._place(replace(known, amounts=amounts))
             return
-        placed = PlacedPod(meta.uid, meta.namespace, meta.name, pod.spec.nodeName, amounts, host_ports_of(pod))
+        seen = Neighbour.of(pod)
+        placed = PlacedPod(meta.uid, meta.namespace, meta.name, pod.spec.nodeName, amounts, host_ports_of(pod), seen)
         placed.generation = meta.generation
         self._place(placed)
+
+    def _see_neighbour(self, known: PlacedPod, pod: Pod) -> None:
+        """A pod's labels may change, and it may be on its way out: no generation tells of either."""
+        seen, info = Neighbour.of(pod), self.nodes.get(known.node)
+        if seen == known.neighbour:
+            return
+        if info is not None:
+            self.neighbours.occupy(info.slot, known.neighbour, -1)
+            self.neighbours.occupy(info.slot, seen)
+        known.neighbour = seen
 
     def assume(self, placed: PlacedPod) -> None:
         """Count a pod on the node it is about to be bound to. No pod is assumed twice."""
@@ -218,6 +241,7 @@ class ClusterState:
             self.fleet.request(info.slot, placed.amounts, -1)
             self.harm.remove(info.slot, uid)
             self.ports.occupy(info.slot, placed.ports, -1)
+            self.neighbours.occupy(info.slot, placed.neighbour, -1)
             self._changed(placed.node)
         return placed
 
@@ -231,6 +255,7 @@ class ClusterState:
     def _occupy(self, info: NodeInfo, placed: PlacedPod) -> None:
         self.fleet.request(info.slot, placed.amounts)
         self.ports.occupy(info.slot, placed.ports)
+        self.neighbours.occupy(info.slot, placed.neighbour)
         if placed.running is not None:
             self.harm.add(info.slot, placed.uid, placed.running)
 

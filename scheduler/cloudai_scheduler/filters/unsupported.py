@@ -14,6 +14,7 @@ import msgspec
 from cloudai_kube import nesting
 from cloudai_kube.listing import Json
 from cloudai_kube.objects import Pod, PodSpec
+from cloudai_scheduler.filters import pod_topology_spread
 
 EVENT: Final = "ConstraintNotSupported"
 PLACELESS_VOLUMES: Final = frozenset(
@@ -97,14 +98,10 @@ def unknown_fields(spec: dict[str, msgspec.Raw]) -> Iterator[str]:
 def hard(pod: Pod) -> tuple[str, ...]:
     """The pod's constraints that no filter reads, by path; the pod must not be placed while there are any."""
     spec = pod.spec
-    affinity = spec.affinity
     found = list(pod.unread)
-    if affinity is not None:
-        for name, wish in (("podAffinity", affinity.podAffinity), ("podAntiAffinity", affinity.podAntiAffinity)):
-            if wish is not None and wish.requiredDuringSchedulingIgnoredDuringExecution:
-                found.append(f"spec.affinity.{name}.requiredDuringSchedulingIgnoredDuringExecution")
-    if any(spread.whenUnsatisfiable != "ScheduleAnyway" for spread in spec.topologySpreadConstraints):
-        found.append("spec.topologySpreadConstraints (whenUnsatisfiable: DoNotSchedule)")
+    known = {"ScheduleAnyway", pod_topology_spread.HARD}
+    actions = {one.whenUnsatisfiable for one in spec.topologySpreadConstraints} - known
+    found += [f"spec.topologySpreadConstraints (whenUnsatisfiable: {action[:63]})" for action in sorted(actions)]
     kinds = {kind for volume in spec.volumes for kind in volume.keys() - {"name"}}
     found += [f"spec.volumes.{kind}" for kind in sorted(kinds - PLACELESS_VOLUMES)]
     if spec.resourceClaims:

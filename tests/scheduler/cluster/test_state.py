@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from cloudai_kube.objects import Node, Pod
 from cloudai_rts.contract import CPU
+from cloudai_scheduler.cluster.neighbours import Neighbour
 from cloudai_scheduler.cluster.state import ClusterState, PlacedPod
 from cloudai_scheduler.errors import CorruptStateError
 
@@ -40,7 +41,7 @@ MAKE = _Builders()
 
 def placed(name: str, node: str, cpu: int = 1000) -> PlacedPod:
     """A pod to be assumed."""
-    return PlacedPod(f"uid-{name}", "ns", name, node, {CPU: cpu, "pods": 1}, frozenset())
+    return PlacedPod(f"uid-{name}", "ns", name, node, {CPU: cpu, "pods": 1}, frozenset(), Neighbour("ns", ()))
 
 
 def test_assumed_confirmed_finished(make: Maker) -> None:

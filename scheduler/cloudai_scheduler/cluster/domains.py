@@ -1,0 +1,66 @@
+"""Topology domains: nodes that share the value of a label, as numbers by slot.
+
+Brought up to date with the nodes that changed since the last look, so that a cycle pays for changes only.
+"""
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+import numpy as np
+
+from cloudai_rts.arrays import IntArray
+
+KEPT_KEYS: Final = 64
+NONE: Final = -1
+"""A node without the label is in no domain."""
+
+
+class Labelled(Protocol):
+    """A node as far as its labels go."""
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """Its labels."""
+
+
+@dataclass(slots=True)
+class _Kept:
+    """Domain of each slot by one key; `seen` is how many changes of nodes are in it."""
+
+    of_slot: IntArray = field(default_factory=lambda: np.zeros(0, np.int64))
+    numbers: dict[str, int] = field(default_factory=dict)
+    seen: int = -1
+
+
+@dataclass(slots=True)
+class Domains:
+    """Domains by topology key."""
+
+    _kept: OrderedDict[str, _Kept] = field(default_factory=OrderedDict)
+
+    def of(self, key: str, nodes: Mapping[int, Labelled], width: int, changed: list[int], forgotten: int) -> IntArray:
+        """The domain of each slot, `NONE` where the node lacks the label or there is no node.
+
+        `changed` are the slots of nodes that changed, oldest first, after `forgotten` earlier changes.
+        """
+        kept = self._kept.setdefault(key, _Kept())
+        self._kept.move_to_end(key)
+        if len(self._kept) > KEPT_KEYS:
+            self._kept.popitem(last=False)
+        if kept.seen < forgotten:
+            slots = set(range(width))
+            kept.numbers.clear()
+        else:
+            slots = {*changed[kept.seen - forgotten :], *range(len(kept.of_slot), width)}
+        if slots:
+            grown = np.full(max(width, len(kept.of_slot)), NONE, np.int64)
+            grown[: len(kept.of_slot)] = kept.of_slot
+            for slot in slots:
+                node = nodes.get(slot)
+                value = None if node is None else node.labels.get(key)
+                grown[slot] = NONE if value is None else kept.numbers.setdefault(value, len(kept.numbers))
+            kept.of_slot = grown
+        kept.seen = forgotten + len(changed)
+        return kept.of_slot[:width]

@@ -1,0 +1,158 @@
+"""Pods on nodes as other pods see them: by namespace, labels and anti-affinity, counted by slot.
+
+Counts of a selection are kept once somebody has asked for them, and brought up to date by every pod that comes or goes:
+they are never counted again. Pods of one controller have equal labels, so a new selection looks at each set of labels
+once. `version` grows with every change, that of a kept selection with those that concern it, `rejecting_version` with
+those of pods whose anti-affinity is against others.
+"""
+
+from collections import Counter, OrderedDict
+from dataclasses import dataclass, field
+from typing import Final, TypeVar
+
+import numpy as np
+
+from cloudai_kube.objects import Pod
+from cloudai_rts.arrays import IntArray
+from cloudai_scheduler.cluster.selector import Labels, Selection, Term, term
+
+KEPT_SELECTIONS: Final = 512
+MOST_TERMS: Final = 64
+"""Anti-affinity terms of one pod that are looked at when others are placed; the API server has no limit of its own."""
+_NO_LABELS: Final[Labels] = {}
+_Key = TypeVar("_Key")
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """What other pods see of one. `key` are its sorted labels."""
+
+    namespace: str
+    key: tuple[tuple[str, str], ...]
+    terminating: bool = False
+    rejects: tuple[Term, ...] = ()
+
+    @classmethod
+    def of(cls, pod: Pod) -> "Neighbour":
+        """Read a pod."""
+        meta, affinity = pod.metadata, pod.spec.affinity
+        wishes = affinity.podAntiAffinity if affinity is not None else None
+        required = wishes.requiredDuringSchedulingIgnoredDuringExecution if wishes is not None else []
+        rejects = tuple(term(one, meta.namespace) for one in required[:MOST_TERMS])
+        return cls(meta.namespace, tuple(sorted(meta.labels.items())), meta.deletionTimestamp is not None, rejects)
+
+
+@dataclass(slots=True)
+class _Kept:
+    """Pods of a selection by slot."""
+
+    counts: IntArray
+    version: int = 0
+
+
+@dataclass(slots=True)
+class Neighbours:
+    """All pods on nodes that exist."""
+
+    version: int = 0
+    rejecting_version: int = 0
+    namespaces: dict[str, Labels] = field(default_factory=dict)
+    _sets: dict[str, dict[tuple[tuple[tuple[str, str], ...], bool], Counter[int]]] = field(default_factory=dict)
+    _rejecting: dict[Term, Counter[int]] = field(default_factory=dict)
+    _kept: OrderedDict[Selection, _Kept] = field(default_factory=OrderedDict)
+
+    def occupy(self, slot: int, neighbour: Neighbour, sign: int = 1) -> None:
+        """Count a pod on a node (`sign=-1`: take it back)."""
+        self.version += 1
+        group = self._sets.setdefault(neighbour.namespace, {})
+        _count(group, (neighbour.key, neighbour.terminating), slot, sign)
+        if not group:
+            del self._sets[neighbour.namespace]
+        for one in neighbour.rejects:
+            _count(self._rejecting, one, slot, sign)
+            self.rejecting_version = self.version
+        labels = dict(neighbour.key)
+        for selection, kept in self._kept.items():
+            if self._is_in(selection, neighbour.namespace, labels, neighbour.terminating):
+                kept.counts = _wide(kept.counts, slot + 1)
+                kept.counts[slot] += sign
+                kept.version = self.version
+
+    def put_namespace(self, name: str, labels: Labels | None) -> None:
+        """Take the labels of a namespace, None where it is gone."""
+        if self.namespaces.get(name) == labels:
+            return
+        if labels is None:
+            self.namespaces.pop(name, None)
+        else:
+            self.namespaces[name] = labels
+        self.version += 1
+        self.rejecting_version = self.version
+        for selection in [one for one in self._kept if one.reads_namespaces]:
+            del self._kept[selection]
+
+    def labels_of(self, namespace: str) -> Labels:
+        """Labels of a namespace."""
+        return self.namespaces.get(namespace, _NO_LABELS)
+
+    def counts(self, selection: Selection, width: int) -> IntArray:
+        """How many pods of a selection are on each of the first `width` slots."""
+        kept = self._keep(selection)
+        kept.counts = _wide(kept.counts, width)
+        return kept.counts[:width]
+
+    def mark(self, selections: tuple[Selection, ...]) -> tuple[int, ...]:
+        """Something that changes when pods of these selections, or pods that reject others, come or go."""
+        return (*(self._keep(one).version for one in selections), self.rejecting_version)
+
+    def rejecting(self, namespace: str, labels: Labels) -> list[tuple[str, Counter[int]]]:
+        """Topology keys and slots of pods whose anti-affinity is against a pod with these labels."""
+        of_namespace = self.labels_of(namespace)
+        return [
+            (one.topology_key, slots)
+            for one, slots in self._rejecting.items()
+            if one.scope.covers(namespace, of_namespace) and one.scope.of_pods.matches(labels)
+        ]
+
+    def _keep(self, selection: Selection) -> _Kept:
+        kept = self._kept.get(selection)
+        if kept is None:
+            kept = self._kept[selection] = _Kept(np.zeros(0, np.int64), self.version)
+            self._count_all(selection, kept)
+            if len(self._kept) > KEPT_SELECTIONS:
+                self._kept.popitem(last=False)
+        else:
+            self._kept.move_to_end(selection)
+        return kept
+
+    def _count_all(self, selection: Selection, kept: _Kept) -> None:
+        for namespace, group in self._sets.items():
+            if not self._covers(selection, namespace):
+                continue
+            for (key, terminating), slots in group.items():
+                if self._is_in(selection, namespace, dict(key), terminating):
+                    kept.counts = _wide(kept.counts, max(slots) + 1)
+                    for slot, count in slots.items():
+                        kept.counts[slot] += count
+
+    def _covers(self, selection: Selection, namespace: str) -> bool:
+        labels = self.labels_of(namespace)
+        return all(scope.covers(namespace, labels) for scope in selection.scopes)
+
+    def _is_in(self, selection: Selection, namespace: str, labels: Labels, terminating: bool) -> bool:
+        if terminating and selection.without_terminating:
+            return False
+        return self._covers(selection, namespace) and all(scope.of_pods.matches(labels) for scope in selection.scopes)
+
+
+def _count(table: dict[_Key, Counter[int]], key: _Key, slot: int, sign: int) -> None:
+    slots = table.setdefault(key, Counter())
+    slots[slot] += sign
+    if slots[slot] <= 0:
+        del slots[slot]
+    if not slots:
+        del table[key]
+
+
+def _wide(counts: IntArray, width: int) -> IntArray:
+    return counts if len(counts) >= width else np.pad(counts, (0, width - len(counts)))

@@ -1,0 +1,117 @@
+"""InterPodAffinity: pods that must be near others, pods that must not, and those that do not want this one near.
+
+Upstream: kube-scheduler 1.37 `plugins/interpodaffinity`. Affinity needs, for each term, a pod in the node's domain that
+matches *all* terms; where there is none in the cluster and the pod matches its own terms, it may be the first.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from cloudai_kube.objects import Pod
+from cloudai_rts.arrays import BoolArray, IntArray
+from cloudai_scheduler.cluster import domains
+from cloudai_scheduler.cluster.selector import Labels, Selection, Term, term
+from cloudai_scheduler.cluster.state import ClusterState
+
+AFFINITY_REASON: Final = "node(s) didn't match pod affinity rules"
+ANTI_AFFINITY_REASON: Final = "node(s) didn't match pod anti-affinity rules"
+EXISTING_REASON: Final = "node(s) didn't satisfy existing pods anti-affinity rules"
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What a pod requires of its neighbours, and who it is itself: it may be the first of a series."""
+
+    namespace: str = ""
+    labels: tuple[tuple[str, str], ...] = ()
+    near: tuple[Term, ...] = ()
+    apart: tuple[Term, ...] = ()
+
+    def selections(self) -> tuple[Selection, ...]:
+        """Pods whose coming and going may change the verdict."""
+        near = (Selection(tuple(one.scope for one in self.near)),) if self.near else ()
+        return (*near, *(Selection((one.scope,)) for one in self.apart))
+
+    def are_met_by_itself(self, namespace_labels: Labels) -> bool:
+        """Whether the pod matches its own affinity terms."""
+        labels = dict(self.labels)
+        return all(
+            one.scope.covers(self.namespace, namespace_labels) and one.scope.of_pods.matches(labels)
+            for one in self.near
+        )
+
+
+NONE: Final = Wishes()
+"""A pod that requires nothing of others."""
+
+
+def asks(pod: Pod) -> Wishes:
+    """The required terms of a pod."""
+    meta, affinity = pod.metadata, pod.spec.affinity
+    if affinity is None:
+        return NONE
+    near, apart = (
+        tuple(term(one, meta.namespace) for one in wish.requiredDuringSchedulingIgnoredDuringExecution) if wish else ()
+        for wish in (affinity.podAffinity, affinity.podAntiAffinity)
+    )
+    if not near and not apart:
+        return NONE
+    return Wishes(meta.namespace, tuple(sorted(meta.labels.items())), near, apart)
+
+
+def near(wishes: Wishes, state: ClusterState) -> BoolArray | None:
+    """Slots that satisfy the affinity terms; None without any."""
+    if not wishes.near:
+        return None
+    counts = state.neighbours.counts(wishes.selections()[0], len(state.fleet))
+    mask = _none(state)
+    mask[:] = True
+    occupied = False
+    places = [state.domain_of(one.topology_key) for one in wishes.near]
+    for place in places:
+        mask &= place != domains.NONE
+    has_label = mask.copy()
+    for place in places:
+        in_domain = _by_domain(place, counts)
+        occupied = occupied or bool((in_domain > 0).any())
+        mask &= in_domain > 0
+    may_be_first = not occupied and wishes.are_met_by_itself(state.neighbours.labels_of(wishes.namespace))
+    return has_label if may_be_first else mask
+
+
+def apart(wishes: Wishes, state: ClusterState) -> BoolArray | None:
+    """Slots that satisfy the pod's own anti-affinity terms; None without any."""
+    if not wishes.apart:
+        return None
+    mask = ~_none(state)
+    for one in wishes.apart:
+        counts = state.neighbours.counts(Selection((one.scope,)), len(state.fleet))
+        mask &= _by_domain(state.domain_of(one.topology_key), counts) == 0
+    return mask
+
+
+def welcome(pod: Pod, state: ClusterState) -> BoolArray | None:
+    """Slots where no pod's anti-affinity is against this one; None where no pod's is anywhere."""
+    rejecting = state.neighbours.rejecting(pod.metadata.namespace, pod.metadata.labels)
+    if not rejecting:
+        return None
+    mask = ~_none(state)
+    for key, slots in rejecting:
+        counts = np.zeros(len(state.fleet), np.int64)
+        counts[[slot for slot in slots if slot < len(counts)]] = 1
+        mask &= _by_domain(state.domain_of(key), counts) == 0
+    return mask
+
+
+def _by_domain(place: IntArray, counts: IntArray) -> IntArray:
+    """For each slot the sum over its domain; 0 where it is in none."""
+    sums = np.zeros(int(place.max(initial=domains.NONE)) + 2, np.int64)  # the last one is of those in no domain
+    np.add.at(sums, place, counts)
+    sums[-1] = 0
+    return sums[place]
+
+
+def _none(state: ClusterState) -> BoolArray:
+    return np.zeros(len(state.fleet), np.bool_)

@@ -1,0 +1,213 @@
+"""Our filters against kube-scheduler's own: the same nodes for every pod, and the same words.
+
+`CLOUDAI_CONFORMANCE_WORLDS` sets how many random clusters each family gets; `make conformance` asks for many. A case
+that differs is written to `build/conformance`.
+"""
+
+import asyncio
+import json
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import pytest
+from tests.conformance import peer
+from tests.conformance.peer import RECORDED, Recorder
+from tests.conformance.worlds import FAMILIES, NAMESPACES, NEVER, World, draw
+
+from cloudai_kube import connection
+from cloudai_kube.errors import ConflictError
+from cloudai_kube.objects import Namespace, Node, Pod
+from cloudai_kube.transport import Transport
+from cloudai_rts.load_history import LoadHistory
+from cloudai_rts.ordering import Standing
+from cloudai_rts.parameters import Document
+from cloudai_rts.placement import Policy
+from cloudai_rts.task import Task
+from cloudai_sandbox.control_plane import ControlPlane
+from cloudai_sandbox.sandbox import Sandbox
+from cloudai_scheduler.cluster.rejections import Rejections
+from cloudai_scheduler.cluster.state import ClusterState
+from cloudai_scheduler.cycle import Surroundings, fit_error, tell, walk
+from cloudai_scheduler.filters import host_ports, inter_pod_affinity, node_affinity, pod_topology_spread, resources
+from cloudai_scheduler.podclass import ClassTable
+from cloudai_scheduler.queue import QueuedPod
+
+WORLDS: Final = int(os.environ.get("CLOUDAI_CONFORMANCE_WORLDS", "2"))
+PREEMPTION: Final = re.compile(r" (?:preemption: .*)?$")
+SAID: Final = re.compile(r"\d+ (node\(s\)[^,.]*|Insufficient [^,.]*|Too many pods)")
+REASONS: Final = {
+    "node(s) were unschedulable",
+    "node(s) had untolerated taint(s)",
+    node_affinity.REASON,
+    host_ports.REASON,
+    resources.TOO_MANY_PODS,
+    "Insufficient cpu",
+    "Insufficient memory",
+    "Insufficient nvidia",
+    pod_topology_spread.REASON,
+    pod_topology_spread.MISSING_REASON,
+    inter_pod_affinity.AFFINITY_REASON,
+    inter_pod_affinity.ANTI_AFFINITY_REASON,
+    inter_pod_affinity.EXISTING_REASON,
+}
+SECONDS: Final = 60.0
+SYNC_SECONDS: Final = 0.7
+"""What kube-scheduler's watches may lag behind each other."""
+
+
+class Bench:
+    """A control plane with kube-scheduler and nothing else that acts."""
+
+    def __init__(self, plane: ControlPlane, recorder: Recorder) -> None:
+        self.plane = plane
+        self.recorder = recorder
+        self.config = connection.load(str(plane.kubeconfig))
+        self.tried: Counter[str] = Counter()
+        self.passing: Counter[str] = Counter()
+        self.words: set[str] = set()
+
+    def judge(self, world: World) -> dict[str, tuple[frozenset[str], str, Pod]]:
+        """What kube-scheduler says of each waiting pod: the nodes that passed, its message, the pod as stored."""
+        return asyncio.run(self._judge(world))
+
+    async def _judge(self, world: World) -> dict[str, tuple[frozenset[str], str, Pod]]:
+        self.recorder.passed.clear()
+        async with Transport(self.config, "conformance", 16) as transport:
+            await asyncio.gather(*(transport.request("POST", "/api/v1/nodes", node) for node in world.nodes))
+            await asyncio.gather(*(_create(transport, one) for one in world.placed))
+            await asyncio.sleep(SYNC_SECONDS)
+            await asyncio.gather(*(_create(transport, one) for one in world.waiting))
+            said: dict[str, tuple[frozenset[str], str, Pod]] = {}
+            end = asyncio.get_running_loop().time() + SECONDS
+            while len(said) < len(world.waiting):
+                assert asyncio.get_running_loop().time() < end, "kube-scheduler has not judged all pods"
+                await asyncio.sleep(0.2)
+                for item in await _list(transport, "/api/v1/pods"):
+                    one = msgspec.convert(item, Pod)
+                    told = [c for c in one.status.conditions if c.type == "PodScheduled" and c.status == "False"]
+                    if one.metadata.name.startswith("waiting-") and told:
+                        passed = self.recorder.passed.get(one.metadata.uid, frozenset())
+                        said[one.metadata.name] = (passed, told[0].message, one)
+            return said
+
+    def state(self) -> ClusterState:
+        """Our state of the same cluster, from the same objects."""
+        return asyncio.run(self._state())
+
+    async def _state(self) -> ClusterState:
+        state = ClusterState()
+        async with Transport(self.config, "conformance") as transport:
+            for raw in await _list(transport, "/api/v1/namespaces"):
+                one = msgspec.convert(raw, Namespace)
+                state.neighbours.put_namespace(one.metadata.name, one.metadata.labels)
+            for raw in await _list(transport, "/api/v1/nodes"):
+                state.put_node(msgspec.convert(raw, Node))
+            for raw in await _list(transport, "/api/v1/pods"):
+                pod = msgspec.convert(raw, Pod)
+                if pod.spec.nodeName:
+                    state.put_pod(pod)
+        return state
+
+    def clear(self) -> None:
+        """Remove all nodes and pods."""
+
+        async def delete() -> None:
+            at_once = {"gracePeriodSeconds": "0"}
+            async with Transport(self.config, "conformance") as transport:
+                for namespace in NAMESPACES:
+                    await transport.request("DELETE", f"/api/v1/namespaces/{namespace}/pods", params=at_once)
+                await transport.request("DELETE", "/api/v1/nodes")
+                for path in ("/api/v1/pods", "/api/v1/nodes"):
+                    assert await _list(transport, path) == []
+
+        asyncio.run(delete())
+
+
+async def _create(transport: Transport, pod: dict[str, Any]) -> None:
+    path = f"/api/v1/namespaces/{pod['metadata']['namespace']}/pods"
+    try:
+        await transport.request("POST", path, pod)
+    except ConflictError as error:
+        raise AssertionError(f"{pod['metadata']['name']}: {error}") from error
+
+
+async def _list(transport: Transport, path: str) -> list[dict[str, Any]]:
+    items: list[dict[str, Any]] = json.loads(await transport.request("GET", path))["items"]
+    return items
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    """Started once."""
+    folder = tmp_path_factory.mktemp("conformance")
+    with Sandbox(folder, run=(), kubelets=False, namespaces=("default", *NAMESPACES)) as sandbox:
+        plane = sandbox.plane
+        for namespace, labels in NAMESPACES.items():
+            for key, value in labels.items():
+                plane.kubectl("label", "namespace", namespace, f"{key}={value}")
+        file = folder / "never.json"
+        metadata = {"name": NEVER}
+        kind = {"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": metadata}
+        file.write_text(json.dumps({**kind, "value": 1000, "preemptionPolicy": "Never"}))
+        plane.kubectl("create", f"--filename={file}")
+        with peer.running(plane, folder) as recorder:
+            yield Bench(plane, recorder)
+
+
+def ours(state: ClusterState, classes: ClassTable, pod: Pod) -> tuple[frozenset[str], str]:
+    """What our filters say of a pod: the nodes that pass, and the message if the extender then refuses them."""
+    around = Surroundings(state, Rejections(), LoadHistory(), Policy(state.fleet, Document()))
+    pod_class = classes.of(pod)
+    pod_class.refresh(state)
+    entry = QueuedPod(pod, pod_class, Task("t", 1.0, 1.0), Standing(0, None, 0.0, 0.0), 0, 0.0, "")
+    passed = walk(around, entry, 0.0).feasible
+    names = frozenset(name for slot, name in enumerate(state.fleet.names) if passed[slot])
+    counts = tell(around, entry, 0.0)
+    return names, fit_error(len(state.nodes), counts + Counter({RECORDED: len(names)}))
+
+
+@pytest.mark.parametrize("seed", range(WORLDS))
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_same_nodes_and_the_same_words(bench: Bench, family: str, seed: int) -> None:
+    """For each pod of a random cluster; a family's own cases must have both passing and failing nodes."""
+    world = draw(seed, family)
+    try:
+        said = bench.judge(world)
+        state, classes = bench.state(), ClassTable()
+        differing = []
+        for name, (passed, message, stored) in said.items():
+            found, text = ours(state, classes, stored)
+            wanted = PREEMPTION.sub("", message)
+            if (found, text) != (passed, wanted):
+                differing.append({"pod": name, "kube": [sorted(passed), wanted], "ours": [sorted(found), text]})
+        if differing:
+            _write(family, seed, world, differing)
+        assert not differing
+        bench.tried[family] += len(said) * len(world.nodes)
+        bench.passing[family] += sum(len(passed) for passed, _, _ in said.values())
+        for _, message, _ in said.values():
+            bench.words.update(SAID.findall(message))
+    finally:
+        bench.clear()
+
+
+def test_the_worlds_try_something(bench: Bench) -> None:
+    """Of the nodes of each family some pass and some fail, and every reason that a filter has was seen."""
+    shares = {family: bench.passing[family] / tried for family, tried in bench.tried.items()}
+    assert set(shares) == set(FAMILIES)
+    assert all(0.05 < share < 0.95 for share in shares.values()), shares
+    assert bench.words >= REASONS
+
+
+def _write(family: str, seed: int, world: World, differing: list[dict[str, Any]]) -> None:
+    folder = Path("build/conformance")
+    folder.mkdir(parents=True, exist_ok=True)
+    names = {one["pod"] for one in differing}
+    pods = [one for one in world.waiting if one["metadata"]["name"] in names]
+    content = {"differing": differing, "nodes": world.nodes, "placed": world.placed, "waiting": pods}
+    (folder / f"{family}-{seed}.json").write_text(json.dumps(content, indent=1))
