@@ -83,7 +83,7 @@ def main() -> None:
     parser.add_argument("--nodes", type=int, default=1000)
     parser.add_argument("--pods", type=int, default=4000)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--workloads", default="equal,mixed")
+    parser.add_argument("--workloads", default="equal,mixed", help=f"of {', '.join(WORKLOADS)}")
     parser.add_argument("--who", default=f"{PEER},{OURS},{CEILING}", help="which to run, in turn")
     parser.add_argument("-o", "--output", choices=["table", "json"], default="table")
     parser.add_argument("--bind-only", metavar="KUBECONFIG", help=argparse.SUPPRESS)
@@ -240,30 +240,50 @@ def make_nodes(count: int, workload: str) -> list[FleetNode]:
     ]
 
 
+WORKLOADS = ("equal", "mixed", "distinct", "deadlines", "spread", "apart")
+SHAPES, APPS = 400, 20
+
+
 def make_pods(count: int, workload: str, scheduler: str) -> list[dict[str, Any]]:
-    """Equal: half a core. Mixed: seeded shapes with 0, 1, 2 or 4 GPUs."""
+    """Pods of one kind.
+
+    equal: half a core. mixed: seeded shapes with 0, 1, 2 or 4 GPUs. distinct: image and environment of their own, one
+    of 400 shapes. deadlines: each its own. spread, apart: 20 apps that spread over hosts, or whose pods share none.
+    """
     rng = random.Random(1)  # noqa: S311  a seeded workload, not a secret
-    pods = []
-    for index in range(count):
-        requests = {"cpu": "500m", "memory": "512Mi"}
-        if workload == "mixed":
-            gpus = rng.choice((0, 0, 0, 1, 1, 2, 4))
-            requests = {
-                "cpu": f"{rng.choice((250, 500, 1000, 2000, 4000))}m",
-                "memory": f"{rng.choice((1, 2, 4, 8))}Gi",
-            }
-            if gpus:
-                requests["nvidia.com/gpu"] = str(gpus)
-        container = {"name": "c", "image": "none", "resources": {"requests": requests, "limits": dict(requests)}}
-        pods.append(
-            {
-                "apiVersion": "v1",
-                "kind": "Pod",
-                "metadata": {"name": f"pod-{index}"},
-                "spec": {"schedulerName": scheduler, "containers": [container]},
-            }
-        )
-    return pods
+    return [_make_pod(index, workload, scheduler, rng) for index in range(count)]
+
+
+def _make_pod(index: int, workload: str, scheduler: str, rng: random.Random) -> dict[str, Any]:
+    container: dict[str, Any] = {"name": "c", "image": "none", "resources": _resources(index, workload, rng)}
+    metadata: dict[str, Any] = {"name": f"pod-{index}", "labels": {"app": f"app-{index % APPS}"}}
+    spec: dict[str, Any] = {"schedulerName": scheduler, "containers": [container]}
+    own = {"labelSelector": {"matchLabels": metadata["labels"]}, "topologyKey": contract.LABEL_HOSTNAME}
+    if workload == "distinct":
+        container |= {"image": f"none:{index}", "env": [{"name": "NUMBER", "value": str(index)}]}
+    elif workload == "deadlines":
+        within = {contract.ANNOTATION_FINISH_WITHIN: f"{3600 + index}s", contract.ANNOTATION_EXPECTED_RUNTIME: "10m"}
+        metadata["annotations"] = within
+    elif workload == "spread":
+        spec["topologySpreadConstraints"] = [{**own, "maxSkew": 1, "whenUnsatisfiable": "DoNotSchedule"}]
+    elif workload == "apart":
+        spec["affinity"] = {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [own]}}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+
+
+def _resources(index: int, workload: str, rng: random.Random) -> dict[str, Any]:
+    requests = {"cpu": "500m", "memory": "512Mi"}
+    if workload == "distinct":
+        requests = {"cpu": f"{250 + index % SHAPES}m", "memory": f"{512 + index % SHAPES}Mi"}
+    if workload == "mixed":
+        gpus = rng.choice((0, 0, 0, 1, 1, 2, 4))
+        requests = {
+            "cpu": f"{rng.choice((250, 500, 1000, 2000, 4000))}m",
+            "memory": f"{rng.choice((1, 2, 4, 8))}Gi",
+        }
+        if gpus:
+            requests["nvidia.com/gpu"] = str(gpus)
+    return {"requests": requests, "limits": dict(requests)}
 
 
 async def read_counters(transport: Transport) -> dict[str, int]:

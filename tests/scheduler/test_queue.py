@@ -11,6 +11,7 @@ from cloudai_rts.ordering import Standing
 from cloudai_rts.task import Task
 from cloudai_scheduler.podclass import PodClass
 from cloudai_scheduler.queue import Place, QueuedPod, SchedulingQueue, backoff_seconds
+from cloudai_scheduler.verdicts import Verdicts
 
 
 def entry(
@@ -18,7 +19,7 @@ def entry(
 ) -> QueuedPod:
     """A queued pod of class `key`."""
     pod = msgspec.convert({"metadata": {"name": name, "uid": name}}, Pod)
-    pod_class = PodClass(key, pod, {"cpu": 1}, frozenset())
+    pod_class = PodClass(key, {"cpu": 1}, frozenset(), Verdicts(pod))
     return QueuedPod(pod, pod_class, Task("t", 1, 1, deadline=deadline), Standing(0, deadline, now, best), 0, now)
 
 

@@ -1,0 +1,122 @@
+"""Verdicts of the static filters on every node, for pods that ask the same of labels, taints and names.
+
+Filtering thousands of nodes in Python costs milliseconds a pod. What a pod asks of a node's static side is a small part
+of its spec, and most pods share it, however much their requests, images and names differ: it is judged once, and then
+only on the nodes that changed.
+"""
+
+import math
+import time
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+
+from cloudai_kube.objects import Pod
+from cloudai_rts.arrays import BoolArray, FloatArray
+from cloudai_scheduler import filters
+from cloudai_scheduler.cluster.state import ClusterState, NodeInfo
+from cloudai_scheduler.filters import node_affinity, taints
+
+JUDGED_AT_ONCE: Final = 64
+"""Nodes that are judged between two looks at the clock, where a spec is as small as nearly all are."""
+SMALL_BYTES: Final = 16 << 10
+_TAINT_WEIGHT: Final = 3.0
+_AFFINITY_WEIGHT: Final = 2.0
+
+
+@dataclass(slots=True)
+class Verdicts:
+    """What the static filters say of each slot to pods like `sample`.
+
+    `allowed[slot]`: none is against the node; `reasons[slot]` says which one is. `preference` is in 0..1 by slot, None
+    where the pod has no wishes. `classes` are those of the nodes that the pod is meant for, empty if there are nodes of
+    all classes among them. `affine` and `tolerated` are what each of the two filters says by itself.
+    """
+
+    sample: Pod
+    size_bytes: int = 0
+    allowed: BoolArray = field(default_factory=lambda: np.zeros(0, np.bool_))
+    reasons: list[str | None] = field(default_factory=list)
+    preference: FloatArray | None = None
+    classes: tuple[str, ...] = ()
+    affine: BoolArray = field(default_factory=lambda: np.zeros(0, np.bool_))
+    tolerated: BoolArray = field(default_factory=lambda: np.zeros(0, np.bool_))
+    _wishes: FloatArray = field(default_factory=lambda: np.zeros(0))
+    _dislikes: FloatArray = field(default_factory=lambda: np.zeros(0))
+    _not_meant: set[int] = field(default_factory=set)
+    _unjudged: list[int] = field(default_factory=list)
+    _seen: int = -1
+
+    def is_fresh(self, state: ClusterState) -> bool:
+        """Whether the verdicts are those of the nodes as they are now."""
+        return not self._unjudged and self._seen == state.forgotten_changes + len(state.changed_slots)
+
+    def refresh(self, state: ClusterState, until: float = math.inf) -> bool:
+        """Bring the verdicts up to date with the nodes that changed since the last call. True once they are.
+
+        It stops at `until` (of `time.perf_counter`) and goes on at the next call: a spec of a megabyte on thousands of
+        nodes takes seconds, and nobody else may wait for it.
+        """
+        if self.is_fresh(state):
+            return True
+        self._note_changes(state)
+        step = JUDGED_AT_ONCE if self.size_bytes <= SMALL_BYTES else 1
+        while self._unjudged:
+            batch = self._unjudged[-step:]
+            del self._unjudged[-step:]
+            for slot in batch:
+                self._judge(slot, state.by_slot.get(slot))
+            if self._unjudged and time.perf_counter() >= until:
+                return False
+        self.preference = self._preference()
+        there = {node.node_class for node in state.by_slot.values()}
+        admitted = {node.node_class for slot, node in state.by_slot.items() if slot not in self._not_meant}
+        self.classes = tuple(sorted(admitted)) if admitted < there else ()
+        return True
+
+    def _note_changes(self, state: ClusterState) -> None:
+        changed, forgotten = state.changed_slots, state.forgotten_changes
+        if self._seen == forgotten + len(changed):
+            return
+        width = len(state.fleet)
+        extra = width - len(self.allowed)
+        if extra > 0:
+            self.allowed = np.pad(self.allowed, (0, extra))
+            self._wishes, self._dislikes = (np.pad(one, (0, extra)) for one in (self._wishes, self._dislikes))
+            self.affine, self.tolerated = (np.pad(one, (0, extra)) for one in (self.affine, self.tolerated))
+            self.reasons.extend([None] * extra)
+        everything = self._seen < forgotten
+        slots = set(range(width)) if everything else {*changed[self._seen - forgotten :], *self._unjudged}
+        self._unjudged = sorted(slots, reverse=True)
+        self._seen = forgotten + len(changed)
+
+    def _judge(self, slot: int, node: NodeInfo | None) -> None:
+        reason, is_meant = ("", True) if node is None else filters.judge(self.sample, node)
+        self.reasons[slot] = reason
+        self.allowed[slot] = reason is None
+        self._not_meant.discard(slot)
+        self._wishes[slot] = self._dislikes[slot] = 0.0
+        if node is None:
+            return
+        if not is_meant:
+            self._not_meant.add(slot)
+        self.affine[slot] = reason is None or node_affinity.check(self.sample, node) is None
+        self.tolerated[slot] = reason is None or taints.check(self.sample, node) is None
+        affinity = self.sample.spec.affinity
+        if affinity and affinity.nodeAffinity and affinity.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution:
+            self._wishes[slot] = node_affinity.preference(self.sample, node)
+        if node.taints:
+            self._dislikes[slot] = taints.disliked(self.sample, node)
+
+    def _preference(self) -> FloatArray | None:
+        """The user's soft wishes: upstream's normalised scores by upstream's weights, in 0..1; None without any."""
+        parts: list[tuple[float, FloatArray]] = []
+        if self._wishes.any():
+            parts.append((_AFFINITY_WEIGHT, self._wishes / self._wishes.max()))
+        if self._dislikes.any():
+            parts.append((_TAINT_WEIGHT, 1.0 - self._dislikes / self._dislikes.max()))
+        if not parts:
+            return None
+        total = sum(weight for weight, _ in parts)
+        return np.asarray(sum(weight * score for weight, score in parts) / total, np.float64)
