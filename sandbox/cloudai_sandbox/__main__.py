@@ -82,6 +82,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("image", _image, "build the container image without a registry (root, Debian or Ubuntu); prints the archive")
     node = add("node", _node, "run a command on a machine of its own, where tests start a real kubelet (root)")
+    node.add_argument(
+        "--earlier", default="", metavar="COMMIT", help="also build the image of this commit, to upgrade from"
+    )
     node.add_argument("--packages", action="store_true", help="only print the Debian packages that are missing")
     node.add_argument("command", nargs=argparse.REMAINDER, metavar="-- COMMAND")
     demo = add("demo", _demo, "120 Tasks on the 17-node reference cluster: RTS against round-robin")
@@ -227,6 +230,8 @@ def _node(arguments: argparse.Namespace) -> int:
     builder = image.Builder(image.default_folder(), say)
     builder.pause()
     builder.image()
+    if arguments.earlier:
+        builder.earlier(arguments.earlier)
     try:
         return subprocess.run(whole, check=False).returncode
     finally:

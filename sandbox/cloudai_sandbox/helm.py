@@ -58,10 +58,14 @@ class Helm:
         return [one for one in yaml.load_all(text, yaml.CSafeLoader) if one]
 
     def install(
-        self, values: Mapping[str, Any] | None = None, release: str = "cloudai", more: Sequence[str] = ()
+        self,
+        values: Mapping[str, Any] | None = None,
+        release: str = "cloudai",
+        more: Sequence[str] = (),
+        chart: Path = CHART,
     ) -> str:
         """Install a release into a namespace that is made for it."""
-        return self.run("install", release, str(CHART), "--create-namespace", *self._values(values), *more)
+        return self.run("install", release, str(chart), "--create-namespace", *self._values(values), *more)
 
     def upgrade(
         self,

@@ -1,6 +1,6 @@
 """The project's image and those that a node needs, built without a registry and without an engine: buildah and dpkg.
 
-Needs root on Debian or Ubuntu. What is built stays in the user's cache; a changed source rebuilds one small layer.
+Needs root on Debian or Ubuntu. Images stay in the user's cache; a changed source rebuilds one small layer.
 """
 
 import hashlib
@@ -17,6 +17,7 @@ from cloudai_sandbox.control_plane import ROOT, Say, log_nothing
 from cloudai_sandbox.errors import BuildError, MissingToolError
 
 IMAGE: Final = "localhost/cloudai:dev"
+EARLIER: Final = "localhost/cloudai:earlier"
 PAUSE: Final = "localhost/pause:1"
 _BASE: Final = "localhost/python-base"
 _DEBIAN_PACKAGES: Final = ("python3-venv", "python-is-python3", "dash", "coreutils", "findutils", "libstdc++6")
@@ -52,8 +53,8 @@ class Builder:
     folder: Path
     say: Say = log_nothing
 
-    def image(self) -> Path:
-        """Build the project's image from the Dockerfile; returns an archive that containerd imports."""
+    def image(self, name: str = IMAGE, source: Path = ROOT) -> Path:
+        """Build the project's image from a Dockerfile; returns an archive that containerd imports."""
         lacking = missing()
         if lacking or os.geteuid() != 0:
             raise MissingToolError(f"building the image needs root and the Debian packages {', '.join(lacking) or '-'}")
@@ -61,9 +62,19 @@ class Builder:
         self.say("building the image ...")
         volumes = [f"--volume={path}:{path}:ro" for path in _FOR_THE_BUILD if path.exists()]
         self._buildah(
-            "build", "--isolation=chroot", "--layers", f"--build-arg=BASE={base}", *volumes, "-t", IMAGE, str(ROOT)
+            "build", "--isolation=chroot", "--layers", f"--build-arg=BASE={base}", *volumes, "-t", name, str(source)
         )
-        return self._archive(IMAGE)
+        return self._archive(name)
+
+    def earlier(self, commit: str) -> Path:
+        """Build the image of an earlier commit, whose sources are left in the folder `earlier`; returns the archive."""
+        source = self._made() / "earlier"
+        shutil.rmtree(source, ignore_errors=True)
+        source.mkdir()
+        sources = self._made() / "earlier-sources.tar"
+        _run(["git", "archive", f"--output={sources}", commit], cwd=ROOT)
+        _run(["tar", "-x", "-C", str(source), "-f", str(sources)])
+        return self.image(EARLIER, source)
 
     def pause(self) -> Path:
         """The image that holds a pod's namespaces: a static program that sleeps."""

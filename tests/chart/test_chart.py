@@ -11,11 +11,14 @@ from typing import Any, Final
 
 import pytest
 import yaml
+from prometheus_client import CollectorRegistry
 
+from cloudai_operator.metrics import OperatorMetrics
 from cloudai_sandbox.binaries import HELM_VERSIONS
 from cloudai_sandbox.chart import CHART
 from cloudai_sandbox.errors import HelmError
 from cloudai_sandbox.helm import PROMETHEUS_OPERATOR, Helm
+from cloudai_scheduler.metrics import SchedulerMetrics
 
 Manifest = dict[str, Any]
 MUTATING: Final = "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy"
@@ -434,3 +437,17 @@ def test_notes(helm: Helm) -> None:
     text = helm.run("install", "cloudai", str(CHART), "--dry-run=client")
     assert "kind: Task" in text
     assert "No Prometheus is set" in text
+
+
+def test_alerts_and_dashboard_ask_for_metrics_that_exist() -> None:
+    """Every name in an expression is one that a process of ours exposes."""
+    scheduler, operator = CollectorRegistry(), CollectorRegistry()
+    SchedulerMetrics(scheduler)
+    OperatorMetrics(operator)
+    families = [family for registry in (scheduler, operator) for family in registry.collect()]
+    exposed = {family.name for family in families} | {one.name for family in families for one in family.samples}
+    known = exposed | {f"{name}{ending}" for name in exposed for ending in ("_total", "_bucket")}
+    texts = [(CHART / "files" / name).read_text() for name in ("alerts.yaml", "dashboard.json")]
+    asked = set(re.findall(r"cloudai_\w+", " ".join(texts)))
+    assert len(asked) >= 8
+    assert asked <= known
