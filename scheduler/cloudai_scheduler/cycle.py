@@ -45,19 +45,29 @@ class Surroundings:
     policy: Policy
 
 
+Masks = dict[str, BoolArray]
+"""Nodes that pass a filter, by its reason against the others; in upstream's order."""
+
+
 @dataclass(frozen=True, slots=True)
 class Walk:
     """What the filters said: nodes that passed all of them, and those that passed all but free resources.
 
-    `reasons` counts the others by the first filter against them. `for_all`: it is the same for all pods of the class.
-    `by_neighbours`: other pods have a say in it.
+    `before` and `after` are the filters on either side of free resources that have something to say.
     """
 
     feasible: BoolArray
     possible: BoolArray
-    reasons: Counter[str]
-    for_all: bool
-    by_neighbours: bool
+    before: Masks
+    after: Masks
+
+    def is_for_all(self) -> bool:
+        """Whether all pods of the class hear the same: refusals and others' anti-affinity are about single ones."""
+        return not {closed.REASON, inter_pod_affinity.EXISTING_REASON} & self.after.keys()
+
+    def heeds_neighbours(self) -> bool:
+        """Whether other pods have a say in it."""
+        return bool(self.after.keys() - {closed.REASON})
 
 
 def decide(around: Surroundings, entry: QueuedPod, now: float) -> Outcome:
@@ -68,8 +78,8 @@ def decide(around: Surroundings, entry: QueuedPod, now: float) -> Outcome:
     walked = walk(around, entry, now)
     feasible = closed.unavoided(state, around.rejections, entry.owner, entry.avoided, walked.feasible, now)
     if not feasible.any():
-        pod_class.note_failure(state, walked.for_all, walked.by_neighbours)
-        return Unschedulable(fit_error(len(state.nodes), walked.reasons))
+        pod_class.note_failure(state, walked.is_for_all(), walked.heeds_neighbours())
+        return Unschedulable(fit_error(len(state.nodes), count_reasons(state, entry, walked)))
     candidates = Candidates(
         feasible=feasible,
         eligible=walked.possible & state.fleet.could_fit(pod_class.amounts),
@@ -81,37 +91,13 @@ def decide(around: Surroundings, entry: QueuedPod, now: float) -> Outcome:
 
 
 def walk(around: Surroundings, entry: QueuedPod, now: float) -> Walk:
-    """Pass the nodes through the filters in upstream's order; a node counts under the first that is against it.
-
-    Reasons are counted only where no node is left: nobody asks for them otherwise.
-    """
+    """Pass the nodes through all filters."""
     state, pod_class = around.state, entry.pod_class
-    fits = state.fleet.fits(pod_class.amounts)
+    before, after = _before_resources(state, entry), _after_resources(around, entry, now)
     possible = pod_class.allowed & state.fleet.present
-    masks = _before_resources(state, entry)
-    later = _after_resources(around, entry, now)
-    for mask in (*masks.values(), *later.values()):
+    for mask in (*before.values(), *after.values()):
         possible &= mask
-    feasible = possible & fits
-    reasons = Counter[str]() if feasible.any() else count_reasons(state, entry, masks, later)
-    is_open = closed.REASON not in later
-    return Walk(
-        feasible=feasible,
-        possible=possible,
-        reasons=reasons,
-        for_all=is_open and inter_pod_affinity.EXISTING_REASON not in later,
-        by_neighbours=any(reason != closed.REASON for reason in later),
-    )
-
-
-def tell(around: Surroundings, entry: QueuedPod, now: float) -> Counter[str]:
-    """The reasons against all nodes that do not pass, whether or not some do."""
-    before, after = _before_resources(around.state, entry), _after_resources(around, entry, now)
-    return count_reasons(around.state, entry, before, after)
-
-
-Masks = dict[str, BoolArray]
-"""Nodes that pass a filter, by its reason against the others; in upstream's order."""
+    return Walk(possible & state.fleet.fits(pod_class.amounts), possible, before, after)
 
 
 def _before_resources(state: ClusterState, entry: QueuedPod) -> Masks:
@@ -135,8 +121,8 @@ def _after_resources(around: Surroundings, entry: QueuedPod, now: float) -> Mask
     return {reason: mask for reason, mask in masks.items() if mask is not None}
 
 
-def count_reasons(state: ClusterState, entry: QueuedPod, before: Masks, after: Masks) -> Counter[str]:
-    """Count the nodes that a filter is against by the reason of the first; one may lack several resources."""
+def count_reasons(state: ClusterState, entry: QueuedPod, walked: Walk) -> Counter[str]:
+    """Count the nodes that did not pass by the first filter against them; one may lack several resources."""
     pod_class = entry.pod_class
     counts: Counter[str] = Counter()
     for node in state.nodes.values():
@@ -144,12 +130,12 @@ def count_reasons(state: ClusterState, entry: QueuedPod, before: Masks, after: M
         if reason:
             counts[reason] += 1
     possible = pod_class.allowed & state.fleet.present
-    for reason, mask in before.items():
+    for reason, mask in walked.before.items():
         counts[reason] += int(np.count_nonzero(possible & ~mask))
         possible &= mask
     counts.update(resources.shortages(state.fleet, pod_class.amounts, possible))
     possible &= state.fleet.fits(pod_class.amounts)
-    for reason, mask in after.items():
+    for reason, mask in walked.after.items():
         counts[reason] += int(np.count_nonzero(possible & ~mask))
         possible &= mask
     return counts

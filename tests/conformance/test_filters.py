@@ -32,7 +32,7 @@ from cloudai_sandbox.control_plane import ControlPlane
 from cloudai_sandbox.sandbox import Sandbox
 from cloudai_scheduler.cluster.rejections import Rejections
 from cloudai_scheduler.cluster.state import ClusterState
-from cloudai_scheduler.cycle import Surroundings, fit_error, tell, walk
+from cloudai_scheduler.cycle import Surroundings, count_reasons, fit_error, walk
 from cloudai_scheduler.filters import host_ports, inter_pod_affinity, node_affinity, pod_topology_spread, resources
 from cloudai_scheduler.podclass import ClassTable
 from cloudai_scheduler.queue import QueuedPod
@@ -165,9 +165,9 @@ def ours(state: ClusterState, classes: ClassTable, pod: Pod) -> tuple[frozenset[
     pod_class = classes.of(pod)
     pod_class.refresh(state)
     entry = QueuedPod(pod, pod_class, Task("t", 1.0, 1.0), Standing(0, None, 0.0, 0.0), 0, 0.0, "")
-    passed = walk(around, entry, 0.0).feasible
-    names = frozenset(name for slot, name in enumerate(state.fleet.names) if passed[slot])
-    counts = tell(around, entry, 0.0)
+    walked = walk(around, entry, 0.0)
+    names = frozenset(name for slot, name in enumerate(state.fleet.names) if walked.feasible[slot])
+    counts = count_reasons(state, entry, walked)
     return names, fit_error(len(state.nodes), counts + Counter({RECORDED: len(names)}))
 
 

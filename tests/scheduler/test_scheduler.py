@@ -229,6 +229,9 @@ HARD: dict[str, dict[str, Any]] = {
     "spec.topologySpreadConstraints": {
         "topologySpreadConstraints": [{"topologyKey": "zone", "maxSkew": 1, "whenUnsatisfiable": "OfTheNextRelease"}]
     },
+    "spec.affinity.podAntiAffinity": {
+        "affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{"topologyKey": "h"}] * 65}}
+    },
     "spec.volumes.persistentVolumeClaim": {"volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}]},
     "spec.volumes.ephemeral": {"volumes": [{"name": "v", "ephemeral": {}}]},
     "spec.resourceClaims": {"resourceClaims": [{"name": "gpu"}]},

@@ -18,7 +18,11 @@ from cloudai_scheduler.cluster.selector import Labels, Selection, Term, term
 
 KEPT_SELECTIONS: Final = 512
 MOST_TERMS: Final = 64
-"""Anti-affinity terms of one pod that are looked at when others are placed; the API server has no limit of its own."""
+"""Required terms of one pod. The API server has no limit, and each term of a placed pod is read for every other pod: we
+place none with more (`unsupported.hard`), and of one that somebody else placed the first ones count.
+"""
+_ANYWHERE: Final = ""
+"""Where terms stand that select namespaces by label."""
 _NO_LABELS: Final[Labels] = {}
 _Key = TypeVar("_Key")
 
@@ -44,10 +48,11 @@ class Neighbour:
 
 @dataclass(slots=True)
 class _Kept:
-    """Pods of a selection by slot."""
+    """Pods of a selection by slot. `namespaces`: no others can have any; None where labels of namespaces decide."""
 
     counts: IntArray
-    version: int = 0
+    version: int
+    namespaces: frozenset[str] | None
 
 
 @dataclass(slots=True)
@@ -59,6 +64,7 @@ class Neighbours:
     namespaces: dict[str, Labels] = field(default_factory=dict)
     _sets: dict[str, dict[tuple[tuple[tuple[str, str], ...], bool], Counter[int]]] = field(default_factory=dict)
     _rejecting: dict[Term, Counter[int]] = field(default_factory=dict)
+    _rejecting_by_namespace: dict[str, dict[Term, None]] = field(default_factory=dict)
     _kept: OrderedDict[Selection, _Kept] = field(default_factory=OrderedDict)
 
     def occupy(self, slot: int, neighbour: Neighbour, sign: int = 1) -> None:
@@ -69,10 +75,11 @@ class Neighbours:
         if not group:
             del self._sets[neighbour.namespace]
         for one in neighbour.rejects:
-            _count(self._rejecting, one, slot, sign)
-            self.rejecting_version = self.version
+            self._reject(one, slot, sign)
         labels = dict(neighbour.key)
         for selection, kept in self._kept.items():
+            if kept.namespaces is not None and neighbour.namespace not in kept.namespaces:
+                continue  # one tenant's selections cost another's pods nothing
             if self._is_in(selection, neighbour.namespace, labels, neighbour.terminating):
                 kept.counts = _wide(kept.counts, slot + 1)
                 kept.counts[slot] += sign
@@ -108,16 +115,31 @@ class Neighbours:
     def rejecting(self, namespace: str, labels: Labels) -> list[tuple[str, Counter[int]]]:
         """Topology keys and slots of pods whose anti-affinity is against a pod with these labels."""
         of_namespace = self.labels_of(namespace)
+        near, anywhere = (self._rejecting_by_namespace.get(name, {}) for name in (namespace, _ANYWHERE))
         return [
-            (one.topology_key, slots)
-            for one, slots in self._rejecting.items()
+            (one.topology_key, self._rejecting[one])
+            for one in (*near, *anywhere)
             if one.scope.covers(namespace, of_namespace) and one.scope.of_pods.matches(labels)
         ]
+
+    def _reject(self, one: Term, slot: int, sign: int) -> None:
+        """Count a term of a pod on a node, where pods of the namespaces that it may mean will look."""
+        self.rejecting_version = self.version
+        _count(self._rejecting, one, slot, sign)
+        places = one.scope.namespaces if one.scope.of_namespaces.tests is None else (_ANYWHERE,)
+        for place in places:
+            terms = self._rejecting_by_namespace.setdefault(place, {})
+            if one in self._rejecting:
+                terms[one] = None
+            else:
+                terms.pop(one, None)
+            if not terms:
+                del self._rejecting_by_namespace[place]
 
     def _keep(self, selection: Selection) -> _Kept:
         kept = self._kept.get(selection)
         if kept is None:
-            kept = self._kept[selection] = _Kept(np.zeros(0, np.int64), self.version)
+            kept = self._kept[selection] = _Kept(np.zeros(0, np.int64), self.version, selection.namespaces())
             self._count_all(selection, kept)
             if len(self._kept) > KEPT_SELECTIONS:
                 self._kept.popitem(last=False)

@@ -92,6 +92,11 @@ class Selection:
         """Whether labels of namespaces matter."""
         return any(scope.of_namespaces.tests is not None for scope in self.scopes)
 
+    def namespaces(self) -> frozenset[str] | None:
+        """The only namespaces whose pods can be meant; None where labels decide in every scope."""
+        named = [scope.namespaces for scope in self.scopes if scope.of_namespaces.tests is None]
+        return frozenset.intersection(*named) if named else None
+
 
 def term(wish: PodAffinityTerm, namespace: str) -> Term:
     """A term of a pod in this namespace. Without namespaces and a selector for them its own is meant."""

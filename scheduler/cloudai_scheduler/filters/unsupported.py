@@ -14,6 +14,7 @@ import msgspec
 from cloudai_kube import nesting
 from cloudai_kube.listing import Json
 from cloudai_kube.objects import Pod, PodSpec
+from cloudai_scheduler.cluster.neighbours import MOST_TERMS
 from cloudai_scheduler.filters import pod_topology_spread
 
 EVENT: Final = "ConstraintNotSupported"
@@ -102,6 +103,7 @@ def hard(pod: Pod) -> tuple[str, ...]:
     known = {"ScheduleAnyway", pod_topology_spread.HARD}
     actions = {one.whenUnsatisfiable for one in spec.topologySpreadConstraints} - known
     found += [f"spec.topologySpreadConstraints (whenUnsatisfiable: {action[:63]})" for action in sorted(actions)]
+    found += _too_many_terms(spec)
     kinds = {kind for volume in spec.volumes for kind in volume.keys() - {"name"}}
     found += [f"spec.volumes.{kind}" for kind in sorted(kinds - PLACELESS_VOLUMES)]
     if spec.resourceClaims:
@@ -109,6 +111,20 @@ def hard(pod: Pod) -> tuple[str, ...]:
     if spec.schedulingGroup is not None:
         found.append("spec.schedulingGroup")
     return tuple(found)
+
+
+def _too_many_terms(spec: PodSpec) -> Iterator[str]:
+    """Required terms are read again and again for other pods, so there is a limit that upstream does not have."""
+    affinity = spec.affinity
+    wishes = (
+        ("affinity.podAffinity", affinity.podAffinity if affinity else None),
+        ("affinity.podAntiAffinity", affinity.podAntiAffinity if affinity else None),
+    )
+    for name, wish in wishes:
+        if wish is not None and len(wish.requiredDuringSchedulingIgnoredDuringExecution) > MOST_TERMS:
+            yield f"spec.{name} (more than {MOST_TERMS} required terms)"
+    if len(spec.topologySpreadConstraints) > MOST_TERMS:
+        yield f"spec.topologySpreadConstraints (more than {MOST_TERMS})"
 
 
 def soft(pod: Pod) -> tuple[str, ...]:

@@ -111,3 +111,16 @@ def test_what_is_kept_is_bounded() -> None:
     for number in range(2 * KEPT_SELECTIONS):
         neighbours.counts(selection(str(number)), 1)
     assert len(neighbours._kept) == KEPT_SELECTIONS  # noqa: SLF001  that is what is tested
+
+
+def test_strangers_terms_are_not_even_read() -> None:
+    """Thousands of terms of one namespace cost pods of another nothing."""
+    neighbours = Neighbours()
+    for number in range(1000):
+        wish = PodAffinityTerm(topologyKey=str(number), labelSelector=LabelSelector())
+        required = PodAffinity(requiredDuringSchedulingIgnoredDuringExecution=[wish])
+        pod = Pod(metadata=Meta(namespace="mallory"), spec=PodSpec(affinity=Affinity(podAntiAffinity=required)))
+        neighbours.occupy(0, Neighbour.of(pod))
+    assert len(neighbours.rejecting("mallory", {})) == 1000
+    assert neighbours._rejecting_by_namespace.keys() == {"mallory"}  # noqa: SLF001  where others do not look
+    assert neighbours.rejecting("alice", {}) == []
