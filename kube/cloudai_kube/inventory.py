@@ -60,7 +60,7 @@ def machines(
 
 @dataclass(frozen=True, slots=True)
 class Ours:
-    """What is learned from: pods that this scheduler bound, in these namespaces."""
+    """Pods that an epoch learns from: those that this scheduler bound, in these namespaces."""
 
     scheduler_name: str = contract.SCHEDULER_NAME
     scope: Scope = EVERYWHERE

@@ -1,4 +1,4 @@
-"""What is generated in the chart: its schema and its table of values, both from `values.yaml` and the settings objects.
+"""Generated parts of the chart: its schema and its table of values, both from `values.yaml` and the settings objects.
 
 `values.yaml` says what there is, of which type and what it is for (`# --`); here stands only what a default cannot say.
 """

@@ -189,7 +189,7 @@ def test_common_labels_are_on_every_object(full: list[Manifest]) -> None:
 
 
 def test_every_option_of_a_pod_arrives(full: list[Manifest]) -> None:
-    """What is given for a component is in its pod."""
+    """Each option of a component arrives in its pod."""
     deployment = pick(full, "Deployment", "rel-cloudai-scheduler")["spec"]
     pod, template = deployment["template"]["spec"], deployment["template"]["metadata"]
     container = pod["containers"][0]

@@ -151,7 +151,7 @@ def test_a_second_release_in_one_namespace_is_refused(releases: Releases) -> Non
 
 
 class TestParameters:
-    """Who may write what every placement rests on: ConfigMap cloudai-parameters."""
+    """ConfigMap cloudai-parameters, on which every placement rests, and its writers."""
 
     def body(self, namespace: str = "cloudai-system") -> dict[str, Any]:
         """A whole document."""
@@ -266,7 +266,7 @@ class TestPrivilegedChoices:
         assert "created" in releases.apply(body, "carol", "--dry-run=server")
 
     def test_update(self, releases: Releases) -> None:
-        """What is refused at creation is refused later too; what stays as it is asks for nothing."""
+        """A choice that is refused at creation is refused later too; one that stays as it is asks for nothing."""
         where = "--namespace=team-a"
         releases.apply(task("later", "team-a", suspend=True), "alice")
         patch = ("patch", "tasks.cloudai.dev", "later", where, "--type=merge")

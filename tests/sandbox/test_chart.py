@@ -40,7 +40,7 @@ def test_a_value_without_a_comment_is_refused() -> None:
 
 
 def test_the_schema_is_closed() -> None:
-    """What is not in values.yaml is refused at every level."""
+    """A key that values.yaml lacks is refused at every level."""
     text = VALUES + "global:\n  # -- Registry\n  imageRegistry: ''\n"
     found = chart.schema(text)
     assert found["additionalProperties"] is False
