@@ -132,6 +132,14 @@ class Resources(Record):
     claims: list[Reference] = []
 
 
+class RestartRule(Record):
+    action: str = ""
+
+
+class VolumeMount(Record):
+    bindMountOptions: list[str] = []
+
+
 class Container(Record):
     name: str = ""
     image: str = ""
@@ -140,6 +148,8 @@ class Container(Record):
     resources: Resources = msgspec.field(default_factory=Resources)
     ports: list[Port] = []
     restartPolicy: str = ""
+    restartPolicyRules: list[RestartRule] = []
+    volumeMounts: list[VolumeMount] = []
 
 
 class Gate(Record):
@@ -167,6 +177,8 @@ class PodSpec(Record):
     volumes: list[dict[str, Any]] = []
     resourceClaims: list[Reference] = []
     schedulingGroup: SchedulingGroup | None = None
+    hostNetwork: bool = False
+    hostUsers: bool | None = None
     terminationGracePeriodSeconds: int = 30
     restartPolicy: str = "Always"
 
@@ -256,6 +268,7 @@ class NodeStatus(Record):
     allocatable: Quantities = {}
     capacity: Quantities = {}
     conditions: list[Condition] = []
+    declaredFeatures: list[str] = []
 
 
 class Node(Record):

@@ -18,6 +18,7 @@ from cloudai_scheduler.filters import (
     host_ports,
     inter_pod_affinity,
     node_affinity,
+    node_declared_features,
     pod_topology_spread,
     resources,
 )
@@ -116,6 +117,7 @@ def _after_resources(around: Surroundings, entry: QueuedPod, now: float) -> Mask
     masks[inter_pod_affinity.AFFINITY_REASON] = inter_pod_affinity.near(pod_class.wishes, state)
     masks[inter_pod_affinity.ANTI_AFFINITY_REASON] = inter_pod_affinity.apart(pod_class.wishes, state)
     masks[inter_pod_affinity.EXISTING_REASON] = inter_pod_affinity.welcome(entry.pod, state)
+    masks[node_declared_features.REASON] = node_declared_features.declaring(pod_class.features, state)
     namespace = entry.pod.metadata.namespace
     masks[closed.REASON] = closed.open_nodes(state, around.rejections, set(pod_class.amounts), namespace, now)
     return {reason: mask for reason, mask in masks.items() if mask is not None}

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from cloudai_kube import promise
+from cloudai_kube import moment, promise
 from cloudai_kube.errors import FormatError
 from cloudai_kube.events import Recorder, Subject
 from cloudai_kube.objects import Meta, Namespace, Node, Pod
@@ -32,6 +32,8 @@ _log = logging.getLogger(__name__)
 MOST_AVOIDED: Final = 32
 """Nodes that a pod may name as those that refused it."""
 MAX_MESSAGE: Final = 800
+NEW_SECONDS: Final = 5.0
+"""A pod that is first seen so soon after its creation has just been created."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,7 @@ class Intake:
     arrivals: promise.Arrivals = field(default_factory=promise.Arrivals)
     tau: TauStore = field(default_factory=TauStore)
     held: dict[str, Held] = field(default_factory=dict)
+    gated: set[str] = field(default_factory=set)
 
     def apply_pod(self, event: str, pod: Pod) -> None:
         """Take one change of a pod."""
@@ -81,17 +84,22 @@ class Intake:
             self._enqueue(pod)
         else:
             self._leave_queue(uid)
+            if pod.spec.schedulingGates and pod.spec.schedulerName == self.scheduler_name:
+                self.gated.add(uid)
         self.wake()
 
     def forget_pod(self, uid: str) -> None:
         """A pod is gone."""
         self._leave_queue(uid)
+        self.gated.discard(uid)
         self.state.remove_pod(uid)
 
     def retain_pods(self, listed: list[Meta]) -> None:
         """After a list: pods that are not there are gone."""
         there = {meta.uid for meta in listed}
-        for uid in [uid for uid in (*self.state.pods, *self.queue.entries, *self.held) if uid not in there]:
+        for uid in [
+            uid for uid in (*self.state.pods, *self.queue.entries, *self.held, *self.gated) if uid not in there
+        ]:
             self.forget_pod(uid)
         self.arrivals.keep(listed)
 
@@ -195,7 +203,7 @@ class Intake:
         if known is None and (soft := unsupported.soft(pod)):
             text = f"this version does not look at {', '.join(soft)}; the pod is placed without it"
             self.recorder.warning(Subject.of("v1", "Pod", pod.metadata), "PreferenceIgnored", text[:MAX_MESSAGE])
-        enqueued = known.enqueued if known is not None else self.clock()
+        enqueued = known.enqueued if known is not None else self._since(pod)
         return QueuedPod(
             pod=pod,
             pod_class=pod_class,
@@ -207,6 +215,16 @@ class Intake:
             avoided=_avoided(pod.metadata),
             failures=known.failures if known is not None else 0,
         )
+
+    def _since(self, pod: Pod) -> float:
+        """When a pod began to wait: at its creation, so that a restart renews nobody's patience, or with its last gate.
+
+        A creation is told in whole seconds only, so of a pod that is new this moment counts.
+        """
+        now, created = self.clock(), moment.read(pod.metadata.creationTimestamp)
+        if created is None or pod.metadata.uid in self.gated or now - created < NEW_SECONDS:
+            return now
+        return created
 
     def _hold(self, pod: Pod, reason: str, event: str, message: str) -> None:
         """Keep a pod out of the queue and say why: in its condition, once as an event, in the metrics."""

@@ -50,7 +50,10 @@ class SchedulerMetrics:
             registry=self.registry,
         )
         self.sli_seconds = Histogram(
-            prefix + "pod_scheduling_sli_duration_seconds", "Pod seen to bound", buckets=_SLI, registry=self.registry
+            prefix + "pod_scheduling_sli_duration_seconds",
+            "Pod created, or its last gate gone, to bound",
+            buckets=_SLI,
+            registry=self.registry,
         )
         self.binds = counter(prefix + "binds", "Bindings by outcome", "outcome")
         self.decisions = counter(prefix + "decisions", "Placements by policy", "policy")

@@ -17,7 +17,7 @@ from cloudai_kube.objects import Affinity, Container, Meta, Pod, PodAffinity, Po
 from cloudai_rts.arrays import BoolArray, FloatArray
 from cloudai_scheduler.cluster.selector import Selection
 from cloudai_scheduler.cluster.state import ClusterState
-from cloudai_scheduler.filters import inter_pod_affinity, pod_topology_spread
+from cloudai_scheduler.filters import inter_pod_affinity, node_declared_features, pod_topology_spread
 from cloudai_scheduler.filters.inter_pod_affinity import Wishes
 from cloudai_scheduler.filters.pod_topology_spread import Constraint, Inclusion
 from cloudai_scheduler.verdicts import SMALL_BYTES, Verdicts
@@ -34,8 +34,8 @@ _encode = msgspec.json.Encoder().encode
 class PodClass:
     """Pods with one spec, as far as nodes and other pods go.
 
-    `spread` and `wishes` are what its pods require of their neighbours. `failed_at` is the state's version, and what it
-    saw of neighbours, when no node could take a pod of it.
+    `spread` and `wishes` are what its pods require of their neighbours, `features` what of the kubelet. `failed_at` is
+    the state's version, and what it saw of neighbours, when no node could take a pod of it.
     """
 
     key: bytes
@@ -45,6 +45,7 @@ class PodClass:
     size_bytes: int = 0
     spread: tuple[Constraint, ...] = ()
     wishes: Wishes = inter_pod_affinity.NONE
+    features: frozenset[str] = frozenset()
     failed_at: tuple[int, ...] = ()
     _failed_mark: tuple[int, ...] = ()
 
@@ -113,7 +114,8 @@ class ClassTable:
     def of(self, pod: Pod) -> PodClass:
         """Return the class of an unbound pod. Raises `FormatError` if its requests cannot be read."""
         sample = _relevant(pod)
-        spec = _encode(sample)
+        features = node_declared_features.asks(pod)
+        spec = _encode((sample, sorted(features)))
         key = _short(spec)
         known = self._classes.get(key)
         if known is not None:
@@ -121,7 +123,7 @@ class ClassTable:
             return known
         amounts, ports = requests_of(sample), host_ports_of(sample)
         spread, wishes = pod_topology_spread.asks(sample), inter_pod_affinity.asks(sample)
-        new = PodClass(key, amounts, ports, self._verdicts_of(sample), len(spec), spread, wishes)
+        new = PodClass(key, amounts, ports, self._verdicts_of(sample), len(spec), spread, wishes, features)
         self._classes[key] = new
         self._bytes += new.size_bytes
         while len(self._classes) > REMEMBERED or (self._bytes > REMEMBERED_BYTES and len(self._classes) > 1):

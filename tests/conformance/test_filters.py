@@ -33,7 +33,14 @@ from cloudai_sandbox.sandbox import Sandbox
 from cloudai_scheduler.cluster.rejections import Rejections
 from cloudai_scheduler.cluster.state import ClusterState
 from cloudai_scheduler.cycle import Surroundings, count_reasons, fit_error, walk
-from cloudai_scheduler.filters import host_ports, inter_pod_affinity, node_affinity, pod_topology_spread, resources
+from cloudai_scheduler.filters import (
+    host_ports,
+    inter_pod_affinity,
+    node_affinity,
+    node_declared_features,
+    pod_topology_spread,
+    resources,
+)
 from cloudai_scheduler.podclass import ClassTable
 from cloudai_scheduler.queue import QueuedPod
 
@@ -54,6 +61,7 @@ REASONS: Final = {
     inter_pod_affinity.AFFINITY_REASON,
     inter_pod_affinity.ANTI_AFFINITY_REASON,
     inter_pod_affinity.EXISTING_REASON,
+    node_declared_features.REASON,
 }
 SECONDS: Final = 60.0
 SYNC_SECONDS: Final = 0.7

@@ -69,7 +69,12 @@ def _node(rng: random.Random, number: int) -> Json:
         "kind": "Node",
         "metadata": {"name": name, "labels": labels},
         "spec": {"taints": taints, "unschedulable": rng.random() < 0.15},
-        "status": {"allocatable": room, "capacity": room, "conditions": [{"type": "Ready", "status": "True"}]},
+        "status": {
+            "allocatable": room,
+            "capacity": room,
+            "conditions": [{"type": "Ready", "status": "True"}],
+            "declaredFeatures": rng.choice([[], ["Other"], ["RestartAllContainersOnContainerExits"]]),
+        },
     }
 
 
@@ -246,9 +251,16 @@ def pod_affinity(rng: random.Random, spec: Json, names: list[str]) -> None:  # n
         spec["affinity"] = affinity
 
 
+def features(rng: random.Random, spec: Json, names: list[str]) -> None:  # noqa: ARG001  one signature for all
+    """Rules that restart all containers, of which not every kubelet has heard."""
+    if rng.random() < 0.7:
+        rule = {"action": "RestartAllContainers", "exitCodes": {"operator": "In", "values": [42]}}
+        spec["containers"][0] |= {"restartPolicy": "Never", "restartPolicyRules": [rule]}
+
+
 def mixed(rng: random.Random, spec: Json, names: list[str]) -> None:
     """Some of everything."""
-    for one in (node_affinity, taints, ports, resources, spread):
+    for one in (node_affinity, taints, ports, resources, spread, features):
         if rng.random() < 0.35:
             one(rng, spec, names)
     if rng.random() < 0.5:
@@ -264,5 +276,6 @@ FAMILIES: Final[dict[str, Callable[[random.Random, Json, list[str]], None]]] = {
     "NodeResourcesFit": resources,
     "PodTopologySpread": spread,
     "InterPodAffinity": pod_affinity,
+    "NodeDeclaredFeatures": features,
     "mixed": mixed,
 }

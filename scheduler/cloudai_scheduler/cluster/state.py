@@ -41,6 +41,7 @@ class NodeInfo:
     unschedulable: bool
     node_class: str
     shared_gpu_resource: str = ""
+    features: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -100,7 +101,10 @@ class ClusterState:
         """Add or update a node. Returns what is wrong with it, None if all could be read."""
         name = node.metadata.name
         self.addresses[name] = NodeAddresses.of(node)
-        static = (node.metadata.labels, node.spec.taints, node.spec.unschedulable, node.status.allocatable)
+        spec_of, status = node.spec, node.status
+        static = (
+            node.metadata.labels, spec_of.taints, spec_of.unschedulable, status.allocatable, status.declaredFeatures
+        )  # fmt: skip
         if self._static.get(name) == static:
             return None
         allocatable, problems = capacity_of(node.status.allocatable)
@@ -121,6 +125,7 @@ class ClusterState:
             unschedulable=node.spec.unschedulable,
             node_class=spec.node_class,
             shared_gpu_resource=spec.shared_gpu_resource,
+            features=frozenset(node.status.declaredFeatures),
         )
         self.nodes[name] = info
         self.by_slot[slot] = info

@@ -29,7 +29,7 @@ PLACELESS_VOLUMES: Final = frozenset(
 IRRELEVANT: Final = frozenset(
     {
         "activeDeadlineSeconds", "automountServiceAccountToken", "dnsConfig", "dnsPolicy", "enableServiceLinks",
-        "ephemeralContainers", "hostAliases", "hostIPC", "hostNetwork", "hostPID", "hostUsers", "hostname",
+        "ephemeralContainers", "hostAliases", "hostIPC", "hostPID", "hostname",
         "hostnameOverride", "imagePullSecrets", "os", "priorityClassName", "readinessGates", "runtimeClassName",
         "securityContext", "serviceAccount", "serviceAccountName", "setHostnameAsFQDN", "shareProcessNamespace",
         "subdomain",

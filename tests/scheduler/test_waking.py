@@ -1,0 +1,58 @@
+"""Pods that wait for other pods are looked at again when those come or go."""
+
+from tests.api_server import running, until
+from tests.scheduler.live import NODES, PODS, a_node, a_pod, live
+
+NEAR_DB = {
+    "podAffinity": {
+        "requiredDuringSchedulingIgnoredDuringExecution": [
+            {"topologyKey": "host", "labelSelector": {"matchLabels": {"app": "db"}}}
+        ]
+    }
+}
+NOT_NEAR_DB = {"podAntiAffinity": NEAR_DB["podAffinity"]}
+
+
+async def test_a_pod_waits_for_the_one_that_it_must_be_near() -> None:
+    """And is placed beside it as soon as that one has a node, though nothing was freed."""
+    async with running() as (server, transport):
+        for name in ("a", "b"):
+            server.put(NODES, a_node(name, labels={"host": name}))
+        async with live(server, transport) as here:
+            server.put(PODS, a_pod("web", spec={"affinity": NEAR_DB}))
+            await until(lambda: here.condition("web"))
+            assert "didn't match pod affinity rules" in here.condition("web")["message"]
+            server.put(PODS, a_pod("db", metadata={"labels": {"app": "db"}}))
+            await here.bound("db", "web")
+            assert here.node_of("web") == here.node_of("db")
+
+
+async def test_a_pod_waits_until_others_are_gone() -> None:
+    """Its own anti-affinity, and that of a pod that is there against it."""
+    async with running() as (server, transport):
+        server.put(NODES, a_node("a", labels={"host": "a"}))
+        async with live(server, transport) as here:
+            server.put(PODS, a_pod("db", metadata={"labels": {"app": "db"}}, spec={"affinity": NOT_NEAR_DB}))
+            await here.bound("db")
+            server.put(PODS, a_pod("web", spec={"affinity": NOT_NEAR_DB}))
+            server.put(PODS, a_pod("second", metadata={"labels": {"app": "db"}}))
+            await until(lambda: here.condition("web") and here.condition("second"))
+            assert "didn't match pod anti-affinity rules" in here.condition("web")["message"]
+            assert "didn't satisfy existing pods anti-affinity rules" in here.condition("second")["message"]
+            server.remove(PODS, "db")
+            await until(lambda: here.node_of("web") or here.node_of("second"), 10)
+
+
+async def test_pods_spread_over_zones() -> None:
+    """One by one, each bind counted before the next decision."""
+    async with running() as (server, transport):
+        for name in ("a1", "a2", "b1"):
+            server.put(NODES, a_node(name, labels={"zone": name[0]}))
+        selector = {"matchLabels": {"app": "x"}}
+        spread = {"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule", "labelSelector": selector}
+        async with live(server, transport) as here:
+            for number in range(6):
+                spec = {"topologySpreadConstraints": [spread]}
+                server.put(PODS, a_pod(f"p{number}", metadata={"labels": {"app": "x"}}, spec=spec))
+            await here.bound(*(f"p{number}" for number in range(6)), seconds=10)
+            assert sorted(here.node_of(f"p{number}")[0] for number in range(6)) == list("aaabbb")
