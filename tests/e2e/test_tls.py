@@ -168,3 +168,12 @@ def test_prometheus_is_refused(servers: Servers, tmp_path: Path, fault: str) -> 
         with pytest.raises(PrometheusError, match=FAULTS[fault]) as caught:
             Prometheus(access).ask("vector(3)")
         assert TOKEN not in str(caught.value)
+
+
+def test_a_password_that_is_refused(servers: Servers) -> None:
+    """Said as what it is, without the password; there is no second try without one."""
+    canary = "canary-password-9d1e"
+    uri = f"mongodb://ann:{canary}@127.0.0.1:{servers.mongodb_port}/?authMechanism=SCRAM-SHA-256"
+    with pytest.raises(DatabaseError, match=r"(?i)auth") as caught, task_history.connected(uri, "test") as database:
+        task_history.read(database, 0.0)
+    assert canary not in str(caught.value)
