@@ -66,10 +66,17 @@ class Builder:
         )
         return self._archive(name)
 
-    def earlier(self, commit: str) -> Path:
-        """Build the image of an earlier commit, whose sources are left in the folder `earlier`; returns the archive."""
+    def earlier(self, commit: str) -> Path | None:
+        """Build the image of an earlier commit, whose sources are left in the folder `earlier`; returns the archive.
+
+        None where this checkout lacks the commit, as a shallow clone does.
+        """
         source = self._made() / "earlier"
         shutil.rmtree(source, ignore_errors=True)
+        known = ["git", "-C", str(ROOT), "cat-file", "-e", f"{commit}^{{commit}}"]
+        if subprocess.run(known, capture_output=True, check=False).returncode:
+            self.say(f"this checkout lacks commit {commit}: upgrading from it is not tried (git fetch --unshallow)")
+            return None
         source.mkdir()
         sources = self._made() / "earlier-sources.tar"
         _run(["git", "archive", f"--output={sources}", commit], cwd=ROOT)
