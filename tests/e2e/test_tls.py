@@ -34,7 +34,7 @@ FAULTS: Final = {
     WRONG_AUTHORITY: "certificate verify failed",
     WRONG_NAME: "mismatch|doesn't match|not valid for",
     EXPIRED: "certificate has expired",
-    PLAIN: "SSL|TLS|wrong version|record layer",
+    PLAIN: "SSL|TLS|wrong version|record layer|No servers found",  # a server may also wait for the end of our greeting
 }
 
 
