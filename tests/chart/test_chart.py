@@ -265,6 +265,12 @@ def test_budgets_only_for_what_has_replicas(helm: Helm, default: list[Manifest])
     assert not [each for each in one if each["kind"] == "PodDisruptionBudget"]
 
 
+def test_replicas_can_be_left_to_somebody_else(helm: Helm) -> None:
+    """One owner a field: Helm 4 would refuse to change what `kubectl scale` has set."""
+    spec = pick(helm.template({"scheduler": {"replicas": None}}), "Deployment", "cloudai-scheduler")["spec"]
+    assert "replicas" not in spec
+
+
 def test_the_schema_of_tasks_is_kept(helm: Helm, default: list[Manifest]) -> None:
     """As a template, so that an upgrade brings the new one; kept on uninstall unless that is switched off."""
     crd = pick(default, "CustomResourceDefinition")

@@ -238,7 +238,9 @@ metadata:
     {{- include "cloudai.labels" $root | nindent 4 }}
     app.kubernetes.io/component: {{ .component }}
 spec:
-  replicas: {{ $values.replicas }}
+  {{- with $values.replicas }}
+  replicas: {{ . }}
+  {{- end }}
   revisionHistoryLimit: {{ $values.revisionHistoryLimit }}
   strategy: {{- toYaml $values.strategy | nindent 4 }}
   selector:
