@@ -375,9 +375,16 @@ def test_namespaces_opt_in_and_a_pool_is_kept_for_us(releases: Releases) -> None
         said = releases.apply(body, "", "--dry-run=server", "--output=json")
         return json.loads(said)["spec"] if said.startswith("{") else said
 
-    releases.a.wait(lambda: made()["schedulerName"] == B_SCHEDULER)  # seconds pass until a policy is in force
     pool = {"key": "cloudai.dev/pool", "operator": "Equal", "value": "gpu", "effect": "NoSchedule"}
-    spec = made(tolerations=[{"key": "other", "operator": "Exists"}], nodeSelector={"disk": "ssd"})
+
+    def are_in_force() -> bool:
+        """Seconds pass until a policy is, and each comes by itself."""
+        direct = made(schedulerName=B_SCHEDULER)
+        return made()["schedulerName"] == B_SCHEDULER and pool in direct["tolerations"] and "nodeSelector" in direct
+
+    releases.a.wait(are_in_force)
+    other = {"tolerations": [{"key": "other", "operator": "Exists"}], "nodeSelector": {"disk": "ssd"}}
+    spec = made(schedulerName=B_SCHEDULER, **other)
     assert pool in spec["tolerations"]
     assert spec["nodeSelector"] == {"disk": "ssd", "cloudai.dev/pool": "gpu"}
     assert made(schedulerName="elsewhere")["schedulerName"] == "elsewhere"
