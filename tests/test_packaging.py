@@ -1,4 +1,4 @@
-"""What is shipped is pinned, and the same whenever it is built."""
+"""Shipped packages are pinned, and the wheel is the same whenever it is built."""
 
 import os
 import re
