@@ -4,7 +4,9 @@ This module reads as the algorithm. It decides and changes nothing: the caller a
 """
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Final
 
 import numpy as np
 
@@ -13,17 +15,13 @@ from cloudai_rts.load_history import LoadHistory
 from cloudai_rts.placement import Candidates, Deferred, Placed, Policy, place
 from cloudai_scheduler.cluster.rejections import Rejections
 from cloudai_scheduler.cluster.state import ClusterState
-from cloudai_scheduler.filters import (
-    closed,
-    host_ports,
-    inter_pod_affinity,
-    node_affinity,
-    node_declared_features,
-    pod_topology_spread,
-    resources,
-)
+from cloudai_scheduler.filters import closed, node_affinity
+from cloudai_scheduler.filters.base import Filter, View
 from cloudai_scheduler.podclass import PodClass
 from cloudai_scheduler.queue import QueuedPod
+
+NOTHING_TO_FREE: Final = " not found"
+"""What kube-scheduler 1.37 appends to a rejection that is about the pod itself: nobody could be evicted for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,29 +44,35 @@ class Surroundings:
     policy: Policy
 
 
-Masks = dict[str, BoolArray]
-"""Nodes that pass a filter, by its reason against the others; in upstream's order."""
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What one filter said of one pod: the slots that it leaves."""
+
+    filter: Filter[Any]
+    ask: Any
+    passing: BoolArray
 
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """What the filters said: nodes that passed all of them, and those that passed all but free resources.
+    """What the filters said: slots that passed all of them, and those that passed all but free room.
 
-    `before` and `after` are the filters on either side of free resources that have something to say.
+    `looked` are the filters that had something to say, in upstream's order. `rejection`: why no node is possible,
+    whatever the nodes are like.
     """
 
     feasible: BoolArray
     possible: BoolArray
-    before: Masks
-    after: Masks
+    looked: tuple[Looked, ...]
+    rejection: str | None = None
 
     def is_for_all(self) -> bool:
-        """Whether all pods of the class hear the same: refusals and others' anti-affinity are about single ones."""
-        return not {closed.REASON, inter_pod_affinity.EXISTING_REASON} & self.after.keys()
+        """Whether all pods of the class hear the same."""
+        return not any(one.filter.is_about_single_pods(one.ask) for one in self.looked)
 
-    def heeds_neighbours(self) -> bool:
-        """Whether other pods have a say in it."""
-        return bool(self.after.keys() - {closed.REASON})
+    def blamed(self) -> tuple[tuple[Filter[Any], Any], ...]:
+        """Filters that may have kept the pod out, with what they read of it."""
+        return tuple((one.filter, one.ask) for one in self.looked)
 
 
 def decide(around: Surroundings, entry: QueuedPod, now: float) -> Outcome:
@@ -76,11 +80,12 @@ def decide(around: Surroundings, entry: QueuedPod, now: float) -> Outcome:
     state, pod_class = around.state, entry.pod_class
     if entry.message and pod_class.has_failed(state):
         return Unschedulable(entry.message)  # nothing was freed since another pod of this class found no node
-    walked = walk(around, entry, now)
+    view = view_of(around, entry, now)
+    walked = walk(view, pod_class)
     feasible = closed.unavoided(state, around.rejections, entry.owner, entry.avoided, walked.feasible, now)
     if not feasible.any():
-        pod_class.note_failure(state, walked.is_for_all(), walked.heeds_neighbours())
-        return Unschedulable(fit_error(len(state.nodes), count_reasons(state, entry, walked)))
+        pod_class.note_failure(state, walked.blamed(), walked.is_for_all())
+        return Unschedulable(fit_error(view, pod_class, walked))
     candidates = Candidates(
         feasible=feasible,
         eligible=walked.possible & state.fleet.could_fit(pod_class.amounts),
@@ -91,64 +96,61 @@ def decide(around: Surroundings, entry: QueuedPod, now: float) -> Outcome:
     return place(around.policy, entry.task, pod_class.amounts, candidates, now, entry.deferred_until)
 
 
-def walk(around: Surroundings, entry: QueuedPod, now: float) -> Walk:
+def view_of(around: Surroundings, entry: QueuedPod, now: float) -> View:
+    """What the filters look at for this pod."""
+    verdicts = entry.pod_class.verdicts
+    return View(around.state, around.rejections, entry.pod, verdicts.affine, verdicts.tolerated, now)
+
+
+def walk(view: View, pod_class: PodClass) -> Walk:
     """Pass the nodes through all filters."""
-    state, pod_class = around.state, entry.pod_class
-    before, after = _before_resources(state, entry), _after_resources(around, entry, now)
-    possible = pod_class.allowed & state.fleet.present
-    for mask in (*before.values(), *after.values()):
-        possible &= mask
-    return Walk(possible & state.fleet.fits(pod_class.amounts), possible, before, after)
+    possible = pod_class.allowed & view.state.fleet.present
+    for one, ask in pod_class.asks:
+        rejection = one.rejects(ask, view)
+        if rejection is not None:
+            nowhere: BoolArray = np.zeros(len(possible), np.bool_)
+            everywhere = Looked(one, ask, nowhere)
+            return Walk(nowhere, nowhere, (everywhere,), rejection)
+    feasible = possible.copy()
+    looked: list[Looked] = []
+    for one, ask in pod_class.asks:
+        passing = one.passing(ask, view)
+        if passing is None:
+            continue
+        looked.append(Looked(one, ask, passing))
+        feasible &= passing
+        if not one.is_about_room:
+            possible &= passing
+    return Walk(feasible, possible, tuple(looked))
 
 
-def _before_resources(state: ClusterState, entry: QueuedPod) -> Masks:
-    ports = host_ports.free(state, entry.pod_class.ports)
-    return {} if ports is None else {host_ports.REASON: ports}
-
-
-def _after_resources(around: Surroundings, entry: QueuedPod, now: float) -> Masks:
-    """What other pods, and refusals of kubelets, say of each node."""
-    state, pod_class = around.state, entry.pod_class
-    masks: dict[str, BoolArray | None] = {}
-    if pod_class.spread:
-        passing, lacking = pod_topology_spread.verdicts(pod_class.spread, state, pod_class.inclusion)
-        masks[pod_topology_spread.MISSING_REASON] = ~lacking
-        masks[pod_topology_spread.REASON] = passing
-    masks[inter_pod_affinity.AFFINITY_REASON] = inter_pod_affinity.near(pod_class.wishes, state)
-    masks[inter_pod_affinity.ANTI_AFFINITY_REASON] = inter_pod_affinity.apart(pod_class.wishes, state)
-    masks[inter_pod_affinity.EXISTING_REASON] = inter_pod_affinity.welcome(entry.pod, state)
-    masks[node_declared_features.REASON] = node_declared_features.declaring(pod_class.features, state)
-    namespace = entry.pod.metadata.namespace
-    masks[closed.REASON] = closed.open_nodes(state, around.rejections, set(pod_class.amounts), namespace, now)
-    return {reason: mask for reason, mask in masks.items() if mask is not None}
-
-
-def count_reasons(state: ClusterState, entry: QueuedPod, walked: Walk) -> Counter[str]:
+def count_reasons(view: View, pod_class: PodClass, walked: Walk) -> Counter[str]:
     """Count the nodes that did not pass by the first filter against them; one may lack several resources."""
-    pod_class = entry.pod_class
     counts: Counter[str] = Counter()
-    for node in state.nodes.values():
+    for node in view.state.nodes.values():
         reason = pod_class.reasons[node.slot]
         if reason:
             counts[reason] += 1
-    possible = pod_class.allowed & state.fleet.present
-    for reason, mask in walked.before.items():
-        counts[reason] += int(np.count_nonzero(possible & ~mask))
-        possible &= mask
-    counts.update(resources.shortages(state.fleet, pod_class.amounts, possible))
-    possible &= state.fleet.fits(pod_class.amounts)
-    for reason, mask in walked.after.items():
-        counts[reason] += int(np.count_nonzero(possible & ~mask))
-        possible &= mask
+    left = pod_class.allowed & view.state.fleet.present
+    for looked in walked.looked:
+        excluded = left & ~looked.passing
+        if excluded.any():
+            counts.update(looked.filter.reasons(looked.ask, view, excluded))
+            left &= looked.passing
     return counts
 
 
-def fit_error(nodes: int, counts: Counter[str]) -> str:
-    """Write upstream's FitError text."""
+def fit_error(view: View, pod_class: PodClass, walked: Walk, more: Mapping[str, int] | None = None) -> str:
+    """Write upstream's FitError text; `more` are nodes that are out for reasons of others."""
+    nodes = len(view.state.nodes)
     if not nodes:
         return "no nodes available to schedule pods"
-    if counts.get(node_affinity.CONFLICT_REASON):  # about the pod itself, so upstream counts no nodes
-        return f"0/{nodes} nodes are available: {node_affinity.CONFLICT_REASON}."
+    counts = count_reasons(view, pod_class, walked)
+    conflict = node_affinity.CONFLICT_REASON if counts.get(node_affinity.CONFLICT_REASON) else None
+    about_pod = conflict or walked.rejection
+    if about_pod:  # upstream counts no nodes then
+        return f"0/{nodes} nodes are available: {about_pod}.{NOTHING_TO_FREE}"
+    counts.update(more or {})
     reasons = ", ".join(sorted(f"{count} {reason}" for reason, count in counts.items() if count))
     return f"0/{nodes} nodes are available" + (f": {reasons}." if reasons else ".")
 

@@ -8,18 +8,16 @@ import hashlib
 import math
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from cloudai_kube.demand import Amounts, HostPort, host_ports_of, requests_of
 from cloudai_kube.objects import Affinity, Container, Meta, Pod, PodAffinity, PodSpec
 from cloudai_rts.arrays import BoolArray, FloatArray
-from cloudai_scheduler.cluster.selector import Selection
 from cloudai_scheduler.cluster.state import ClusterState
-from cloudai_scheduler.filters import inter_pod_affinity, node_declared_features, pod_topology_spread
-from cloudai_scheduler.filters.inter_pod_affinity import Wishes
-from cloudai_scheduler.filters.pod_topology_spread import Constraint, Inclusion
+from cloudai_scheduler.filters import FILTERS, node_declared_features, pod_topology_spread
+from cloudai_scheduler.filters.base import Filter
 from cloudai_scheduler.verdicts import SMALL_BYTES, Verdicts
 
 REMEMBERED: Final = 2048
@@ -34,8 +32,8 @@ _encode = msgspec.json.Encoder().encode
 class PodClass:
     """Pods with one spec, as far as nodes and other pods go.
 
-    `spread` and `wishes` are what its pods require of their neighbours, `features` what of the kubelet. `failed_at` is
-    the state's version, and what it saw of neighbours, when no node could take a pod of it.
+    `asks` are the filters that have something to say of it, each with what it reads of the pod. `failed_at` is the
+    state's version, and what those filters went by, when no node could take a pod of it.
     """
 
     key: bytes
@@ -43,11 +41,10 @@ class PodClass:
     ports: frozenset[HostPort]
     verdicts: Verdicts
     size_bytes: int = 0
-    spread: tuple[Constraint, ...] = ()
-    wishes: Wishes = inter_pod_affinity.NONE
-    features: frozenset[str] = frozenset()
+    asks: tuple[tuple[Filter[Any], Any], ...] = ()
     failed_at: tuple[int, ...] = ()
-    _failed_mark: tuple[int, ...] = ()
+    _blamed: tuple[tuple[Filter[Any], Any], ...] = ()
+    _blamed_mark: tuple[int, ...] = ()
 
     @property
     def allowed(self) -> BoolArray:
@@ -69,11 +66,6 @@ class PodClass:
         """Node classes that it is meant for; empty: all."""
         return self.verdicts.classes
 
-    @property
-    def inclusion(self) -> Inclusion:
-        """Nodes that its spread constraints count."""
-        return Inclusion(self.verdicts.affine, self.verdicts.tolerated)
-
     def is_fresh(self, state: ClusterState) -> bool:
         """Whether the verdicts are those of the nodes as they are now."""
         return self.verdicts.is_fresh(state)
@@ -82,25 +74,22 @@ class PodClass:
         """Bring the verdicts up to date, until a moment at the latest. True once they are."""
         return self.verdicts.refresh(state, until)
 
-    @property
-    def selections(self) -> tuple[Selection, ...]:
-        """Other pods whose coming and going may change the verdicts."""
-        spread = tuple(one.selection for one in self.spread if one.selection is not None)
-        return (*spread, *self.wishes.selections())
-
-    def note_failure(self, state: ClusterState, for_all: bool, by_neighbours: bool) -> None:
-        """No node could take a pod; `for_all`: nor any of this class. `by_neighbours`: other pods are a reason."""
-        mark = state.neighbours.mark(self.selections)
-        self.failed_at = (state.version, *mark) if for_all else ()
-        self._failed_mark = mark if by_neighbours else ()
+    def note_failure(self, state: ClusterState, blamed: tuple[tuple[Filter[Any], Any], ...], is_for_all: bool) -> None:
+        """No node could take a pod because of these filters; `is_for_all`: nor any other pod of this class."""
+        self._blamed, self._blamed_mark = blamed, _mark(blamed, state)
+        self.failed_at = (state.version, *_mark(self.asks, state)) if is_for_all else ()
 
     def has_failed(self, state: ClusterState) -> bool:
         """Whether nothing that could help has happened since no node could take any pod of it."""
-        return bool(self.failed_at) and self.failed_at == (state.version, *state.neighbours.mark(self.selections))
+        return bool(self.failed_at) and self.failed_at == (state.version, *_mark(self.asks, state))
 
-    def neighbours_changed(self, state: ClusterState) -> bool:
-        """Whether pods that stood in the way have gone, or those that were missed have come: the hint to look again."""
-        return bool(self._failed_mark) and self._failed_mark != state.neighbours.mark(self.selections)
+    def surroundings_changed(self, state: ClusterState) -> bool:
+        """Whether what stood in the way has gone, or what was missed has come: the hint to look again."""
+        return self._blamed_mark != _mark(self._blamed, state)
+
+
+def _mark(asks: tuple[tuple[Filter[Any], Any], ...], state: ClusterState) -> tuple[int, ...]:
+    return tuple(number for one, ask in asks for number in one.mark(ask, state))
 
 
 @dataclass(slots=True)
@@ -114,7 +103,7 @@ class ClassTable:
     def of(self, pod: Pod) -> PodClass:
         """Return the class of an unbound pod. Raises `FormatError` if its requests cannot be read."""
         sample = _relevant(pod)
-        features = node_declared_features.asks(pod)
+        features = node_declared_features.needed_by(pod)
         spec = _encode((sample, sorted(features)))
         key = _short(spec)
         known = self._classes.get(key)
@@ -122,8 +111,9 @@ class ClassTable:
             self._classes.move_to_end(key)
             return known
         amounts, ports = requests_of(sample), host_ports_of(sample)
-        spread, wishes = pod_topology_spread.asks(sample), inter_pod_affinity.asks(sample)
-        new = PodClass(key, amounts, ports, self._verdicts_of(sample), len(spec), spread, wishes, features)
+        asked = ((one, one.asks(pod)) for one in FILTERS)
+        asks = tuple((one, ask) for one, ask in asked if ask is not None)
+        new = PodClass(key, amounts, ports, self._verdicts_of(sample), len(spec), asks)
         self._classes[key] = new
         self._bytes += new.size_bytes
         while len(self._classes) > REMEMBERED or (self._bytes > REMEMBERED_BYTES and len(self._classes) > 1):

@@ -160,7 +160,7 @@ class Scheduler:
             self.queue.capacity(lambda pod_class: self._takes(pod_class, slots), now)
         if self._neighbours_seen != self.state.neighbours.version:
             self._neighbours_seen = self.state.neighbours.version
-            self.queue.capacity(lambda pod_class: pod_class.neighbours_changed(self.state), now)
+            self.queue.capacity(lambda pod_class: pod_class.surroundings_changed(self.state), now)
 
     def _open_nodes(self, now: float) -> None:
         """Look at waiting pods again once a closed node is open."""

@@ -32,7 +32,7 @@ from cloudai_sandbox.control_plane import ControlPlane
 from cloudai_sandbox.sandbox import Sandbox
 from cloudai_scheduler.cluster.rejections import Rejections
 from cloudai_scheduler.cluster.state import ClusterState
-from cloudai_scheduler.cycle import Surroundings, count_reasons, fit_error, walk
+from cloudai_scheduler.cycle import Surroundings, fit_error, view_of, walk
 from cloudai_scheduler.filters import (
     host_ports,
     inter_pod_affinity,
@@ -173,10 +173,10 @@ def ours(state: ClusterState, classes: ClassTable, pod: Pod) -> tuple[frozenset[
     pod_class = classes.of(pod)
     pod_class.refresh(state)
     entry = QueuedPod(pod, pod_class, Task("t", 1.0, 1.0), Standing(0, None, 0.0, 0.0), 0, 0.0, "")
-    walked = walk(around, entry, 0.0)
+    view = view_of(around, entry, 0.0)
+    walked = walk(view, pod_class)
     names = frozenset(name for slot, name in enumerate(state.fleet.names) if walked.feasible[slot])
-    counts = count_reasons(state, entry, walked)
-    return names, fit_error(len(state.nodes), counts + Counter({RECORDED: len(names)}))
+    return names, fit_error(view, pod_class, walked, {RECORDED: len(names)})
 
 
 @pytest.mark.parametrize("seed", range(WORLDS))

@@ -109,8 +109,8 @@ class Neighbours:
         return kept.counts[:width]
 
     def mark(self, selections: tuple[Selection, ...]) -> tuple[int, ...]:
-        """Something that changes when pods of these selections, or pods that reject others, come or go."""
-        return (*(self._keep(one).version for one in selections), self.rejecting_version)
+        """Something that changes when pods of these selections come or go."""
+        return tuple(self._keep(one).version for one in selections)
 
     def rejecting(self, namespace: str, labels: Labels) -> list[tuple[str, Counter[int]]]:
         """Topology keys and slots of pods whose anti-affinity is against a pod with these labels."""

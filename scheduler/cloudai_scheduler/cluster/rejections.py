@@ -5,6 +5,7 @@ were refused, and for all once two namespaces have seen it. One refusal makes th
 node, so that a retried Task goes elsewhere. A pod that starts there takes the evidence away.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -58,7 +59,7 @@ class Rejections:
         """Close a node for a resource on other evidence than refusals."""
         self._close(node, resource, EVERYBODY, at)
 
-    def closed_nodes(self, resources: set[str], namespace: str, now: float) -> set[str]:
+    def closed_nodes(self, resources: Collection[str], namespace: str, now: float) -> set[str]:
         """Nodes that a pod of this namespace that asks for these resources must not go to now."""
         return {
             node

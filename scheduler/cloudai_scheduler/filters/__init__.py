@@ -5,10 +5,18 @@ node changes. What depends on free room (resources, ports, closed nodes) is look
 """
 
 from collections.abc import Callable
+from typing import Any
 
 from cloudai_kube.objects import Pod
 from cloudai_scheduler.cluster.state import NodeInfo
 from cloudai_scheduler.filters import node_affinity, node_name, taints, unschedulable
+from cloudai_scheduler.filters.base import Filter
+from cloudai_scheduler.filters.closed import ClosedNodes
+from cloudai_scheduler.filters.host_ports import NodePorts
+from cloudai_scheduler.filters.inter_pod_affinity import InterPodAffinity
+from cloudai_scheduler.filters.node_declared_features import NodeDeclaredFeatures
+from cloudai_scheduler.filters.pod_topology_spread import PodTopologySpread
+from cloudai_scheduler.filters.resources import NodeResourcesFit
 
 StaticFilter = Callable[[Pod, NodeInfo], str | None]
 """Returns why the node is impossible for the pod, None if it is not."""
@@ -24,6 +32,16 @@ STATIC_FILTERS: tuple[StaticFilter, ...] = (
 
 LASTING: dict[StaticFilter, StaticFilter | None] = {unschedulable.check: None, taints.check: taints.check_lasting}
 """What filters that look at a node's present state say of it if it is ready and open; all others say the same then."""
+
+FILTERS: tuple[Filter[Any], ...] = (
+    NodePorts(),
+    NodeResourcesFit(),
+    PodTopologySpread(),
+    InterPodAffinity(),
+    NodeDeclaredFeatures(),
+    ClosedNodes(),
+)
+"""Those that look at all nodes at once, after the static ones and in upstream's order."""
 
 
 def judge(pod: Pod, node: NodeInfo) -> tuple[str | None, bool]:

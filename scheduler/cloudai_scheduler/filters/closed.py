@@ -5,18 +5,35 @@ from typing import Final
 
 import numpy as np
 
+from cloudai_kube.demand import requests_of
+from cloudai_kube.objects import Pod
 from cloudai_rts.arrays import BoolArray
 from cloudai_scheduler.cluster.rejections import Rejections
 from cloudai_scheduler.cluster.state import ClusterState
+from cloudai_scheduler.filters.base import Filter, View
 
 REASON: Final = "node(s) rejected pods recently"
 
 
-def open_nodes(
-    state: ClusterState, rejections: Rejections, resources: set[str], namespace: str, now: float
-) -> BoolArray | None:
-    """Nodes that are not closed for the pod; None where no node is closed."""
-    return _without(state, rejections.closed_nodes(resources, namespace, now))
+class ClosedNodes(Filter[frozenset[str]]):
+    """Nodes that are not closed for the pod. No filter of the default scheduler: it has no memory of refusals."""
+
+    name = "ClosedNodes"
+    reason = REASON
+    resolvable = False
+
+    def asks(self, pod: Pod) -> frozenset[str]:
+        """Resources that the pod asks for."""
+        return frozenset(requests_of(pod))
+
+    def is_about_single_pods(self, ask: frozenset[str]) -> bool:  # noqa: ARG002  one signature for all
+        """It goes by the pod's namespace."""
+        return True
+
+    def passing(self, ask: frozenset[str], view: View) -> BoolArray | None:
+        """Slots that are open; None where no node is closed."""
+        closed = view.rejections.closed_nodes(ask, view.pod.metadata.namespace, view.now)
+        return _without(view.state, closed)
 
 
 def unavoided(

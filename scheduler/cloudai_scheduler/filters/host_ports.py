@@ -4,17 +4,26 @@ from typing import Final
 
 import numpy as np
 
-from cloudai_kube.demand import HostPort
+from cloudai_kube.demand import HostPort, host_ports_of
+from cloudai_kube.objects import Pod
 from cloudai_rts.arrays import BoolArray
-from cloudai_scheduler.cluster.state import ClusterState
+from cloudai_scheduler.filters.base import Filter, View
 
 REASON: Final = "node(s) didn't have free ports for the requested pod ports"
 
 
-def free(state: ClusterState, ports: frozenset[HostPort]) -> BoolArray | None:
-    """Nodes on which all the ports are free; None where the pod asks for none."""
-    if not ports:
-        return None
-    mask: BoolArray = np.ones(len(state.fleet), np.bool_)
-    mask[list(state.ports.conflicts(ports))] = False
-    return mask
+class NodePorts(Filter[frozenset[HostPort]]):
+    """Nodes on which all the ports are free."""
+
+    name = "NodePorts"
+    reason = REASON
+
+    def asks(self, pod: Pod) -> frozenset[HostPort] | None:
+        """The pod's host ports."""
+        return host_ports_of(pod) or None
+
+    def passing(self, ask: frozenset[HostPort], view: View) -> BoolArray:
+        """Slots without a conflict."""
+        mask: BoolArray = np.ones(len(view.state.fleet), np.bool_)
+        mask[list(view.state.ports.conflicts(ask))] = False
+        return mask

@@ -4,6 +4,7 @@ Upstream: kube-scheduler 1.37 `plugins/interpodaffinity`. Affinity needs, for ea
 matches *all* terms; where there is none in the cluster and the pod matches its own terms, it may be the first.
 """
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,6 +15,7 @@ from cloudai_rts.arrays import BoolArray, IntArray
 from cloudai_scheduler.cluster import domains
 from cloudai_scheduler.cluster.selector import Labels, Selection, Term, term
 from cloudai_scheduler.cluster.state import ClusterState
+from cloudai_scheduler.filters.base import Filter, View
 
 AFFINITY_REASON: Final = "node(s) didn't match pod affinity rules"
 ANTI_AFFINITY_REASON: Final = "node(s) didn't match pod anti-affinity rules"
@@ -47,7 +49,52 @@ NONE: Final = Wishes()
 """A pod that requires nothing of others."""
 
 
-def asks(pod: Pod) -> Wishes:
+class InterPodAffinity(Filter[Wishes]):
+    """Nodes near the pods that must be near, and away from those that must not."""
+
+    name = "InterPodAffinity"
+
+    def asks(self, pod: Pod) -> Wishes:
+        """Even a pod without wishes may not be welcome."""
+        return wishes_of(pod)
+
+    def is_about_single_pods(self, ask: Wishes) -> bool:
+        """Others look at the pod's labels, which are part of what it asks only where it has wishes itself."""
+        return ask is NONE
+
+    def passing(self, ask: Wishes, view: View) -> BoolArray | None:
+        """Slots that satisfy the pod, and the others."""
+        masks = [mask for mask in _parts(ask, view).values() if mask is not None]
+        return np.logical_and.reduce(masks) if masks else None
+
+    def reasons(self, ask: Wishes, view: View, excluded: BoolArray) -> Counter[str]:
+        """The first of the three parts that is against a node is its reason."""
+        counts: Counter[str] = Counter()
+        for reason, mask in _parts(ask, view).items():
+            if mask is not None:
+                counts[reason] += int(np.count_nonzero(excluded & ~mask))
+                excluded = excluded & mask
+        return counts
+
+    def helped_by_eviction(self, ask: Wishes, view: View) -> BoolArray:
+        """A pod that is missed does not come because another one goes."""
+        mask = near(ask, view.state)
+        return ~_none(view.state) if mask is None else mask
+
+    def mark(self, ask: Wishes, state: ClusterState) -> tuple[int, ...]:
+        """Pods that it looks for, and pods that reject others, come and go."""
+        return (*state.neighbours.mark(ask.selections()), state.neighbours.rejecting_version)
+
+
+def _parts(wishes: Wishes, view: View) -> dict[str, BoolArray | None]:
+    return {
+        AFFINITY_REASON: near(wishes, view.state),
+        ANTI_AFFINITY_REASON: apart(wishes, view.state),
+        EXISTING_REASON: welcome(view.pod, view.state),
+    }
+
+
+def wishes_of(pod: Pod) -> Wishes:
     """The required terms of a pod."""
     meta, affinity = pod.metadata, pod.spec.affinity
     if affinity is None:

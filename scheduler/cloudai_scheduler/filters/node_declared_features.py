@@ -10,7 +10,7 @@ import numpy as np
 
 from cloudai_kube.objects import Pod
 from cloudai_rts.arrays import BoolArray
-from cloudai_scheduler.cluster.state import ClusterState
+from cloudai_scheduler.filters.base import Filter, View
 
 REASON: Final = "node(s) didn't match Pod's required features"
 RESTART_ALL: Final = "RestartAllContainersOnContainerExits"
@@ -18,7 +18,26 @@ HOST_NETWORK_IN_USER_NAMESPACE: Final = "UserNamespacesHostNetworkSupport"
 BIND_MOUNT_OPTIONS: Final = "VolumeBindMountOptions"
 
 
-def asks(pod: Pod) -> frozenset[str]:
+class NodeDeclaredFeatures(Filter[frozenset[str]]):
+    """Nodes whose kubelets declare all that the pod needs."""
+
+    name = "NodeDeclaredFeatures"
+    reason = REASON
+    resolvable = False
+
+    def asks(self, pod: Pod) -> frozenset[str] | None:
+        """Features that the pod needs of its node."""
+        return needed_by(pod) or None
+
+    def passing(self, ask: frozenset[str], view: View) -> BoolArray:
+        """Slots of nodes that declare all of them."""
+        mask: BoolArray = np.zeros(len(view.state.fleet), np.bool_)
+        for slot, node in view.state.by_slot.items():
+            mask[slot] = ask <= node.features
+        return mask
+
+
+def needed_by(pod: Pod) -> frozenset[str]:
     """Features that the pod needs of its node."""
     spec = pod.spec
     containers = (*spec.containers, *spec.initContainers)
@@ -29,13 +48,3 @@ def asks(pod: Pod) -> frozenset[str]:
         BIND_MOUNT_OPTIONS: any(mount.bindMountOptions for one in containers for mount in one.volumeMounts),
     }
     return frozenset(name for name, is_needed in needed.items() if is_needed)
-
-
-def declaring(features: frozenset[str], state: ClusterState) -> BoolArray | None:
-    """Slots of nodes that declare all of them; None where the pod needs none."""
-    if not features:
-        return None
-    mask = np.zeros(len(state.fleet), np.bool_)
-    for slot, node in state.by_slot.items():
-        mask[slot] = features <= node.features
-    return mask

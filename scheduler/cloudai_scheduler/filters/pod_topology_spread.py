@@ -4,6 +4,7 @@ Upstream: kube-scheduler 1.37 `plugins/podtopologyspread`. Counted are the nodes
 inclusion policies; a domain that none of them is in counts 0; with fewer domains than `minDomains` the least is 0.
 """
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,6 +15,7 @@ from cloudai_rts.arrays import BoolArray
 from cloudai_scheduler.cluster.domains import NONE
 from cloudai_scheduler.cluster.selector import NOTHING, Scope, Selection, matcher
 from cloudai_scheduler.cluster.state import ClusterState
+from cloudai_scheduler.filters.base import Filter, View
 
 REASON: Final = "node(s) didn't match pod topology spread constraints"
 MISSING_REASON: Final = f"{REASON} (missing required label)"
@@ -33,21 +35,37 @@ class Constraint:
     honours_taints: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Inclusion:
-    """Nodes that match the pod's own node affinity, and those whose taints it tolerates."""
+class PodTopologySpread(Filter[tuple[Constraint, ...]]):
+    """Nodes on which no constraint is broken."""
 
-    affine: BoolArray
-    tolerated: BoolArray
+    name = "PodTopologySpread"
+    reason = REASON
 
+    def asks(self, pod: Pod) -> tuple[Constraint, ...] | None:
+        """The hard constraints of a pod."""
+        constraints = tuple(
+            _constraint(pod, place)
+            for place, wish in enumerate(pod.spec.topologySpreadConstraints)
+            if wish.whenUnsatisfiable == HARD
+        )
+        return constraints or None
 
-def asks(pod: Pod) -> tuple[Constraint, ...]:
-    """The hard constraints of a pod."""
-    return tuple(
-        _constraint(pod, place)
-        for place, one in enumerate(pod.spec.topologySpreadConstraints)
-        if one.whenUnsatisfiable == HARD
-    )
+    def passing(self, ask: tuple[Constraint, ...], view: View) -> BoolArray:
+        """Slots that pass all constraints."""
+        return verdicts(ask, view)[0]
+
+    def reasons(self, ask: tuple[Constraint, ...], view: View, excluded: BoolArray) -> Counter[str]:
+        """Nodes that lack a label are told apart."""
+        lacking = int(np.count_nonzero(excluded & verdicts(ask, view)[1]))
+        return Counter({MISSING_REASON: lacking, REASON: int(np.count_nonzero(excluded)) - lacking})
+
+    def helped_by_eviction(self, ask: tuple[Constraint, ...], view: View) -> BoolArray:
+        """No eviction gives a node a label."""
+        return ~verdicts(ask, view)[1]
+
+    def mark(self, ask: tuple[Constraint, ...], state: ClusterState) -> tuple[int, ...]:
+        """Pods of its selections come and go."""
+        return state.neighbours.mark(tuple(one.selection for one in ask if one.selection is not None))
 
 
 def _constraint(pod: Pod, place: int) -> Constraint:
@@ -66,11 +84,9 @@ def _constraint(pod: Pod, place: int) -> Constraint:
     )
 
 
-def verdicts(
-    constraints: tuple[Constraint, ...], state: ClusterState, inclusion: Inclusion
-) -> tuple[BoolArray, BoolArray]:
+def verdicts(constraints: tuple[Constraint, ...], view: View) -> tuple[BoolArray, BoolArray]:
     """Which slots pass all constraints; and which of the others fail because they lack a label, and nothing before."""
-    width = len(state.fleet)
+    state, width = view.state, len(view.state.fleet)
     places = [state.domain_of(one.key) for one in constraints]
     has_all: BoolArray = state.fleet.present & np.logical_and.reduce([place != NONE for place in places])
     passing: BoolArray = np.ones(width, np.bool_)
@@ -80,9 +96,9 @@ def verdicts(
         passing &= place != NONE
         included = has_all
         if one.honours_affinity:
-            included = included & inclusion.affine
+            included = included & view.affine
         if one.honours_taints:
-            included = included & inclusion.tolerated
+            included = included & view.tolerated
         if not included.any():
             continue  # nothing is counted, and upstream's least is then the greatest number
         domains = int(place.max()) + 1

@@ -1,17 +1,43 @@
 """NodeResourcesFit: pod slots first, then every requested resource against what is free; all shortages are named."""
 
+from collections import Counter
 from typing import Final
 
 import numpy as np
 
-from cloudai_kube.demand import Amounts
+from cloudai_kube.demand import Amounts, requests_of
+from cloudai_kube.objects import Pod
 from cloudai_rts.arrays import BoolArray
 from cloudai_rts.contract import PODS
 from cloudai_rts.fleet import Fleet
+from cloudai_scheduler.filters.base import Filter, View
 
 MOST_NAMED: Final = 256
 """Resources that a message names: a pod may ask for thousands."""
 TOO_MANY_PODS: Final = "Too many pods"
+
+
+class NodeResourcesFit(Filter[Amounts]):
+    """Nodes that have room."""
+
+    name = "NodeResourcesFit"
+    is_about_room = True
+
+    def asks(self, pod: Pod) -> Amounts:
+        """All that the pod asks for."""
+        return requests_of(pod)
+
+    def passing(self, ask: Amounts, view: View) -> BoolArray:
+        """Slots with room for it."""
+        return view.state.fleet.fits(ask)
+
+    def reasons(self, ask: Amounts, view: View, excluded: BoolArray) -> Counter[str]:
+        """One for each resource that is short."""
+        return Counter(shortages(view.state.fleet, ask, excluded))
+
+    def helped_by_eviction(self, ask: Amounts, view: View) -> BoolArray:
+        """Slots that could hold it if they were empty."""
+        return view.state.fleet.could_fit(ask)
 
 
 def shortages(fleet: Fleet, amounts: Amounts, possible: BoolArray) -> dict[str, int]:

@@ -39,7 +39,7 @@ def cluster(zones: str, *pods: Pod) -> ClusterState:
 
 def verdict(state: ClusterState, pod: Pod) -> str:
     """One letter a node: y, or the kind of term that is against it (Near, Apart, Rejected)."""
-    wishes = inter_pod_affinity.asks(pod)
+    wishes = inter_pod_affinity.wishes_of(pod)
     masks = (
         ("N", inter_pod_affinity.near(wishes, state)),
         ("A", inter_pod_affinity.apart(wishes, state)),

@@ -4,10 +4,12 @@ from typing import Any
 
 import msgspec
 import pytest
+from tests.scheduler.filters.judging import said
 
 from cloudai_kube.objects import Node, Pod
 from cloudai_scheduler.cluster.state import ClusterState
 from cloudai_scheduler.filters import node_declared_features
+from cloudai_scheduler.filters.node_declared_features import NodeDeclaredFeatures
 
 RESTART_ALL = {"restartPolicyRules": [{"action": "RestartAllContainers"}]}
 OPTIONS = {"volumeMounts": [{"bindMountOptions": ["noexec"]}]}
@@ -29,21 +31,20 @@ OPTIONS = {"volumeMounts": [{"bindMountOptions": ["noexec"]}]}
 def test_what_a_pod_needs(spec: dict[str, Any], needed: set[str]) -> None:
     """Inferred from its spec, as upstream does."""
     pod = msgspec.convert({"metadata": {"name": "p"}, "spec": spec}, Pod)
-    assert node_declared_features.asks(pod) == needed
+    assert node_declared_features.needed_by(pod) == needed
 
 
 def test_nodes_that_declare_it() -> None:
     """All that is needed; a pod that needs nothing goes anywhere, and a node may be upgraded."""
     state = ClusterState()
-    for name, declared in (("old", []), ("new", ["A", "B"])):
+    for name, declared in (("old", []), ("new", ["Other", "RestartAllContainersOnContainerExits"])):
         status = {"allocatable": {"cpu": "1"}, "declaredFeatures": declared}
         state.put_node(msgspec.convert({"metadata": {"name": name}, "status": status}, Node))
-    assert node_declared_features.declaring(frozenset(), state) is None
-    mask = node_declared_features.declaring(frozenset({"A"}), state)
-    assert mask is not None
-    assert mask.tolist() == [False, True]
-    status = {"allocatable": {"cpu": "1"}, "declaredFeatures": ["A"]}
+    plain = msgspec.convert({"metadata": {"name": "p"}}, Pod)
+    needing = msgspec.convert({"metadata": {"name": "p"}, "spec": {"containers": [RESTART_ALL]}}, Pod)
+    one = NodeDeclaredFeatures()
+    assert said(state, plain, one) == ["", ""]
+    assert said(state, needing, one) == [node_declared_features.REASON, ""]
+    status = {"allocatable": {"cpu": "1"}, "declaredFeatures": ["RestartAllContainersOnContainerExits"]}
     state.put_node(msgspec.convert({"metadata": {"name": "old"}, "status": status}, Node))
-    mask = node_declared_features.declaring(frozenset({"A"}), state)
-    assert mask is not None
-    assert mask.tolist() == [True, True]
+    assert said(state, needing, one) == ["", ""]

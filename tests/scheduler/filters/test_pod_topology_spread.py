@@ -3,13 +3,13 @@
 from typing import Any
 
 import msgspec
-import numpy as np
 import pytest
+from tests.scheduler.filters.judging import view
 
 from cloudai_kube.objects import Node, Pod
 from cloudai_scheduler.cluster.state import ClusterState
 from cloudai_scheduler.filters import pod_topology_spread
-from cloudai_scheduler.filters.pod_topology_spread import Inclusion
+from cloudai_scheduler.filters.pod_topology_spread import PodTopologySpread
 
 
 def cluster(zones: str, pods: str) -> ClusterState:
@@ -34,9 +34,9 @@ def judge(state: ClusterState, affine: str = "", **fields: Any) -> str:
     wish = {"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule", "labelSelector": selector}
     meta = {"namespace": "ns", "labels": {"app": "x", "hash": "1"}}
     pod = msgspec.convert({"metadata": meta, "spec": {"topologySpreadConstraints": [{**wish, **fields}]}}, Pod)
-    everywhere = np.ones(len(state.fleet), np.bool_)
-    inclusion = Inclusion(np.array([one == "y" for one in affine]) if affine else everywhere, everywhere)
-    passing, lacking = pod_topology_spread.verdicts(pod_topology_spread.asks(pod), state, inclusion)
+    constraints = PodTopologySpread().asks(pod)
+    assert constraints is not None
+    passing, lacking = pod_topology_spread.verdicts(constraints, view(state, pod, affine))
     return "".join("l" if lack else "y" if ok else "n" for ok, lack in zip(passing, lacking, strict=True))
 
 
