@@ -33,9 +33,9 @@ _VARIABLES: Final = {MONGODB: "MONGODB_URI", PROMETHEUS: "PROMETHEUS_URL"}
 class Sandbox:
     """Starts and stops everything; a context manager. `fleet` and `speeds` are files in the trace formats.
 
-    Without `chart` neither the Task schema nor rights are installed: a chart will do that. `controllers`: with
-    kube-controller-manager. With `proxied` our processes reach the API server through a proxy that fails on request
-    (`set_faults`).
+    Without `chart` neither the Task schema nor rights are installed: a chart will do that. `controllers`: those of
+    kube-controller-manager that run. With `proxied` our processes reach the API server through a proxy that fails on
+    request (`set_faults`).
     """
 
     folder: Path
@@ -51,7 +51,7 @@ class Sandbox:
     kubelets: bool = True
     proxied: bool = False
     chart: bool = True
-    controllers: bool = False
+    controllers: tuple[str, ...] = ()
     services: tuple[str, ...] = ()
     urls: dict[str, str] = field(default_factory=dict)
     plane: ControlPlane = field(init=False)
@@ -110,7 +110,7 @@ class Sandbox:
             for name in self.namespaces:
                 self.plane.create_namespace(name)
         if self.controllers:
-            self.plane.start_controllers()
+            self.plane.start_controllers(f"--controllers={','.join(self.controllers)}")
 
     def stop(self) -> None:
         """Stop everything, last started first."""

@@ -10,6 +10,7 @@ import sys
 import uuid
 from collections.abc import Coroutine
 from functools import partial
+from typing import Any
 
 import uvloop
 from prometheus_client import CollectorRegistry
@@ -23,6 +24,15 @@ from cloudai_kube.objects import ConfigMap, Meta, Namespace, Node, Pod
 from cloudai_kube.reflector import Reflector
 from cloudai_kube.serving import HealthServer
 from cloudai_kube.settings import parse_command_line
+from cloudai_kube.storage_objects import (
+    Claim,
+    CsiDriver,
+    CsiNode,
+    CsiStorageCapacity,
+    StorageClass,
+    Volume,
+    VolumeAttachment,
+)
 from cloudai_kube.transport import Transport
 from cloudai_rts import contract
 from cloudai_scheduler.binding import Binder
@@ -41,7 +51,8 @@ DRAIN_SECONDS = 5.0
 RULES_RETRY_SECONDS = 10.0
 UNAUTHORIZED_SECONDS = 60.0
 """Credentials that are refused for so long are read afresh by a new process."""
-Reflectors = dict[str, Reflector[Pod] | Reflector[Node] | Reflector[Namespace] | Reflector[ConfigMap]]
+Reflectors = dict[str, Reflector[Any]]
+STORAGE_API = "/apis/storage.k8s.io/v1"
 
 
 def main() -> None:
@@ -147,6 +158,17 @@ class Process:
             ),
             "parameters": Reflector(transport, maps, ConfigMap, feed, only, silence_seconds=silence),
         }
+        storage = scheduler.state.storage
+        for name, path, kind, table in (
+            ("persistentvolumeclaims", "/api/v1/persistentvolumeclaims", Claim, storage.claims),
+            ("persistentvolumes", "/api/v1/persistentvolumes", Volume, storage.volumes),
+            ("storageclasses", f"{STORAGE_API}/storageclasses", StorageClass, storage.classes),
+            ("csinodes", f"{STORAGE_API}/csinodes", CsiNode, storage.nodes),
+            ("csidrivers", f"{STORAGE_API}/csidrivers", CsiDriver, storage.drivers),
+            ("csistoragecapacities", f"{STORAGE_API}/csistoragecapacities", CsiStorageCapacity, storage.capacities),
+            ("volumeattachments", f"{STORAGE_API}/volumeattachments", VolumeAttachment, storage.attachments),
+        ):
+            found[name] = Reflector(transport, path, kind, table, silence_seconds=silence)
         for reflector in found.values():
             reflector.on_parked = partial(_tell_parked, reflector.kind.__name__, recorder, metrics)
         return found

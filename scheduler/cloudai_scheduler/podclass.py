@@ -15,6 +15,7 @@ import msgspec
 from cloudai_kube.demand import Amounts, HostPort, host_ports_of, requests_of
 from cloudai_kube.objects import Affinity, Container, Meta, Pod, PodAffinity, PodSpec
 from cloudai_rts.arrays import BoolArray, FloatArray
+from cloudai_scheduler.cluster.pod_volumes import PLACED_BY
 from cloudai_scheduler.cluster.state import ClusterState
 from cloudai_scheduler.filters import FILTERS, node_declared_features, pod_topology_spread
 from cloudai_scheduler.filters.base import Filter
@@ -152,8 +153,8 @@ def _static(sample: Pod) -> Pod:
 def _relevant(pod: Pod) -> Pod:
     """The pod with nothing but what filters and requests rest on; who it is matters if it requires neighbours.
 
-    Images, commands and volumes are not: every pod has a volume of its own with a drawn name (its service account's
-    token), and a class of its own costs a judgement of every node.
+    Images, commands and most volumes are not: every pod has a volume of its own with a drawn name (its service
+    account's token). Only those that bind it to nodes count.
     """
     spec = pod.spec
     affinity = spec.affinity and Affinity(
@@ -172,8 +173,16 @@ def _relevant(pod: Pod) -> Pod:
         resources=spec.resources,
         topologySpreadConstraints=spread,
     )
+    volumes = [volume for volume in spec.volumes if not PLACED_BY.isdisjoint(volume)]
+    kept.volumes = [{key: volume[key] for key in ("name", *PLACED_BY) if key in volume} for volume in volumes]
     has_neighbours = bool(spread or (affinity and (affinity.podAffinity or affinity.podAntiAffinity)))
-    meta = Meta(namespace=pod.metadata.namespace, labels=pod.metadata.labels) if has_neighbours else Meta()
+    meta = Meta()
+    if has_neighbours or volumes:
+        meta.namespace = pod.metadata.namespace
+    if has_neighbours:
+        meta.labels = pod.metadata.labels
+    if any("ephemeral" in volume for volume in volumes):  # those claims are named after the pod, and belong to it
+        meta.name, meta.uid = pod.metadata.name, pod.metadata.uid
     return Pod(metadata=meta, spec=kept)
 
 

@@ -19,15 +19,20 @@ from cloudai_rts.tau import TauStore
 from cloudai_scheduler import conditions, decision
 from cloudai_scheduler.binding import Binder, BindOutcome, BindResult
 from cloudai_scheduler.cluster.neighbours import Neighbour
+from cloudai_scheduler.cluster.pod_volumes import PodVolumes
 from cloudai_scheduler.cluster.refusals import Refusals
 from cloudai_scheduler.cluster.rejections import Rejections
 from cloudai_scheduler.cluster.state import ClusterState, PlacedPod
+from cloudai_scheduler.cluster.storage import Plan
+from cloudai_scheduler.commit import Commit
 from cloudai_scheduler.conditions import ConditionWriter
 from cloudai_scheduler.cycle import Surroundings, Unschedulable, could_take, decide
+from cloudai_scheduler.filters.volume_binding import plan_for
 from cloudai_scheduler.intake import Intake
 from cloudai_scheduler.metrics import SchedulerMetrics
 from cloudai_scheduler.podclass import PodClass
 from cloudai_scheduler.queue import QueuedPod, SchedulingQueue
+from cloudai_scheduler.volume_binder import VolumeBinder
 
 _log = logging.getLogger(__name__)
 SLICE_SECONDS: Final = 0.004
@@ -35,6 +40,8 @@ SLICE_SECONDS: Final = 0.004
 JUDGING_SECONDS: Final = 0.015
 """How long nodes are judged in one go for a spec that has not been judged yet."""
 JUDGING_PAUSE_SECONDS: Final = 0.02
+PREPARING_PAUSE_SECONDS: Final = 1.0
+"""How long a pod waits for its turn where too many wait for their volumes."""
 RETRY_SECONDS: Final = 60.0
 """After so long a pod that could not be handled is tried again."""
 IDLE_SECONDS: Final = 1.0
@@ -66,9 +73,9 @@ class Scheduler:
     intake: Intake = field(init=False)
     _judge_until: float = 0.0
     _work: asyncio.Event = field(default_factory=asyncio.Event)
-    _binds: set[asyncio.Task[None]] = field(default_factory=set)
+    commit: Commit = field(init=False)
     _freed: set[str] = field(default_factory=set)
-    _neighbours_seen: int = 0
+    _surroundings_seen: tuple[int, int] = (0, 0)
 
     def __post_init__(self) -> None:
         self.policy = Policy(self.state.fleet, Document(), self.policy_mode)
@@ -88,6 +95,10 @@ class Scheduler:
             self.sla_multiplier,
         )
         self.conditions.waiting = self.intake.waiting
+        self.state.storage.notify = self._work.set
+        transport = self.binder.transport
+        volumes = VolumeBinder(transport, self.state, lambda uid: uid in self.state.pods)
+        self.commit = Commit(transport, self.binder, volumes, self.state.storage, self.bind_connections)
 
     def use(self, document: Document, candidate: Document | None = None) -> None:
         """Switch to other parameters: everything that waits is decided again.
@@ -105,7 +116,7 @@ class Scheduler:
 
     def is_busy(self) -> bool:
         """Whether pods are waiting for a decision or a bind: less important requests stand back."""
-        return self.queue.has_active() or len(self._binds) >= self.bind_connections
+        return self.queue.has_active() or not self.commit.has_place()
 
     async def run(self) -> None:
         """Schedule until `stop` is set and the last bind is answered."""
@@ -113,8 +124,7 @@ class Scheduler:
             await self._wait_for_work()
             self.step()
             await asyncio.sleep(0)
-        if self._binds:
-            await asyncio.wait(self._binds, timeout=DRAIN_SECONDS)
+        await self.commit.drain(DRAIN_SECONDS)
 
     def step(self) -> None:
         """The work between two looks at the wire: upkeep, and decisions for a few milliseconds."""
@@ -138,12 +148,12 @@ class Scheduler:
         self._work.set()
 
     async def _wait_for_work(self) -> None:
-        if self.queue.has_active() and len(self._binds) < self.bind_connections:
+        if self.queue.has_active() and self.commit.has_place():
             return
         if self.queue.has_active():
-            await asyncio.wait(self._binds, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(self.commit.binding, return_when=asyncio.FIRST_COMPLETED)
             return
-        if (self._freed or self._neighbours_seen != self.state.neighbours.version) and len(self.queue):
+        if (self._freed or self._surroundings_seen != self.state.surroundings) and len(self.queue):
             return
         self._work.clear()
         wake_at = self.queue.next_wake()
@@ -158,8 +168,8 @@ class Scheduler:
             slots = [slot for slot in map(self.state.fleet.slot, self._freed) if slot is not None]
             self._freed.clear()
             self.queue.capacity(lambda pod_class: self._takes(pod_class, slots), now)
-        if self._neighbours_seen != self.state.neighbours.version:
-            self._neighbours_seen = self.state.neighbours.version
+        if self._surroundings_seen != self.state.surroundings:
+            self._surroundings_seen = self.state.surroundings
             self.queue.capacity(lambda pod_class: pod_class.surroundings_changed(self.state), now)
 
     def _open_nodes(self, now: float) -> None:
@@ -179,7 +189,7 @@ class Scheduler:
         start = time.perf_counter()
         end, latest = start + SLICE_SECONDS, start + SLICE_SECONDS + JUDGING_SECONDS
         self._judge_until = start + JUDGING_SECONDS
-        while len(self._binds) < self.bind_connections and time.perf_counter() < end:
+        while self.commit.has_place() and time.perf_counter() < end:
             entry = self.queue.pop(self.clock())
             if entry is None:
                 return
@@ -243,6 +253,10 @@ class Scheduler:
         return self.canary if share_of(entry.owner or entry.uid) < tried.Share else self.policy
 
     def _place(self, entry: QueuedPod, placed: Placed, version: int, now: float) -> None:
+        plan = self._plan(entry, placed.slot)
+        if not self.commit.has_place_for(plan):
+            self.queue.postpone(entry, now + PREPARING_PAUSE_SECONDS, now)
+            return
         self.metrics.attempts.labels("scheduled").inc()
         self.metrics.decisions.labels(placed.policy).inc()
         node = self.state.by_slot[placed.slot]
@@ -261,13 +275,24 @@ class Scheduler:
                 amounts=entry.pod_class.amounts,
                 ports=entry.pod_class.ports,
                 neighbour=Neighbour.of(entry.pod),
+                volumes=PodVolumes.of(entry.pod),
+                priority=entry.pod.spec.priority,
                 running=_running(entry, placed, now),
                 generation=meta.generation,
             )
         )
-        task = asyncio.get_running_loop().create_task(self._bind(entry, node.name, text))
-        self._binds.add(task)
-        task.add_done_callback(self._binds.discard)
+
+        def settle(result: BindResult) -> None:
+            self.metrics.binds.labels(result.outcome.value).inc()
+            self._settle(entry, node.name, result)
+            self._work.set()
+
+        self.commit.start(entry.pod, node.name, text, plan, settle)
+
+    def _plan(self, entry: QueuedPod, slot: int) -> Plan:
+        """What has to be written before the pod can be bound to this node."""
+        claims = PodVolumes.of(entry.pod).claims
+        return plan_for(claims, self.state, slot) if claims else Plan()
 
     def _defer(self, entry: QueuedPod, deferred: Deferred, now: float) -> None:
         self.metrics.attempts.labels("deferred").inc()
@@ -297,16 +322,6 @@ class Scheduler:
             self.recorder.warning(_subject(entry), "FailedScheduling", outcome.message)
             self.conditions.write(entry.uid, conditions.UNSCHEDULABLE, outcome.message)
 
-    async def _bind(self, entry: QueuedPod, node: str, text: str) -> None:
-        try:
-            result = await self.binder.bind(entry.pod, node, text)
-        except Exception:  # noqa: BLE001  whatever happened, the pod must go back into the queue
-            _log.exception("bind of %s/%s failed", entry.pod.metadata.namespace, entry.pod.metadata.name)
-            result = BindResult(BindOutcome.REFUSED, "internal error, see the scheduler's log")
-        self.metrics.binds.labels(result.outcome.value).inc()
-        self._settle(entry, node, result)
-        self._work.set()
-
     def _settle(self, entry: QueuedPod, node: str, result: BindResult) -> None:
         meta, now = entry.pod.metadata, self.clock()
         if result.outcome is BindOutcome.BOUND:
@@ -325,6 +340,7 @@ class Scheduler:
         if result.outcome is BindOutcome.REFUSED:
             message = f"binding to {node} was refused: {result.message}"
             self.recorder.warning(_subject(entry), "FailedScheduling", message)
+            self.conditions.write(entry.uid, conditions.SCHEDULER_ERROR, message)
         self.queue.back_off(entry, now + result.retry_after_seconds)
         if entry.newer is not None and self.queue.entries.get(meta.uid) is entry:
             newer, entry.newer = entry.newer, None

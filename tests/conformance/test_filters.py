@@ -15,14 +15,23 @@ from typing import Any, Final
 
 import msgspec
 import pytest
-from tests.conformance import peer
+from tests.conformance import peer, storage
 from tests.conformance.peer import RECORDED, Recorder
 from tests.conformance.worlds import FAMILIES, NAMESPACES, NEVER, World, draw
 
 from cloudai_kube import connection
 from cloudai_kube.errors import ConflictError
 from cloudai_kube.objects import Namespace, Node, Pod
-from cloudai_kube.transport import Transport
+from cloudai_kube.storage_objects import (
+    Claim,
+    CsiDriver,
+    CsiNode,
+    CsiStorageCapacity,
+    StorageClass,
+    Volume,
+    VolumeAttachment,
+)
+from cloudai_kube.transport import MERGE_PATCH, Transport
 from cloudai_rts.load_history import LoadHistory
 from cloudai_rts.ordering import Standing
 from cloudai_rts.parameters import Document
@@ -32,14 +41,19 @@ from cloudai_sandbox.control_plane import ControlPlane
 from cloudai_sandbox.sandbox import Sandbox
 from cloudai_scheduler.cluster.rejections import Rejections
 from cloudai_scheduler.cluster.state import ClusterState
+from cloudai_scheduler.cluster.storage import Storage, Table
 from cloudai_scheduler.cycle import Surroundings, fit_error, view_of, walk
 from cloudai_scheduler.filters import (
     host_ports,
     inter_pod_affinity,
     node_affinity,
     node_declared_features,
+    node_volume_limits,
     pod_topology_spread,
     resources,
+    volume_binding,
+    volume_restrictions,
+    volume_zone,
 )
 from cloudai_scheduler.podclass import ClassTable
 from cloudai_scheduler.queue import QueuedPod
@@ -62,6 +76,13 @@ REASONS: Final = {
     inter_pod_affinity.ANTI_AFFINITY_REASON,
     inter_pod_affinity.EXISTING_REASON,
     node_declared_features.REASON,
+    volume_restrictions.DISK_REASON,
+    volume_restrictions.ONCE_POD_REASON,
+    node_volume_limits.REASON,
+    volume_binding.NODE_REASON,
+    volume_binding.BIND_REASON,
+    volume_binding.SPACE_REASON,
+    volume_zone.REASON,
 }
 SECONDS: Final = 60.0
 SYNC_SECONDS: Final = 0.7
@@ -87,6 +108,8 @@ class Bench:
         self.recorder.passed.clear()
         async with Transport(self.config, "conformance", 16) as transport:
             await asyncio.gather(*(transport.request("POST", "/api/v1/nodes", node) for node in world.nodes))
+            for path, item in world.stored:
+                await _store(transport, path, item)
             await asyncio.gather(*(_create(transport, one) for one in world.placed))
             await asyncio.sleep(SYNC_SECONDS)
             await asyncio.gather(*(_create(transport, one) for one in world.waiting))
@@ -113,6 +136,9 @@ class Bench:
             for raw in await _list(transport, "/api/v1/namespaces"):
                 one = msgspec.convert(raw, Namespace)
                 state.neighbours.put_namespace(one.metadata.name, one.metadata.labels)
+            for path, kind, table in _tables(state.storage):
+                for raw in await _list(transport, path):
+                    table.apply("ADDED", msgspec.convert(raw, kind))
             for raw in await _list(transport, "/api/v1/nodes"):
                 state.put_node(msgspec.convert(raw, Node))
             for raw in await _list(transport, "/api/v1/pods"):
@@ -129,11 +155,26 @@ class Bench:
             async with Transport(self.config, "conformance") as transport:
                 for namespace in NAMESPACES:
                     await transport.request("DELETE", f"/api/v1/namespaces/{namespace}/pods", params=at_once)
+                    await _remove(transport, storage.CLAIMS.format(namespace))
                 await transport.request("DELETE", "/api/v1/nodes")
+                for path in storage.COLLECTIONS:
+                    await _remove(transport, path)
                 for path in ("/api/v1/pods", "/api/v1/nodes"):
                     assert await _list(transport, path) == []
 
         asyncio.run(delete())
+
+
+def _tables(kept: Storage) -> list[tuple[str, Any, Table[Any]]]:
+    return [
+        ("/api/v1/persistentvolumeclaims", Claim, kept.claims),
+        ("/api/v1/persistentvolumes", Volume, kept.volumes),
+        (f"{storage.API}/storageclasses", StorageClass, kept.classes),
+        (f"{storage.API}/csinodes", CsiNode, kept.nodes),
+        (f"{storage.API}/csidrivers", CsiDriver, kept.drivers),
+        (f"{storage.API}/csistoragecapacities", CsiStorageCapacity, kept.capacities),
+        (f"{storage.API}/volumeattachments", VolumeAttachment, kept.attachments),
+    ]
 
 
 async def _create(transport: Transport, pod: dict[str, Any]) -> None:
@@ -142,6 +183,22 @@ async def _create(transport: Transport, pod: dict[str, Any]) -> None:
         await transport.request("POST", path, pod)
     except ConflictError as error:
         raise AssertionError(f"{pod['metadata']['name']}: {error}") from error
+
+
+async def _store(transport: Transport, path: str, item: dict[str, Any]) -> None:
+    await transport.request("POST", path, item)
+    if "status" in item:
+        name = item["metadata"]["name"]
+        body = {"status": item["status"]}
+        await transport.request("PATCH", f"{path}/{name}/status", body, content_type=MERGE_PATCH)
+
+
+async def _remove(transport: Transport, path: str) -> None:
+    """Delete a collection whose objects are protected while somebody uses them."""
+    for item in await _list(transport, path):
+        body = {"metadata": {"finalizers": None}}
+        await transport.request("PATCH", f"{path}/{item['metadata']['name']}", body, content_type=MERGE_PATCH)
+    await transport.request("DELETE", path)
 
 
 async def _list(transport: Transport, path: str) -> list[dict[str, Any]]:
@@ -217,5 +274,11 @@ def _write(family: str, seed: int, world: World, differing: list[dict[str, Any]]
     folder.mkdir(parents=True, exist_ok=True)
     names = {one["pod"] for one in differing}
     pods = [one for one in world.waiting if one["metadata"]["name"] in names]
-    content = {"differing": differing, "nodes": world.nodes, "placed": world.placed, "waiting": pods}
+    content = {
+        "differing": differing,
+        "nodes": world.nodes,
+        "placed": world.placed,
+        "waiting": pods,
+        "stored": world.stored,
+    }
     (folder / f"{family}-{seed}.json").write_text(json.dumps(content, indent=1))

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from tests.conformance import storage
+
 Json = dict[str, Any]
 ZONE, HOST, RACK = "topology.kubernetes.io/zone", "kubernetes.io/hostname", "rack"
 NAMESPACES: Final = {"blue": {"team": "x"}, "green": {"team": "y"}, "grey": {}}
@@ -20,6 +22,7 @@ class World:
     nodes: list[Json] = field(default_factory=list)
     placed: list[Json] = field(default_factory=list)
     waiting: list[Json] = field(default_factory=list)
+    stored: list[storage.Stored] = field(default_factory=list)
 
 
 def draw(seed: int, family: str, nodes: int = 12, placed: int = 24, waiting: int = 40) -> World:
@@ -27,12 +30,16 @@ def draw(seed: int, family: str, nodes: int = 12, placed: int = 24, waiting: int
     rng = random.Random(f"{family}-{seed}")
     world = World([_node(rng, number) for number in range(rng.randint(2, nodes))])
     names = [node["metadata"]["name"] for node in world.nodes]
+    if family in WITH_STORAGE:
+        world.stored = storage.draw(rng, world.nodes, list(NAMESPACES))
     for number in range(rng.randint(0, placed)):
         spec = {"nodeName": rng.choice(names), **_small(rng)}
         if rng.random() < 0.4:
             spec["affinity"] = {"podAntiAffinity": _required(rng, 1)}
         if rng.random() < 0.3:
             spec["containers"][0]["ports"] = [_port(rng)]
+        if family in WITH_STORAGE and rng.random() < 0.7:
+            spec["volumes"] = storage.mounts(rng, 0.0)
         world.placed.append(_pod(rng, f"placed-{number}", spec))
     for number in range(waiting):
         spec = {"priorityClassName": NEVER, **_small(rng)}
@@ -258,17 +265,25 @@ def features(rng: random.Random, spec: Json, names: list[str]) -> None:  # noqa:
         spec["containers"][0] |= {"restartPolicy": "Never", "restartPolicyRules": [rule]}
 
 
+def volumes(rng: random.Random, spec: Json, names: list[str]) -> None:  # noqa: ARG001  one signature for all
+    """Claims in all states, and disks of the pod's own."""
+    spec["volumes"] = storage.mounts(rng, 0.05)
+
+
 def mixed(rng: random.Random, spec: Json, names: list[str]) -> None:
     """Some of everything."""
     for one in (node_affinity, taints, ports, resources, spread, features):
         if rng.random() < 0.35:
             one(rng, spec, names)
+    if rng.random() < 0.25:
+        spec["volumes"] = storage.mounts(rng, 0.0)
     if rng.random() < 0.5:
         other: Json = {}
         pod_affinity(rng, other, names)
         spec["affinity"] = {**spec.get("affinity", {}), **other.get("affinity", {})}
 
 
+WITH_STORAGE: Final = frozenset({"volumes", "mixed"})
 FAMILIES: Final[dict[str, Callable[[random.Random, Json, list[str]], None]]] = {
     "NodeAffinity": node_affinity,
     "TaintToleration": taints,
@@ -277,5 +292,6 @@ FAMILIES: Final[dict[str, Callable[[random.Random, Json, list[str]], None]]] = {
     "PodTopologySpread": spread,
     "InterPodAffinity": pod_affinity,
     "NodeDeclaredFeatures": features,
+    "volumes": volumes,
     "mixed": mixed,
 }

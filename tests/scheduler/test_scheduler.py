@@ -232,8 +232,8 @@ HARD: dict[str, dict[str, Any]] = {
     "spec.affinity.podAntiAffinity": {
         "affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{"topologyKey": "h"}] * 65}}
     },
-    "spec.volumes.persistentVolumeClaim": {"volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}]},
-    "spec.volumes.ephemeral": {"volumes": [{"name": "v", "ephemeral": {}}]},
+    "spec.volumes.azureDisk": {"volumes": [{"name": "v", "azureDisk": {"diskName": "d", "diskURI": "u"}}]},
+    "spec.volumes (more": {"volumes": [{"name": str(n), "ephemeral": {}} for n in range(129)]},
     "spec.resourceClaims": {"resourceClaims": [{"name": "gpu"}]},
     "spec.schedulingGroup": {"schedulingGroup": {"podGroupName": "g"}},
     "spec.fieldOfTheNextRelease": {"fieldOfTheNextRelease": {"zone": "a"}},

@@ -40,6 +40,10 @@ class Domains:
 
     _kept: OrderedDict[str, _Kept] = field(default_factory=OrderedDict)
 
+    def numbers(self, key: str) -> Mapping[str, int]:
+        """The number of each value of a label that `of` was asked for last."""
+        return self._kept[key].numbers
+
     def of(self, key: str, nodes: Mapping[int, Labelled], width: int, changed: list[int], forgotten: int) -> IntArray:
         """The domain of each slot, `NONE` where the node lacks the label or there is no node.
 

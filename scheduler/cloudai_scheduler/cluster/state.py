@@ -20,9 +20,13 @@ from cloudai_rts.contract import CPU, MEMORY
 from cloudai_rts.fleet import Fleet, NodeSpec
 from cloudai_rts.harm import HarmTable, RunningTask
 from cloudai_rts.nodeclass import Hardware, NodeClasses
+from cloudai_scheduler.cluster import pod_volumes
+from cloudai_scheduler.cluster.attachments import Attachments
 from cloudai_scheduler.cluster.domains import Domains
 from cloudai_scheduler.cluster.neighbours import Neighbour, Neighbours
+from cloudai_scheduler.cluster.pod_volumes import PodVolumes
 from cloudai_scheduler.cluster.ports import HostPorts
+from cloudai_scheduler.cluster.storage import Storage
 from cloudai_scheduler.errors import CorruptStateError
 
 _log = logging.getLogger(__name__)
@@ -58,6 +62,9 @@ class PlacedPod:
     amounts: Amounts
     ports: frozenset[HostPort]
     neighbour: Neighbour
+    volumes: PodVolumes = pod_volumes.NONE
+    priority: int = 0
+    start_time: str = ""
     running: RunningTask | None = None
     generation: int = 0
     assumed: bool = False
@@ -90,8 +97,18 @@ class ClusterState:
     ports: HostPorts = field(default_factory=HostPorts)
     neighbours: Neighbours = field(default_factory=Neighbours)
     domains: Domains = field(default_factory=Domains)
+    storage: Storage = field(default_factory=Storage)
+    attachments: Attachments = field(default_factory=Attachments)
     _static: dict[str, tuple[object, ...]] = field(default_factory=dict)
     _specs: dict[str, NodeSpec] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.storage.slot_of = self.fleet.slot
+
+    @property
+    def surroundings(self) -> tuple[int, int]:
+        """Grows with every change of other pods or of storage that may help one that waits."""
+        return self.neighbours.version, self.storage.version
 
     def domain_of(self, key: str) -> IntArray:
         """The topology domain of each slot by a node label; `domains.NONE` where there is none."""
@@ -133,6 +150,7 @@ class ClusterState:
         self._note_changed(slot)
         self._rename(renamed)
         if is_new:
+            self.storage.touch(slot)
             for pod in self._on_node.get(name, {}).values():  # they were seen before their node
                 self._occupy(info, pod)
         self._changed(name)
@@ -165,8 +183,7 @@ class ClusterState:
         self.fleet.remove(name)
         self.harm.clear(info.slot)
         for placed in self._on_node.get(name, {}).values():
-            self.ports.occupy(info.slot, placed.ports, -1)
-            self.neighbours.occupy(info.slot, placed.neighbour, -1)
+            self._leave(info.slot, placed)
         self.by_slot.pop(info.slot, None)
         self._note_changed(info.slot)
         self._rename(self.classes.remove(name))
@@ -193,6 +210,7 @@ class ClusterState:
             known = None
         if known is not None:
             known.assumed = False
+            known.start_time = pod.status.startTime
             self._see_neighbour(known, pod)
             if known.generation == meta.generation and not _reports_resources(pod):
                 return
@@ -205,9 +223,21 @@ class ClusterState:
             self._place(replace(known, amounts=amounts))
             return
         seen = Neighbour.of(pod)
-        placed = PlacedPod(meta.uid, meta.namespace, meta.name, pod.spec.nodeName, amounts, host_ports_of(pod), seen)
-        placed.generation = meta.generation
-        self._place(placed)
+        self._place(
+            PlacedPod(
+                uid=meta.uid,
+                namespace=meta.namespace,
+                name=meta.name,
+                node=pod.spec.nodeName,
+                amounts=amounts,
+                ports=host_ports_of(pod),
+                neighbour=seen,
+                volumes=PodVolumes.of(pod),
+                priority=pod.spec.priority,
+                start_time=pod.status.startTime,
+                generation=meta.generation,
+            )
+        )
 
     def _see_neighbour(self, known: PlacedPod, pod: Pod) -> None:
         """A pod's labels may change, and it may be on its way out: no generation tells of either."""
@@ -245,8 +275,7 @@ class ClusterState:
         if info is not None:
             self.fleet.request(info.slot, placed.amounts, -1)
             self.harm.remove(info.slot, uid)
-            self.ports.occupy(info.slot, placed.ports, -1)
-            self.neighbours.occupy(info.slot, placed.neighbour, -1)
+            self._leave(info.slot, placed)
             self._changed(placed.node)
         return placed
 
@@ -259,10 +288,15 @@ class ClusterState:
 
     def _occupy(self, info: NodeInfo, placed: PlacedPod) -> None:
         self.fleet.request(info.slot, placed.amounts)
-        self.ports.occupy(info.slot, placed.ports)
-        self.neighbours.occupy(info.slot, placed.neighbour)
+        self._leave(info.slot, placed, 1)
         if placed.running is not None:
             self.harm.add(info.slot, placed.uid, placed.running)
+
+    def _leave(self, slot: int, placed: PlacedPod, sign: int = -1) -> None:
+        """Give back what a pod holds beside its requests (`sign=1`: take it)."""
+        self.ports.occupy(slot, placed.ports, sign)
+        self.neighbours.occupy(slot, placed.neighbour, sign)
+        self.storage.occupy(slot, placed.volumes, sign)
 
     def _note_changed(self, slot: int) -> None:
         self.changed_slots.append(slot)

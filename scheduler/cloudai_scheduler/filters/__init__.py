@@ -15,8 +15,12 @@ from cloudai_scheduler.filters.closed import ClosedNodes
 from cloudai_scheduler.filters.host_ports import NodePorts
 from cloudai_scheduler.filters.inter_pod_affinity import InterPodAffinity
 from cloudai_scheduler.filters.node_declared_features import NodeDeclaredFeatures
+from cloudai_scheduler.filters.node_volume_limits import NodeVolumeLimits
 from cloudai_scheduler.filters.pod_topology_spread import PodTopologySpread
 from cloudai_scheduler.filters.resources import NodeResourcesFit
+from cloudai_scheduler.filters.volume_binding import VolumeBinding
+from cloudai_scheduler.filters.volume_restrictions import VolumeRestrictions
+from cloudai_scheduler.filters.volume_zone import VolumeZone
 
 StaticFilter = Callable[[Pod, NodeInfo], str | None]
 """Returns why the node is impossible for the pod, None if it is not."""
@@ -36,6 +40,10 @@ LASTING: dict[StaticFilter, StaticFilter | None] = {unschedulable.check: None, t
 FILTERS: tuple[Filter[Any], ...] = (
     NodePorts(),
     NodeResourcesFit(),
+    VolumeRestrictions(),
+    NodeVolumeLimits(),
+    VolumeBinding(),
+    VolumeZone(),
     PodTopologySpread(),
     InterPodAffinity(),
     NodeDeclaredFeatures(),

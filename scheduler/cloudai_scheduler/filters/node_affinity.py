@@ -1,17 +1,15 @@
 """NodeAffinity: nodeSelector and required node affinity, both of which must hold."""
 
-import re
 from typing import Final
 
-from cloudai_kube.objects import NodeSelector, NodeSelectorTerm, Pod, Requirement
+from cloudai_kube.objects import NodeSelector, NodeSelectorTerm, Pod
+from cloudai_scheduler.cluster.node_selection import holds
 from cloudai_scheduler.cluster.state import NodeInfo
 
 REASON: Final = "node(s) didn't match Pod's node affinity/selector"
 CONFLICT_REASON: Final = "pod affinity terms conflict"
 NARROWED_REASON: Final = "node(s) didn't satisfy plugin(s) [NodeAffinity]"
 _NAME_FIELD: Final = "metadata.name"
-_INTEGER: Final = re.compile(r"[+-]?[0-9]{1,18}")
-"""As Go's ParseInt reads an int64: no underscores, no spaces."""
 
 
 def narrowed_by_name(pod: Pod, node: NodeInfo) -> str | None:
@@ -49,10 +47,10 @@ def check(pod: Pod, node: NodeInfo) -> str | None:
 def matches(term: NodeSelectorTerm, node: NodeInfo) -> bool:
     """Whether one term holds on the node."""
     for requirement in term.matchExpressions:
-        if not _holds(requirement, node.labels):
+        if not holds(requirement, node.labels.get(requirement.key)):
             return False
     for requirement in term.matchFields:
-        if not _holds(requirement, {_NAME_FIELD: node.name}):
+        if not holds(requirement, node.name if requirement.key == _NAME_FIELD else None):
             return False
     return bool(term.matchExpressions or term.matchFields)
 
@@ -71,24 +69,3 @@ def _required(pod: Pod) -> NodeSelector | None:
     if affinity is None or affinity.nodeAffinity is None:
         return None
     return affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution
-
-
-def _holds(requirement: Requirement, labels: dict[str, str]) -> bool:
-    value, operator = labels.get(requirement.key), requirement.operator
-    if operator == "In":
-        return value in requirement.values
-    if operator == "NotIn":
-        return value not in requirement.values
-    if operator in {"Exists", "DoesNotExist"}:
-        return (value is None) == (operator == "DoesNotExist")
-    return operator in {"Gt", "Lt"} and _compares(requirement, value)
-
-
-def _compares(requirement: Requirement, value: str | None) -> bool:
-    """Gt and Lt compare integers; anything else matches nothing (upstream logs it and goes on)."""
-    if value is None or len(requirement.values) != 1:
-        return False
-    if not (_INTEGER.fullmatch(value) and _INTEGER.fullmatch(requirement.values[0])):
-        return False
-    actual, bound = int(value), int(requirement.values[0])
-    return actual > bound if requirement.operator == "Gt" else actual < bound

@@ -15,6 +15,7 @@ from cloudai_kube import nesting
 from cloudai_kube.listing import Json
 from cloudai_kube.objects import Pod, PodSpec
 from cloudai_scheduler.cluster.neighbours import MOST_TERMS
+from cloudai_scheduler.cluster.pod_volumes import MOST_CLAIMS, PLACED_BY
 from cloudai_scheduler.filters import pod_topology_spread
 
 EVENT: Final = "ConstraintNotSupported"
@@ -25,7 +26,7 @@ PLACELESS_VOLUMES: Final = frozenset(
         "azureFile",
     }
 )  # fmt: skip
-"""Volumes that kube-scheduler 1.37 lets any node mount; all others bind a pod to nodes, or are new."""
+"""Volumes that kube-scheduler 1.37 lets any node mount. Filters read `PLACED_BY`; all others are new or translated."""
 IRRELEVANT: Final = frozenset(
     {
         "activeDeadlineSeconds", "automountServiceAccountToken", "dnsConfig", "dnsPolicy", "enableServiceLinks",
@@ -105,7 +106,10 @@ def hard(pod: Pod) -> tuple[str, ...]:
     found += [f"spec.topologySpreadConstraints (whenUnsatisfiable: {action[:63]})" for action in sorted(actions)]
     found += _too_many_terms(spec)
     kinds = {kind for volume in spec.volumes for kind in volume.keys() - {"name"}}
-    found += [f"spec.volumes.{kind}" for kind in sorted(kinds - PLACELESS_VOLUMES)]
+    found += [f"spec.volumes.{kind}" for kind in sorted(kinds - PLACELESS_VOLUMES - PLACED_BY)]
+    claims = sum("persistentVolumeClaim" in volume or "ephemeral" in volume for volume in spec.volumes)
+    if claims > MOST_CLAIMS:
+        found.append(f"spec.volumes (more than {MOST_CLAIMS} claims)")
     if spec.resourceClaims:
         found.append("spec.resourceClaims")
     if spec.schedulingGroup is not None:
