@@ -18,6 +18,12 @@ from cloudai_kube.transport import Transport
 
 Answer = Callable[[web.Request], Any]
 SUBRESOURCES = ("status", "binding")
+COLLECTIONS = frozenset(
+    {
+        "pods", "nodes", "namespaces", "configmaps", "tasks", "leases", "events",
+        "persistentvolumes", "persistentvolumeclaims", "storageclasses", "poddisruptionbudgets",
+    }
+)  # fmt: skip
 
 
 class ApiServer:
@@ -151,7 +157,7 @@ class ApiServer:
         return web.json_response(self.put(collection, body), status=201)
 
     def _is_collection(self, path: str) -> bool:
-        return path.rpartition("/")[2] in {"pods", "nodes", "namespaces", "configmaps", "tasks", "leases", "events"}
+        return path.rpartition("/")[2] in COLLECTIONS
 
     def _collection(self, path: str) -> str:
         """The cluster-wide path of a namespaced collection."""

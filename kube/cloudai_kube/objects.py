@@ -228,6 +228,7 @@ class PodStatus(Record):
     reason: str = ""
     message: str = ""
     startTime: str = ""
+    nominatedNodeName: str = ""
     conditions: list[Condition] = []
     containerStatuses: list[ContainerStatus] = []
     initContainerStatuses: list[ContainerStatus] = []
@@ -241,6 +242,21 @@ class Pod(Record):
     status: PodStatus = msgspec.field(default_factory=PodStatus)
     unread: tuple[str, ...] = ()
     """No field of Kubernetes: what asks something of a node in a way that this version cannot read."""
+
+
+class BudgetSpec(Record):
+    selector: LabelSelector | None = None
+
+
+class BudgetStatus(Record):
+    disruptionsAllowed: int = 0
+    disruptedPods: dict[str, Any] = {}
+
+
+class PodDisruptionBudget(Record):
+    metadata: Meta
+    spec: BudgetSpec = msgspec.field(default_factory=BudgetSpec)
+    status: BudgetStatus = msgspec.field(default_factory=BudgetStatus)
 
 
 class Taint(Record):

@@ -38,6 +38,7 @@ ANNOTATION_DECISION: Final = "cloudai.dev/decision"
 ANNOTATION_GPU_RESOURCE: Final = "cloudai.dev/gpu-resource"
 """The resource that a Task calls its GPU, where no list knows it."""
 ANNOTATION_AVOIDED_NODES: Final = "cloudai.dev/avoided-nodes"
+ANNOTATION_CHECKPOINTED_AT: Final = f"{GROUP}/checkpointed-at"
 """Nodes that refused earlier attempts, comma-separated: the scheduler takes another one where any can take the pod."""
 
 TASK_CONTAINER: Final = "task"

@@ -196,6 +196,14 @@ class Fleet:
         enough = free >= np.array(needed, np.int64)[:, None]
         return np.asarray(enough.all(axis=0) & self.present)
 
+    def fits_at(self, slot: int, amounts: Resources) -> bool:
+        """Whether one node's free amount covers every request."""
+        for resource, amount in amounts.items():
+            column = self._columns.get(resource, -1)
+            if amount > 0 and (column < 0 or self._allocatable[column, slot] - self._requested[column, slot] < amount):
+                return False
+        return bool(self._present[slot])
+
     def could_fit(self, amounts: Resources) -> BoolArray:
         """Nodes whose whole capacity covers the request: the most that waiting could ever free."""
         fits: BoolArray = self.present.copy()

@@ -20,7 +20,7 @@ from cloudai_kube.class_rules import Rules
 from cloudai_kube.errors import ConfigurationError, KubeError
 from cloudai_kube.events import Recorder, Subject
 from cloudai_kube.lease import Election, LeaseTiming
-from cloudai_kube.objects import ConfigMap, Meta, Namespace, Node, Pod
+from cloudai_kube.objects import ConfigMap, Meta, Namespace, Node, Pod, PodDisruptionBudget
 from cloudai_kube.reflector import Reflector
 from cloudai_kube.serving import HealthServer
 from cloudai_kube.settings import parse_command_line
@@ -42,6 +42,7 @@ from cloudai_scheduler.filters import unsupported
 from cloudai_scheduler.intake import NamespaceStore, NodeStore, PodStore
 from cloudai_scheduler.metrics import SchedulerMetrics
 from cloudai_scheduler.parameter_feed import ParameterFeed
+from cloudai_scheduler.preemption import EvictionRules
 from cloudai_scheduler.scheduler import Scheduler
 from cloudai_scheduler.settings import Settings
 from cloudai_scheduler.telemetry_loop import TelemetryLoop
@@ -52,6 +53,7 @@ RULES_RETRY_SECONDS = 10.0
 UNAUTHORIZED_SECONDS = 60.0
 """Credentials that are refused for so long are read afresh by a new process."""
 Reflectors = dict[str, Reflector[Any]]
+BUDGETS = "/apis/policy/v1/poddisruptionbudgets"
 STORAGE_API = "/apis/storage.k8s.io/v1"
 
 
@@ -111,6 +113,7 @@ class Process:
                 policy_mode=settings.policy,
                 bind_connections=settings.bind_connections,
                 sla_multiplier=settings.sla_multiplier,
+                preemption=EvictionRules(settings.preemption_min_runtime_seconds) if settings.preemption else None,
             )
             scheduler.state.classes.rules = self._rules().classes()
             recorder.busy = scheduler.is_busy
@@ -169,6 +172,9 @@ class Process:
             ("volumeattachments", f"{STORAGE_API}/volumeattachments", VolumeAttachment, storage.attachments),
         ):
             found[name] = Reflector(transport, path, kind, table, silence_seconds=silence)
+        if self._settings.preemption:
+            budgets = scheduler.state.budgets
+            found["budgets"] = Reflector(transport, BUDGETS, PodDisruptionBudget, budgets, silence_seconds=silence)
         for reflector in found.values():
             reflector.on_parked = partial(_tell_parked, reflector.kind.__name__, recorder, metrics)
         return found

@@ -1,12 +1,10 @@
-"""One scheduling cycle: class -> feasible nodes -> RTS or round-robin -> place, defer, or fail with reasons.
+"""One scheduling cycle: class -> feasible nodes -> RTS or round-robin -> place, defer, evict others, or say why not.
 
 This module reads as the algorithm. It decides and changes nothing: the caller acts on what is returned.
 """
 
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
 
 import numpy as np
 
@@ -15,20 +13,24 @@ from cloudai_rts.load_history import LoadHistory
 from cloudai_rts.placement import Candidates, Deferred, Placed, Policy, place
 from cloudai_scheduler.cluster.rejections import Rejections
 from cloudai_scheduler.cluster.state import ClusterState
-from cloudai_scheduler.filters import closed, node_affinity
-from cloudai_scheduler.filters.base import Filter, View
+from cloudai_scheduler.filters import closed
+from cloudai_scheduler.filters.base import View
 from cloudai_scheduler.podclass import PodClass
+from cloudai_scheduler.preemption import Candidate, EvictionRules, preempt
 from cloudai_scheduler.queue import QueuedPod
-
-NOTHING_TO_FREE: Final = " not found"
-"""What kube-scheduler 1.37 appends to a rejection that is about the pod itself: nobody could be evicted for it."""
+from cloudai_scheduler.walk import Walk, fit_error, is_about_pod, walk
 
 
 @dataclass(frozen=True, slots=True)
 class Unschedulable:
-    """No node can take the pod now; the message has upstream's form, because people and autoscalers grep for it."""
+    """No node can take the pod now; the message has upstream's form, because people and autoscalers grep for it.
+
+    `evictions`: pods that are to make room for it. `keeps_nomination`: it goes on waiting for a node that is nominated.
+    """
 
     message: str
+    evictions: Candidate | None = None
+    keeps_nomination: bool = False
 
 
 Outcome = Placed | Deferred | Unschedulable
@@ -36,58 +38,29 @@ Outcome = Placed | Deferred | Unschedulable
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a cycle looks at."""
+    """What a cycle looks at. `preemption` None: nobody is ever evicted."""
 
     state: ClusterState
     rejections: Rejections
     loads: LoadHistory
     policy: Policy
-
-
-@dataclass(frozen=True, slots=True)
-class Looked:
-    """What one filter said of one pod: the slots that it leaves."""
-
-    filter: Filter[Any]
-    ask: Any
-    passing: BoolArray
-
-
-@dataclass(frozen=True, slots=True)
-class Walk:
-    """What the filters said: slots that passed all of them, and those that passed all but free room.
-
-    `looked` are the filters that had something to say, in upstream's order. `rejection`: why no node is possible,
-    whatever the nodes are like.
-    """
-
-    feasible: BoolArray
-    possible: BoolArray
-    looked: tuple[Looked, ...]
-    rejection: str | None = None
-
-    def is_for_all(self) -> bool:
-        """Whether all pods of the class hear the same."""
-        return not any(one.filter.is_about_single_pods(one.ask) for one in self.looked)
-
-    def blamed(self) -> tuple[tuple[Filter[Any], Any], ...]:
-        """Filters that may have kept the pod out, with what they read of it."""
-        return tuple((one.filter, one.ask) for one in self.looked)
+    preemption: EvictionRules | None = None
+    may_go_on: Callable[[], bool] = lambda: True
 
 
 def decide(around: Surroundings, entry: QueuedPod, now: float) -> Outcome:
     """Find the node for one pod, whose class is up to date. `now` in seconds since the epoch."""
     state, pod_class = around.state, entry.pod_class
-    if entry.message and pod_class.has_failed(state):
-        return Unschedulable(entry.message)  # nothing was freed since another pod of this class found no node
+    if entry.message and pod_class.has_failed(state):  # nothing was freed since another pod of this class found no node
+        return Unschedulable(entry.message, keeps_nomination=True)
     view = view_of(around, entry, now)
     walked = walk(view, pod_class)
     feasible = closed.unavoided(state, around.rejections, entry.owner, entry.avoided, walked.feasible, now)
     if not feasible.any():
         pod_class.note_failure(state, walked.blamed(), walked.is_for_all())
-        return Unschedulable(fit_error(view, pod_class, walked))
+        return _unschedulable(around, view, pod_class, walked)
     candidates = Candidates(
-        feasible=feasible,
+        feasible=_nominated(view, feasible),
         eligible=walked.possible & state.fleet.could_fit(pod_class.amounts),
         harm=state.harm.values(state.fleet, around.policy.document, now),
         typical_load=around.loads.typical(state.fleet),
@@ -102,57 +75,23 @@ def view_of(around: Surroundings, entry: QueuedPod, now: float) -> View:
     return View(around.state, around.rejections, entry.pod, verdicts.affine, verdicts.tolerated, now)
 
 
-def walk(view: View, pod_class: PodClass) -> Walk:
-    """Pass the nodes through all filters."""
-    possible = pod_class.allowed & view.state.fleet.present
-    for one, ask in pod_class.asks:
-        rejection = one.rejects(ask, view)
-        if rejection is not None:
-            nowhere: BoolArray = np.zeros(len(possible), np.bool_)
-            everywhere = Looked(one, ask, nowhere)
-            return Walk(nowhere, nowhere, (everywhere,), rejection)
-    feasible = possible.copy()
-    looked: list[Looked] = []
-    for one, ask in pod_class.asks:
-        passing = one.passing(ask, view)
-        if passing is None:
-            continue
-        looked.append(Looked(one, ask, passing))
-        feasible &= passing
-        if not one.is_about_room:
-            possible &= passing
-    return Walk(feasible, possible, tuple(looked))
+def _nominated(view: View, feasible: BoolArray) -> BoolArray:
+    """The node that others have left for the pod, if it is feasible; else all that are."""
+    node = view.state.nominations.node_of(view.pod.metadata.uid)
+    slot = view.state.fleet.slot(node) if node else None
+    if slot is None or not feasible[slot]:
+        return feasible
+    alone: BoolArray = np.zeros(len(feasible), np.bool_)
+    alone[slot] = True
+    return alone
 
 
-def count_reasons(view: View, pod_class: PodClass, walked: Walk) -> Counter[str]:
-    """Count the nodes that did not pass by the first filter against them; one may lack several resources."""
-    counts: Counter[str] = Counter()
-    for node in view.state.nodes.values():
-        reason = pod_class.reasons[node.slot]
-        if reason:
-            counts[reason] += 1
-    left = pod_class.allowed & view.state.fleet.present
-    for looked in walked.looked:
-        excluded = left & ~looked.passing
-        if excluded.any():
-            counts.update(looked.filter.reasons(looked.ask, view, excluded))
-            left &= looked.passing
-    return counts
-
-
-def fit_error(view: View, pod_class: PodClass, walked: Walk, more: Mapping[str, int] | None = None) -> str:
-    """Write upstream's FitError text; `more` are nodes that are out for reasons of others."""
-    nodes = len(view.state.nodes)
-    if not nodes:
-        return "no nodes available to schedule pods"
-    counts = count_reasons(view, pod_class, walked)
-    conflict = node_affinity.CONFLICT_REASON if counts.get(node_affinity.CONFLICT_REASON) else None
-    about_pod = conflict or walked.rejection
-    if about_pod:  # upstream counts no nodes then
-        return f"0/{nodes} nodes are available: {about_pod}.{NOTHING_TO_FREE}"
-    counts.update(more or {})
-    reasons = ", ".join(sorted(f"{count} {reason}" for reason, count in counts.items() if count))
-    return f"0/{nodes} nodes are available" + (f": {reasons}." if reasons else ".")
+def _unschedulable(around: Surroundings, view: View, pod_class: PodClass, walked: Walk) -> Unschedulable:
+    message = fit_error(view, pod_class, walked)
+    if around.preemption is None or not around.state.nodes or is_about_pod(view, pod_class, walked):
+        return Unschedulable(message)
+    found = preempt(view, pod_class, walked, around.preemption, around.may_go_on)
+    return Unschedulable(f"{message} preemption: {found.text}", found.candidate, found.keeps_nomination)
 
 
 def could_take(state: ClusterState, pod_class: PodClass, slot: int) -> bool:

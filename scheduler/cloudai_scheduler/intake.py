@@ -20,8 +20,10 @@ from cloudai_rts.task import Task
 from cloudai_rts.tau import TauStore
 from cloudai_scheduler import conditions
 from cloudai_scheduler.cluster import promised
+from cloudai_scheduler.cluster.neighbours import Neighbour
+from cloudai_scheduler.cluster.pod_volumes import PodVolumes
 from cloudai_scheduler.cluster.refusals import Refusals
-from cloudai_scheduler.cluster.state import TERMINAL, ClusterState
+from cloudai_scheduler.cluster.state import TERMINAL, ClusterState, PlacedPod
 from cloudai_scheduler.conditions import ConditionWriter
 from cloudai_scheduler.filters import unsupported
 from cloudai_scheduler.metrics import SchedulerMetrics
@@ -103,6 +105,22 @@ class Intake:
             self.forget_pod(uid)
         self.arrivals.keep(listed)
 
+    def as_placed(self, pod: Pod, node: str) -> PlacedPod:
+        """What a pod would hold on a node."""
+        pod_class, meta = self.classes.of(pod), pod.metadata
+        return PlacedPod(
+            uid=meta.uid,
+            namespace=meta.namespace,
+            name=meta.name,
+            node=node,
+            amounts=pod_class.amounts,
+            ports=pod_class.ports,
+            neighbour=Neighbour.of(pod),
+            volumes=PodVolumes.of(pod),
+            priority=pod.spec.priority,
+            generation=meta.generation,
+        )
+
     def waiting(self, uid: str) -> Pod | None:
         """The newest state of a pod that has no node and is not on its way to one."""
         if uid in self.held:
@@ -163,6 +181,7 @@ class Intake:
 
     def _leave_queue(self, uid: str) -> None:
         self.queue.remove(uid)
+        self.state.nominations.remove(uid)
         self.held.pop(uid, None)
         self.conditions.drop(uid)
 
@@ -195,6 +214,8 @@ class Intake:
             self._hold(pod, conditions.UNSCHEDULABLE, "FailedScheduling", f"its requests cannot be read: {error}")
             return
         self.queue.add(self._entry(pod, pod_class, known), self.clock())
+        if pod.status.nominatedNodeName and not self.state.nominations.node_of(uid):  # by an earlier leader
+            self.state.nominations.put(self.as_placed(pod, pod.status.nominatedNodeName))
         self.held.pop(uid, None)
 
     def _entry(self, pod: Pod, pod_class: PodClass, known: QueuedPod | None) -> QueuedPod:

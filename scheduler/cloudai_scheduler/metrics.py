@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 _FAST = (0.00025, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.25, 1.0)
+_VICTIMS = (1, 2, 4, 8, 16, 32, 64)
 _SLI = (0.01, 0.05, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
 
 
@@ -18,6 +19,8 @@ class SchedulerMetrics:
     sli_seconds: Histogram = field(init=False)
     binds: Counter = field(init=False)
     decisions: Counter = field(init=False)
+    preemptions: Counter = field(init=False)
+    victims: Histogram = field(init=False)
     pending: Gauge = field(init=False)
     held: Counter = field(init=False)
     parked: Counter = field(init=False)
@@ -57,6 +60,10 @@ class SchedulerMetrics:
         )
         self.binds = counter(prefix + "binds", "Bindings by outcome", "outcome")
         self.decisions = counter(prefix + "decisions", "Placements by policy", "policy")
+        self.preemptions = counter(prefix + "preemption_attempts", "Pods for which others were evicted")
+        self.victims = Histogram(
+            prefix + "preemption_victims", "Pods evicted for one", buckets=_VICTIMS, registry=self.registry
+        )
         self.pending = gauge(prefix + "pending_pods", "Pods without a node by queue", "queue")
         self.held = counter(prefix + "pods_held", "Pods kept out of the queue by reason", "reason")
         self.parked = counter(prefix + "objects_parked", "Objects that could not be handled by kind", "kind")

@@ -172,6 +172,8 @@ def _relevant(pod: Pod) -> Pod:
         overhead=spec.overhead,
         resources=spec.resources,
         topologySpreadConstraints=spread,
+        priority=spec.priority,
+        preemptionPolicy=spec.preemptionPolicy,
     )
     volumes = [volume for volume in spec.volumes if not PLACED_BY.isdisjoint(volume)]
     kept.volumes = [{key: volume[key] for key in ("name", *PLACED_BY) if key in volume} for volume in volumes]

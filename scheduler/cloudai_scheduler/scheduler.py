@@ -9,6 +9,7 @@ from typing import Final
 
 from cloudai_kube.errors import InvariantError
 from cloudai_kube.events import Recorder, Subject
+from cloudai_kube.objects import Pod
 from cloudai_kube.transport import pause
 from cloudai_rts.harm import RunningTask
 from cloudai_rts.load_history import SAMPLE_SECONDS, LoadHistory
@@ -18,7 +19,6 @@ from cloudai_rts.placement import Deferred, Placed, Policy
 from cloudai_rts.tau import TauStore
 from cloudai_scheduler import conditions, decision
 from cloudai_scheduler.binding import Binder, BindOutcome, BindResult
-from cloudai_scheduler.cluster.neighbours import Neighbour
 from cloudai_scheduler.cluster.pod_volumes import PodVolumes
 from cloudai_scheduler.cluster.refusals import Refusals
 from cloudai_scheduler.cluster.rejections import Rejections
@@ -27,10 +27,12 @@ from cloudai_scheduler.cluster.storage import Plan
 from cloudai_scheduler.commit import Commit
 from cloudai_scheduler.conditions import ConditionWriter
 from cloudai_scheduler.cycle import Surroundings, Unschedulable, could_take, decide
+from cloudai_scheduler.eviction import Evictor
 from cloudai_scheduler.filters.volume_binding import plan_for
 from cloudai_scheduler.intake import Intake
 from cloudai_scheduler.metrics import SchedulerMetrics
 from cloudai_scheduler.podclass import PodClass
+from cloudai_scheduler.preemption import Candidate, EvictionRules
 from cloudai_scheduler.queue import QueuedPod, SchedulingQueue
 from cloudai_scheduler.volume_binder import VolumeBinder
 
@@ -42,6 +44,8 @@ JUDGING_SECONDS: Final = 0.015
 JUDGING_PAUSE_SECONDS: Final = 0.02
 PREPARING_PAUSE_SECONDS: Final = 1.0
 """How long a pod waits for its turn where too many wait for their volumes."""
+PREEMPTION_SECONDS: Final = 0.04
+"""How long evictions are tried out for one pod in one go."""
 RETRY_SECONDS: Final = 60.0
 """After so long a pod that could not be handled is tried again."""
 IDLE_SECONDS: Final = 1.0
@@ -61,6 +65,7 @@ class Scheduler:
     policy_mode: str = "rts"
     bind_connections: int = 32
     sla_multiplier: float = 2.0
+    preemption: EvictionRules | None = field(default_factory=EvictionRules)
     clock: Callable[[], float] = time.time
     may_act: Callable[[], bool] = lambda: True
     state: ClusterState = field(default_factory=ClusterState)
@@ -74,6 +79,8 @@ class Scheduler:
     _judge_until: float = 0.0
     _work: asyncio.Event = field(default_factory=asyncio.Event)
     commit: Commit = field(init=False)
+    evictor: Evictor = field(init=False)
+    _evictions: set[asyncio.Task[None]] = field(default_factory=set)
     _freed: set[str] = field(default_factory=set)
     _surroundings_seen: tuple[int, int] = (0, 0)
 
@@ -98,6 +105,7 @@ class Scheduler:
         self.state.storage.notify = self._work.set
         transport = self.binder.transport
         volumes = VolumeBinder(transport, self.state, lambda uid: uid in self.state.pods)
+        self.evictor = Evictor(transport, self.recorder, self.scheduler_name, self.clock)
         self.commit = Commit(transport, self.binder, volumes, self.state.storage, self.bind_connections)
 
     def use(self, document: Document, candidate: Document | None = None) -> None:
@@ -125,6 +133,8 @@ class Scheduler:
             self.step()
             await asyncio.sleep(0)
         await self.commit.drain(DRAIN_SECONDS)
+        if self._evictions:
+            await asyncio.wait(self._evictions, timeout=DRAIN_SECONDS)
 
     def step(self) -> None:
         """The work between two looks at the wire: upkeep, and decisions for a few milliseconds."""
@@ -236,7 +246,11 @@ class Scheduler:
         now = self.clock()
         begun = time.perf_counter()
         policy = self._policy_for(entry)
-        outcome = decide(Surroundings(self.state, self.rejections, self.loads, policy), entry, now)
+        end = begun + PREEMPTION_SECONDS
+        around = Surroundings(
+            self.state, self.rejections, self.loads, policy, self.preemption, lambda: time.perf_counter() < end
+        )
+        outcome = decide(around, entry, now)
         self.metrics.attempt_seconds.observe(time.perf_counter() - begun)
         if isinstance(outcome, Placed):
             self._place(entry, outcome, policy.document.version, now)
@@ -265,22 +279,11 @@ class Scheduler:
         )
         meta = entry.pod.metadata
         self.conditions.drop(meta.uid)
+        self.state.nominations.remove(meta.uid)
         self.queue.wake_next(entry.pod_class.key, now)
-        self.state.assume(
-            PlacedPod(
-                uid=meta.uid,
-                namespace=meta.namespace,
-                name=meta.name,
-                node=node.name,
-                amounts=entry.pod_class.amounts,
-                ports=entry.pod_class.ports,
-                neighbour=Neighbour.of(entry.pod),
-                volumes=PodVolumes.of(entry.pod),
-                priority=entry.pod.spec.priority,
-                running=_running(entry, placed, now),
-                generation=meta.generation,
-            )
-        )
+        placed_pod = self.intake.as_placed(entry.pod, node.name)
+        placed_pod.running = _running(entry, placed, now)
+        self.state.assume(placed_pod)
 
         def settle(result: BindResult) -> None:
             self.metrics.binds.labels(result.outcome.value).inc()
@@ -321,6 +324,43 @@ class Scheduler:
         if is_news:
             self.recorder.warning(_subject(entry), "FailedScheduling", outcome.message)
             self.conditions.write(entry.uid, conditions.UNSCHEDULABLE, outcome.message)
+        if outcome.evictions is not None:
+            self._preempt(entry, outcome.evictions, now)
+        elif not outcome.keeps_nomination:
+            self.state.nominations.remove(entry.uid)
+
+    def _preempt(self, entry: QueuedPod, chosen: Candidate, now: float) -> None:
+        """Keep the node for the pod and evict the others from it."""
+        node, nominations = self.state.by_slot[chosen.slot].name, self.state.nominations
+        self.metrics.preemptions.inc()
+        self.metrics.victims.observe(len(chosen.victims))
+        lower = [uid for uid in nominations.below(node, entry.pod.spec.priority) if uid in self.queue.entries]
+        yielding = [self.queue.entries[uid].pod for uid in lower]
+        for uid in lower:
+            nominations.remove(uid)
+            self.queue.put_back(self.queue.entries[uid], now)
+        nominations.put(self.intake.as_placed(entry.pod, node))
+        for victim in chosen.victims:
+            victim.is_preempted = True
+        task = asyncio.get_running_loop().create_task(self._make_room(entry, node, chosen.victims, yielding))
+        self._evictions.add(task)
+        task.add_done_callback(self._evictions.discard)
+
+    async def _make_room(
+        self, entry: QueuedPod, node: str, victims: tuple[PlacedPod, ...], yielding: list[Pod]
+    ) -> None:
+        try:
+            failed = await self.evictor.make_room(entry.pod, node, victims, yielding)
+        except Exception:  # noqa: BLE001  whatever happened, it is tried again
+            _log.exception("room for %s/%s", entry.pod.metadata.namespace, entry.pod.metadata.name)
+            failed = [victim.uid for victim in victims]
+        for uid in failed:
+            if uid in self.state.pods:
+                self.state.pods[uid].is_preempted = False
+        if failed:
+            self.state.version += 1
+            self.queue.postpone(entry, self.clock() + 1.0, self.clock())
+            self._work.set()
 
     def _settle(self, entry: QueuedPod, node: str, result: BindResult) -> None:
         meta, now = entry.pod.metadata, self.clock()

@@ -26,6 +26,10 @@ class Settings(PrometheusSettings, frozen=True, forbid_unknown_fields=True):
         float, Meta(ge=1, le=100, description="deadline = arrival + this x declared run time")
     ] = 2.0
     telemetry_seconds: Annotated[float, Meta(ge=1, description="pause between questions to Prometheus")] = 15.0
+    preemption: Annotated[bool, Meta(description="evict pods of lower priority for one that fits nowhere")] = True
+    preemption_min_runtime_seconds: Annotated[
+        float, Meta(ge=0, description="pods that have run less are not evicted for others")
+    ] = 0.0
     leader_elect: Annotated[bool, Meta(description="hold a Lease while scheduling")] = True
     lease_duration_seconds: Annotated[float, Meta(gt=0, description="how long a Lease lasts")] = 15.0
     lease_renew_deadline_seconds: Annotated[float, Meta(gt=0, description="not renewed for so long: exit")] = 10.0

@@ -22,7 +22,8 @@ kind: KubeSchedulerConfiguration
 leaderElection: {{leaderElect: false}}
 clientConnection: {{kubeconfig: "{kubeconfig}", qps: 5000, burst: 10000}}
 percentageOfNodesToScore: 100
-extenders:
+"""
+_EXTENDER: Final = """extenders:
   - {{urlPrefix: "http://127.0.0.1:{port}", filterVerb: filter, nodeCacheCapable: true}}
 """
 
@@ -57,14 +58,15 @@ class Recorder:
 
 
 @contextmanager
-def running(plane: ControlPlane, folder: Path) -> Iterator[Recorder]:
-    """kube-scheduler on a control plane, and what it says."""
+def running(plane: ControlPlane, folder: Path, records: bool = True) -> Iterator[Recorder]:
+    """kube-scheduler on a control plane, and what it says. Unless it `records`, it binds and evicts as it likes."""
     recorder = Recorder()
     thread = threading.Thread(target=recorder.server.serve_forever, daemon=True)
     thread.start()
     config = folder / "kube-scheduler.yaml"
     port = recorder.server.server_address[1]
-    config.write_text(_CONFIG.format(kubeconfig=plane.kubeconfig, port=port))
+    text = _CONFIG + _EXTENDER if records else _CONFIG
+    config.write_text(text.format(kubeconfig=plane.kubeconfig, port=port))
     program = binaries.ensure((binaries.PEER,)).path(binaries.PEER)
     child = plane.children.start(binaries.PEER, [program, f"--config={config}", "--secure-port=0"])
     try:

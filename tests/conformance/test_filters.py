@@ -42,7 +42,7 @@ from cloudai_sandbox.sandbox import Sandbox
 from cloudai_scheduler.cluster.rejections import Rejections
 from cloudai_scheduler.cluster.state import ClusterState
 from cloudai_scheduler.cluster.storage import Storage, Table
-from cloudai_scheduler.cycle import Surroundings, fit_error, view_of, walk
+from cloudai_scheduler.cycle import Surroundings, view_of
 from cloudai_scheduler.filters import (
     host_ports,
     inter_pod_affinity,
@@ -57,6 +57,7 @@ from cloudai_scheduler.filters import (
 )
 from cloudai_scheduler.podclass import ClassTable
 from cloudai_scheduler.queue import QueuedPod
+from cloudai_scheduler.walk import fit_error, walk
 
 WORLDS: Final = int(os.environ.get("CLOUDAI_CONFORMANCE_WORLDS", "2"))
 PREEMPTION: Final = re.compile(r" (?:preemption: .*)?$")
@@ -131,21 +132,30 @@ class Bench:
         return asyncio.run(self._state())
 
     async def _state(self) -> ClusterState:
-        state = ClusterState()
         async with Transport(self.config, "conformance") as transport:
-            for raw in await _list(transport, "/api/v1/namespaces"):
-                one = msgspec.convert(raw, Namespace)
-                state.neighbours.put_namespace(one.metadata.name, one.metadata.labels)
-            for path, kind, table in _tables(state.storage):
-                for raw in await _list(transport, path):
-                    table.apply("ADDED", msgspec.convert(raw, kind))
-            for raw in await _list(transport, "/api/v1/nodes"):
-                state.put_node(msgspec.convert(raw, Node))
-            for raw in await _list(transport, "/api/v1/pods"):
-                pod = msgspec.convert(raw, Pod)
-                if pod.spec.nodeName:
-                    state.put_pod(pod)
+            return await self.read(transport)
+
+    async def read(self, transport: Transport) -> ClusterState:
+        """Our state of the cluster as it is now."""
+        state = ClusterState()
+        for raw in await self.items(transport, "/api/v1/namespaces"):
+            one = msgspec.convert(raw, Namespace)
+            state.neighbours.put_namespace(one.metadata.name, one.metadata.labels)
+        for path, kind, table in _tables(state.storage):
+            for raw in await self.items(transport, path):
+                table.apply("ADDED", msgspec.convert(raw, kind))
+        for raw in await self.items(transport, "/api/v1/nodes"):
+            state.put_node(msgspec.convert(raw, Node))
+        for raw in await self.items(transport, "/api/v1/pods"):
+            pod = msgspec.convert(raw, Pod)
+            if pod.spec.nodeName:
+                state.put_pod(pod)
         return state
+
+    @staticmethod
+    async def items(transport: Transport, path: str) -> list[dict[str, Any]]:
+        """All objects of a collection."""
+        return await _list(transport, path)
 
     def clear(self) -> None:
         """Remove all nodes and pods."""

@@ -19,6 +19,7 @@ from cloudai_sandbox.installation import Installation
 from cloudai_sandbox.sandbox import Sandbox
 
 NAMESPACE: Final = "cloudai-system"
+HOST: Final = "kubernetes.io/hostname"
 RUNTIME: Final = "sandbox.cloudai.dev/runtime-seconds"
 POLICY: Final = {
     "apiVersion": "audit.k8s.io/v1",
@@ -183,6 +184,8 @@ def perform(world: World) -> None:
     world.kubectl(*patch, '--patch={"spec":{"suspend":true}}')
     release.wait(lambda: world.state("long") == "Suspended")
     release.wait(lambda: "NotFound" in world.sandbox.plane.kubectl("get", "tasks.cloudai.dev", "brief", check=False))
+    use_volumes(world)
+    use_priority(world)
     world.kubectl("label", "node", "--all", "changed=yes")  # what cannot be placed is tried again, and told again
     done = release.run_once(release.epoch_pod())
     assert json.loads(done.stdout)["published"], done.stdout + done.stderr
@@ -192,6 +195,64 @@ def perform(world: World) -> None:
         if child.name in ("cloudai-scheduler", "cloudai-operator"):
             child.stop()
             release.children.running.remove(child)
+
+
+def use_volumes(world: World) -> None:
+    """A pod with a volume that is there already, and one with a volume that nobody makes."""
+    late = {"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "volumeBindingMode": "WaitForFirstConsumer"}
+    world.apply({**late, "metadata": {"name": "local"}, "provisioner": "kubernetes.io/no-provisioner"})
+    world.apply({**late, "metadata": {"name": "driver"}, "provisioner": "disk.example.com"})
+    host = world.kubectl("get", "nodes", "--output=jsonpath={.items[0].metadata.labels.kubernetes\\.io/hostname}")
+    term = {"matchExpressions": [{"key": HOST, "operator": "In", "values": [host]}]}
+    disk = {
+        "storageClassName": "local",
+        "accessModes": ["ReadWriteOnce"],
+        "capacity": {"storage": "1Gi"},
+        "local": {"path": "/disk"},
+        "nodeAffinity": {"required": {"nodeSelectorTerms": [term]}},
+    }
+    world.apply({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "disk"}, "spec": disk})
+    world.kubectl(
+        "patch", "pv", "disk", "--subresource=status", "--type=merge", '--patch={"status":{"phase":"Available"}}'
+    )
+    for kind in ("local", "driver"):
+        spec = {"storageClassName": kind, "accessModes": ["ReadWriteOnce"]}
+        claim = {
+            "metadata": {"name": kind, "namespace": "default"},
+            "spec": {**spec, "resources": {"requests": {"storage": "1Gi"}}},
+        }
+        world.apply({"apiVersion": "v1", "kind": "PersistentVolumeClaim", **claim})
+        volumes = [{"name": "data", "persistentVolumeClaim": {"claimName": kind}}]
+        containers = [{"name": "c", "image": "work:1"}]
+        pod = {"schedulerName": "cloudai-scheduler", "containers": containers, "volumes": volumes}
+        world.apply(
+            {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": kind, "namespace": "default"}, "spec": pod}
+        )
+    reference = ("get", "pv", "disk", "--output=jsonpath={.spec.claimRef.name}")
+    world.release.wait(lambda: world.kubectl(*reference) == "local")
+    world.release.wait(
+        lambda: "selected-node" in world.kubectl("get", "pvc", "driver", "--output=jsonpath={.metadata.annotations}")
+    )
+
+
+def use_priority(world: World) -> None:
+    """A pod that takes the place of another one."""
+    world.kubectl("create", "priorityclass", "urgent", "--value=1000")
+    room = world.kubectl("get", "nodes", "--output=jsonpath={.items[0].status.allocatable.cpu}")
+    host = world.kubectl("get", "nodes", "--output=jsonpath={.items[0].metadata.name}")
+    world.apply(holder("lower", host, room))
+    world.release.wait(lambda: "Running" in world.kubectl("get", "pod", "lower", "--output=jsonpath={.status.phase}"))
+    world.apply(holder("upper", host, room, priorityClassName="urgent"))
+    world.release.wait(lambda: "NotFound" in world.sandbox.plane.kubectl("get", "pod", "lower", check=False))
+
+
+def holder(name: str, host: str, cpu: str, **spec: Any) -> dict[str, Any]:
+    """A pod that takes nearly all of a node that holds nothing large."""
+    amount = f"{int(int(cpu) * 0.6) + 1}"
+    container = {"name": "c", "image": "work:1", "resources": {"requests": {"cpu": amount}}}
+    body = {"schedulerName": "cloudai-scheduler", "containers": [container], "nodeSelector": {HOST: host}, **spec}
+    meta = {"name": name, "namespace": "default", "annotations": {RUNTIME: "3600"}}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": body}
 
 
 def deadline(world: World) -> str:
@@ -205,6 +266,11 @@ def task(name: str, seconds: float, **spec: Any) -> dict[str, Any]:
     body = {"image": "work:1", "type": "cpu-light", "resources": {"limits": {"cpu": "1", "memory": "1Gi"}}, **spec}
     metadata = {"name": name, "namespace": "default", "annotations": {RUNTIME: str(seconds)}}
     return {"apiVersion": "cloudai.dev/v1alpha1", "kind": "Task", "metadata": metadata, "spec": body}
+
+
+def account_of(role: dict[str, Any]) -> str:
+    """The account that a role is for."""
+    return str(role["metadata"]["name"]).removesuffix("-tasks").removesuffix("-preemption")
 
 
 def is_refused(world: World, request: Request) -> bool:
@@ -223,7 +289,7 @@ def test_every_verb_was_needed(world: World) -> None:
     unused = set()
     for role, place in world.rules():
         rule = role["rules"][place]
-        account = role["metadata"]["name"].removesuffix("-tasks")
+        account = account_of(role)
         for verb in rule["verbs"]:
             for resource in rule["resources"]:
                 narrow = {**rule, "verbs": [verb], "resources": [resource]}
@@ -239,7 +305,7 @@ def test_without_a_rule_something_fails(world: World) -> None:
     assert len(rules) > 20
     for role, place in rules:
         rule, name = role["rules"][place], role["metadata"]["name"]
-        account = name.removesuffix("-tasks")
+        account = account_of(role)
         made = [one for one in requests if one.account == account and one.needs(rule)]
         assert made, f"{name}: nothing has used {rule}"
         metadata = {key: role["metadata"][key] for key in ("name", "namespace", "labels") if key in role["metadata"]}

@@ -12,6 +12,7 @@ from tests.api_server import ApiServer, running, until
 from cloudai_kube.events import Recorder
 from cloudai_kube.objects import Namespace, Node, Pod
 from cloudai_kube.reflector import Reflector
+from cloudai_kube.storage_objects import Claim, StorageClass, Volume
 from cloudai_scheduler.binding import Binder
 from cloudai_scheduler.conditions import ConditionWriter
 from cloudai_scheduler.filters import unsupported
@@ -22,6 +23,8 @@ from cloudai_scheduler.scheduler import Scheduler
 NAME = "cloudai-scheduler"
 PODS, NODES, EVENTS = "/api/v1/pods", "/api/v1/nodes", "/api/v1/events"
 NAMESPACES = "/api/v1/namespaces"
+CLAIMS, VOLUMES = "/api/v1/persistentvolumeclaims", "/api/v1/persistentvolumes"
+CLASSES = "/apis/storage.k8s.io/v1/storageclasses"
 
 
 def a_node(name: str, cpu: str = "8", **metadata: Any) -> dict[str, Any]:
@@ -89,7 +92,15 @@ async def live(server: ApiServer, transport: Any, **options: Any) -> AsyncIterat
     nodes = Reflector(transport, NODES, Node, NodeStore(scheduler.intake))
     pods = Reflector(transport, PODS, Pod, PodStore(scheduler.intake), decode=unsupported.Decode(NAME))
     namespaces = Reflector(transport, NAMESPACES, Namespace, NamespaceStore(scheduler.intake))
-    reflectors: list[Any] = [nodes, pods, namespaces]
+    storage = scheduler.state.storage
+    reflectors: list[Any] = [
+        nodes,
+        pods,
+        namespaces,
+        Reflector(transport, CLAIMS, Claim, storage.claims),
+        Reflector(transport, VOLUMES, Volume, storage.volumes),
+        Reflector(transport, CLASSES, StorageClass, storage.classes),
+    ]
     work = (recorder.run(), scheduler.conditions.run(), *(reflector.run() for reflector in reflectors))
     tasks = [asyncio.create_task(one) for one in work]
     for reflector in reflectors:

@@ -23,7 +23,7 @@ def pod(make: Make, **container: Any) -> Pod:
     [
         {"metadata": {"labels": {"a": "b"}, "annotations": {"cloudai.dev/deadline": "x"}}},
         {"spec": {"volumes": [TOKEN]}},
-        {"spec": {"priority": 7, "restartPolicy": "Never", "terminationGracePeriodSeconds": 5}},
+        {"spec": {"restartPolicy": "Never", "terminationGracePeriodSeconds": 5}},
     ],
 )
 def test_what_asks_nothing_of_a_node_makes_no_class(make: Make, other: dict[str, Any]) -> None:
@@ -42,6 +42,7 @@ def test_nor_does_what_it_runs(make: Make) -> None:
     "spec",
     [
         {"nodeSelector": {"zone": "a"}},
+        {"priority": 7},
         {"tolerations": [{"key": "a", "operator": "Exists"}]},
         {"overhead": {"cpu": "10m"}},
         {"resources": {"requests": {"cpu": "3"}}},

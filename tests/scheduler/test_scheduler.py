@@ -39,6 +39,12 @@ async def test_others_pods_are_left_alone() -> None:
         assert [here.node_of(name) for name in ("other", "gated", "going")] == ["", "", ""]
 
 
+NO_ROOM = (
+    "0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are available: "
+    "1 Preemption is not helpful for scheduling."
+)
+
+
 async def test_a_pod_that_fits_nowhere_waits_and_says_why_once() -> None:
     """The condition has upstream's text; a node that could take it wakes it."""
     async with cluster("a") as here:
@@ -47,7 +53,7 @@ async def test_a_pod_that_fits_nowhere_waits_and_says_why_once() -> None:
         await until(lambda: here.condition("big"))
         told = here.condition("big")
         assert (told["status"], told["reason"]) == ("False", "Unschedulable")
-        assert told["message"] == "0/1 nodes are available: 1 Insufficient cpu."
+        assert told["message"] == NO_ROOM
         here.server.put(NODES, a_node("b", cpu="32"))
         await here.bound("big")
         assert here.node_of("big") == "b"
@@ -61,7 +67,7 @@ async def test_the_transition_time_moves_only_with_the_status() -> None:
     container = {"name": "c", "resources": {"requests": {"cpu": "16"}}}
     async with running() as (server, transport):
         server.put(NODES, a_node("a"))
-        same = {**told, "message": "0/1 nodes are available: 1 Insufficient cpu."}
+        same = {**told, "message": NO_ROOM}
         server.put(PODS, a_pod("same", spec={"containers": [container]}, status={"conditions": [same]}))
         server.put(PODS, a_pod("new", spec={"containers": [container]}, status={"conditions": [told]}))
         async with live(server, transport) as here:

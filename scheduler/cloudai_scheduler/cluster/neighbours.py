@@ -57,8 +57,9 @@ class _Kept:
 
 @dataclass(slots=True)
 class Neighbours:
-    """All pods on nodes that exist."""
+    """All pods on nodes that exist. During a trial no version grows: everything is taken back."""
 
+    is_trial: bool = False
     version: int = 0
     rejecting_version: int = 0
     namespaces: dict[str, Labels] = field(default_factory=dict)
@@ -69,7 +70,8 @@ class Neighbours:
 
     def occupy(self, slot: int, neighbour: Neighbour, sign: int = 1) -> None:
         """Count a pod on a node (`sign=-1`: take it back)."""
-        self.version += 1
+        if not self.is_trial:
+            self.version += 1
         group = self._sets.setdefault(neighbour.namespace, {})
         _count(group, (neighbour.key, neighbour.terminating), slot, sign)
         if not group:
@@ -83,7 +85,8 @@ class Neighbours:
             if self._is_in(selection, neighbour.namespace, labels, neighbour.terminating):
                 kept.counts = _wide(kept.counts, slot + 1)
                 kept.counts[slot] += sign
-                kept.version = self.version
+                if not self.is_trial:
+                    kept.version = self.version
 
     def put_namespace(self, name: str, labels: Labels | None) -> None:
         """Take the labels of a namespace, None where it is gone."""
@@ -124,7 +127,8 @@ class Neighbours:
 
     def _reject(self, one: Term, slot: int, sign: int) -> None:
         """Count a term of a pod on a node, where pods of the namespaces that it may mean will look."""
-        self.rejecting_version = self.version
+        if not self.is_trial:
+            self.rejecting_version = self.version
         _count(self._rejecting, one, slot, sign)
         places = one.scope.namespaces if one.scope.of_namespaces.tests is None else (_ANYWHERE,)
         for place in places:

@@ -10,11 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from cloudai_kube import moment
 from cloudai_kube.demand import Amounts, HostPort, capacity_of, countable, host_ports_of, requests_of
 from cloudai_kube.errors import FormatError
-from cloudai_kube.objects import Node, Pod, Taint
+from cloudai_kube.objects import Node, Pod, PodDisruptionBudget, Taint
 from cloudai_kube.series import NodeAddresses
-from cloudai_rts import nodeclass
+from cloudai_rts import contract, nodeclass
 from cloudai_rts.arrays import IntArray
 from cloudai_rts.contract import CPU, MEMORY
 from cloudai_rts.fleet import Fleet, NodeSpec
@@ -24,12 +25,15 @@ from cloudai_scheduler.cluster import pod_volumes
 from cloudai_scheduler.cluster.attachments import Attachments
 from cloudai_scheduler.cluster.domains import Domains
 from cloudai_scheduler.cluster.neighbours import Neighbour, Neighbours
+from cloudai_scheduler.cluster.nominations import Nominations
 from cloudai_scheduler.cluster.pod_volumes import PodVolumes
 from cloudai_scheduler.cluster.ports import HostPorts
-from cloudai_scheduler.cluster.storage import Storage
+from cloudai_scheduler.cluster.storage import Storage, Table
 from cloudai_scheduler.errors import CorruptStateError
 
 _log = logging.getLogger(__name__)
+DISRUPTION_TARGET: Final = "DisruptionTarget"
+PREEMPTED: Final = "PreemptionByScheduler"
 TERMINAL: Final = frozenset({"Succeeded", "Failed"})
 REMEMBERED_CHANGES: Final = 4096
 
@@ -52,7 +56,7 @@ class NodeInfo:
 class PlacedPod:
     """A pod that takes room on a node. `ours`: this process bound it, so what it does says something about the node.
 
-    `refused`: that its node did not start it is counted already.
+    `refused`: that its node did not start it is counted already. `is_preempted`: it is to go, or going, for another.
     """
 
     uid: str
@@ -65,12 +69,14 @@ class PlacedPod:
     volumes: PodVolumes = pod_volumes.NONE
     priority: int = 0
     start_time: str = ""
+    checkpointed_at: float | None = None
     running: RunningTask | None = None
     generation: int = 0
     assumed: bool = False
     ours: bool = False
     has_started: bool = False
     refused: bool = False
+    is_preempted: bool = False
 
 
 @dataclass(slots=True)
@@ -99,6 +105,8 @@ class ClusterState:
     domains: Domains = field(default_factory=Domains)
     storage: Storage = field(default_factory=Storage)
     attachments: Attachments = field(default_factory=Attachments)
+    nominations: Nominations = field(default_factory=Nominations)
+    budgets: Table[PodDisruptionBudget] = field(default_factory=lambda: Table(lambda _item: None))
     _static: dict[str, tuple[object, ...]] = field(default_factory=dict)
     _specs: dict[str, NodeSpec] = field(default_factory=dict)
 
@@ -189,6 +197,15 @@ class ClusterState:
         self._rename(self.classes.remove(name))
         self.version += 1
 
+    def pods_on(self, slot: int) -> list[PlacedPod]:
+        """Pods on the node in a slot."""
+        return list(self._on_node.get(self.fleet.names[slot], {}).values())
+
+    def count(self, slot: int, placed: PlacedPod, sign: int) -> None:
+        """Count a pod in or out for a trial: what filters read changes, and nothing else."""
+        self.fleet.request(slot, placed.amounts, sign)
+        self._leave(slot, placed, sign)
+
     def put_pod(self, pod: Pod) -> None:
         """Take a bound pod as the API server shows it. Confirms an assumed one; a finished one frees its room.
 
@@ -211,6 +228,8 @@ class ClusterState:
         if known is not None:
             known.assumed = False
             known.start_time = pod.status.startTime
+            known.checkpointed_at = _checkpoint(pod)
+            known.is_preempted = known.is_preempted or _is_preempted(pod)
             self._see_neighbour(known, pod)
             if known.generation == meta.generation and not _reports_resources(pod):
                 return
@@ -235,6 +254,8 @@ class ClusterState:
                 volumes=PodVolumes.of(pod),
                 priority=pod.spec.priority,
                 start_time=pod.status.startTime,
+                checkpointed_at=_checkpoint(pod),
+                is_preempted=_is_preempted(pod),
                 generation=meta.generation,
             )
         )
@@ -328,6 +349,20 @@ class ClusterState:
         except FormatError as error:  # another scheduler let it through: count at least its slot
             _log.warning("pod %s/%s: %s", pod.metadata.namespace, pod.metadata.name, error)
             return {"pods": 1}
+
+
+def _checkpoint(pod: Pod) -> float | None:
+    """When the pod last saved its work, as it says."""
+    meta = pod.metadata
+    return moment.read(meta.annotations.get(contract.ANNOTATION_CHECKPOINTED_AT), meta.creationTimestamp)
+
+
+def _is_preempted(pod: Pod) -> bool:
+    """Whether a scheduler has evicted it for another pod."""
+    if pod.metadata.deletionTimestamp is None:
+        return False
+    told = next((one for one in pod.status.conditions if one.type == DISRUPTION_TARGET), None)
+    return told is not None and (told.status, told.reason) == ("True", PREEMPTED)
 
 
 def _reports_resources(pod: Pod) -> bool:

@@ -71,7 +71,10 @@ class Plan:
 
 @dataclass(slots=True)
 class Storage:
-    """All storage objects, and their use by pods on nodes that exist (by slot)."""
+    """All storage objects, and their use by pods on nodes that exist (by slot).
+
+    During a trial no version grows: everything is taken back.
+    """
 
     claims: Table[Claim] = field(init=False)
     volumes: Table[Volume] = field(init=False)
@@ -82,6 +85,7 @@ class Storage:
     attachments: Table[VolumeAttachment] = field(init=False)
     slot_of: Callable[[str], int | None] = lambda _node: None
     notify: Callable[[], None] = lambda: None
+    is_trial: bool = False
     version: int = 0
     limits_version: int = 0
     users: dict[ClaimKey, Counter[int]] = field(default_factory=dict)
@@ -143,7 +147,7 @@ class Storage:
         """Count what a pod on a node uses (`sign=-1`: take it back)."""
         for key in volumes.keys:
             _count(self.on_slot, slot, key, sign)
-            if _count(self.users, key, slot, sign):
+            if _count(self.users, key, slot, sign) and not self.is_trial:
                 self._bump_claim(key)
         for disk in volumes.disks:
             uses = self.disks.setdefault(disk.identity, {})

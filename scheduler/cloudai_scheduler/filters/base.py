@@ -61,6 +61,11 @@ class Filter(Generic[Ask]):
         """Slots that it leaves; None: all of them."""
         raise NotImplementedError
 
+    def passes_at(self, ask: Ask, view: View, slot: int) -> bool:
+        """Whether it leaves one slot."""
+        mask = self.passing(ask, view)
+        return mask is None or bool(mask[slot])
+
     def reasons(self, ask: Ask, view: View, excluded: BoolArray) -> Counter[str]:  # noqa: ARG002  most have one reason
         """How many of the slots that it excluded are out for which reason."""
         return Counter({self.reason: int(np.count_nonzero(excluded))})

@@ -31,6 +31,10 @@ class NodeResourcesFit(Filter[Amounts]):
         """Slots with room for it."""
         return view.state.fleet.fits(ask)
 
+    def passes_at(self, ask: Amounts, view: View, slot: int) -> bool:
+        """Whether one slot has room: preemption asks this of a node again and again."""
+        return view.state.fleet.fits_at(slot, ask)
+
     def reasons(self, ask: Amounts, view: View, excluded: BoolArray) -> Counter[str]:
         """One for each resource that is short."""
         return Counter(shortages(view.state.fleet, ask, excluded))

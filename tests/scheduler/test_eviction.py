@@ -1,0 +1,89 @@
+"""Evictions at work, on a real HTTP server."""
+
+from typing import Any
+
+from tests.api_server import running, status, until
+from tests.scheduler.live import NODES, PODS, Live, a_node, a_pod, cluster, live
+
+from cloudai_scheduler.scheduler import Scheduler
+
+
+def sized(name: str, cpu: str, priority: int = 0, **parts: Any) -> dict[str, Any]:
+    """A pod of this size and priority."""
+    container = {"name": "c", "image": "work:1", "resources": {"requests": {"cpu": cpu}}}
+    spec = {"containers": [container], "priority": priority, **parts.pop("spec", {})}
+    return a_pod(name, spec=spec, **parts)
+
+
+def there(here: Live, name: str) -> bool:
+    """Whether a pod still exists."""
+    return f"ns/{name}" in here.server.objects[PODS]
+
+
+async def test_the_less_important_pod_makes_room() -> None:
+    """It is told for whom, deleted by its UID, and the other one is bound; who waits says where it is going."""
+    async with cluster("a") as here:
+        here.server.put(PODS, sized("small", "1"))
+        here.server.put(PODS, sized("low", "5"))
+        await here.bound("small", "low")
+        here.server.put(PODS, sized("high", "6", 100))
+        await here.bound("high")
+        assert (there(here, "low"), there(here, "small")) == (False, True)
+        told = [body for asked, body in here.server.bodies if asked.startswith("PATCH") and "pods/low/status" in asked]
+        assert told[0]["status"]["conditions"][0]["reason"] == "PreemptionByScheduler"
+        assert any("pods/high/status" in asked and body["status"].get("nominatedNodeName") == "a"
+                   for asked, body in here.server.bodies if asked.startswith("PATCH"))  # fmt: skip
+        deleted = [body for asked, body in here.server.bodies if asked.startswith("DELETE")]
+        assert deleted == [{"preconditions": {"uid": "uid-low"}}]
+        await until(lambda: "Preempted" in here.events("low"))
+        assert here.scheduler.state.nominations.by_node == {}
+
+
+async def test_the_room_is_kept_until_the_pod_is_gone() -> None:
+    """A pod of lower priority does not slip in while the victim takes its time."""
+    async with cluster("a") as here:
+        here.server.put(PODS, sized("low", "8"))
+        await here.bound("low")
+        here.server.fail("DELETE .*/pods/low", lambda _request: status(200, "Success"))  # it takes its grace period
+        here.server.put(PODS, sized("high", "6", 100))
+        await until(lambda: here.scheduler.state.nominations.node_of("uid-high") == "a")
+        here.server.put(PODS, sized("middle", "4", 50))
+        await until(lambda: bool(here.condition("middle")))
+        assert "preempting 1 victims" in here.condition("high")["message"]
+        here.server.remove(PODS, "low")
+        await here.bound("high")
+        assert here.node_of("middle") == ""
+
+
+async def test_an_eviction_that_fails_is_tried_again() -> None:
+    """The API server refuses once; nothing is lost."""
+    async with cluster("a") as here:
+        here.server.put(PODS, sized("low", "8"))
+        await here.bound("low")
+        here.server.fail("DELETE .*/pods/low", lambda _request: status(500, "InternalError", "sorry"))
+        here.server.put(PODS, sized("high", "6", 100))
+        await here.bound("high", seconds=10.0)
+
+
+async def test_a_new_leader_knows_whom_the_room_is_for() -> None:
+    """From the status of the pod that waits."""
+    async with running() as (server, transport):
+        server.put(NODES, a_node("a"))
+        server.put(PODS, sized("first", "6", 100, status={"nominatedNodeName": "a"}))
+        earlier = {"creationTimestamp": "2025-01-01T00:00:00Z"}  # so it would be first
+        server.put(PODS, sized("second", "6", 100, metadata=earlier))
+        async with live(server, transport) as here:
+            await here.bound("first")
+            assert here.node_of("second") == ""
+
+
+async def test_without_preemption_nobody_is_evicted() -> None:
+    """And the message has no word of it."""
+    async with cluster("a", preemption=None) as here:
+        here.server.put(PODS, sized("low", "8"))
+        await here.bound("low")
+        here.server.put(PODS, sized("high", "6", 100))
+        await until(lambda: bool(here.condition("high")))
+        assert here.condition("high")["message"] == "0/1 nodes are available: 1 Insufficient cpu."
+        assert there(here, "low")
+        assert isinstance(here.scheduler, Scheduler)
