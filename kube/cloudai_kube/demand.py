@@ -56,15 +56,18 @@ def countable(amounts: Amounts) -> Amounts:
     return {name: amount for name, amount in amounts.items() if amount <= MOST_OF_A_POD}
 
 
-def requests_of(pod: Pod) -> Amounts:
-    """All that the pod asks for, as the scheduler and the kubelet count it."""
+def requests_of(pod: Pod, usual: Amounts | None = None) -> Amounts:
+    """All that the pod asks for, as the scheduler and the kubelet count it.
+
+    `usual` is what a container counts as that does not say.
+    """
     statuses = {status.name: status for status in pod.status.containerStatuses}
     init_statuses = {status.name: status for status in pod.status.initContainerStatuses}
     infeasible = any(c.type == "PodResizePending" and c.reason == "Infeasible" for c in pod.status.conditions)
     total: Amounts = {}
     for container in pod.spec.containers:
-        _add(total, _container_requests(container, statuses.get(container.name), infeasible))
-    total = _with_init_containers(total, pod.spec.initContainers, init_statuses, infeasible)
+        _add(total, _container_requests(container, statuses.get(container.name), infeasible, usual))
+    total = _with_init_containers(total, pod.spec.initContainers, init_statuses, infeasible, usual)
     if pod.spec.resources is not None:
         for name, amount in amounts_of(pod.spec.resources.requests).items():
             if name in _POD_LEVEL or name.startswith("hugepages-"):
@@ -88,7 +91,9 @@ def host_ports_of(pod: Pod) -> frozenset[HostPort]:
     )
 
 
-def _container_requests(container: Container, status: ContainerStatus | None, infeasible: bool) -> Amounts:
+def _container_requests(
+    container: Container, status: ContainerStatus | None, infeasible: bool, usual: Amounts | None
+) -> Amounts:
     """Spec, or more where a resize is under way: the largest of spec, allocated and actual resources counts.
 
     A resize that the kubelet calls infeasible will not happen: then what was asked for does not count.
@@ -101,6 +106,8 @@ def _container_requests(container: Container, status: ContainerStatus | None, in
     requests = amounts_of(container.resources.requests)
     for name, amount in amounts_of(container.resources.limits).items():
         requests.setdefault(name, amount)
+    for name, amount in (usual or {}).items():
+        requests.setdefault(name, amount)
     if status is not None:
         _raise(requests, amounts_of(status.allocatedResources))
         if status.resources is not None:
@@ -109,13 +116,17 @@ def _container_requests(container: Container, status: ContainerStatus | None, in
 
 
 def _with_init_containers(
-    total: Amounts, init_containers: list[Container], statuses: dict[str, ContainerStatus], infeasible: bool
+    total: Amounts,
+    init_containers: list[Container],
+    statuses: dict[str, ContainerStatus],
+    infeasible: bool,
+    usual: Amounts | None,
 ) -> Amounts:
     """Sidecars run beside everything after them; a plain init container runs beside the sidecars before it."""
     sidecars: Amounts = {}
     peak: Amounts = {}
     for container in init_containers:
-        requests = _container_requests(container, statuses.get(container.name), infeasible)
+        requests = _container_requests(container, statuses.get(container.name), infeasible, usual)
         if container.restartPolicy == "Always":
             _add(sidecars, requests)
             _raise(peak, sidecars)

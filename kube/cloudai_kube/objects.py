@@ -279,12 +279,18 @@ class NodeAddress(Record):
     address: str = ""
 
 
+class Image(Record):
+    names: list[str] = []
+    sizeBytes: int = 0
+
+
 class NodeStatus(Record):
     addresses: list[NodeAddress] = []
     allocatable: Quantities = {}
     capacity: Quantities = {}
     conditions: list[Condition] = []
     declaredFeatures: list[str] = []
+    images: list[Image] = []
 
 
 class Node(Record):

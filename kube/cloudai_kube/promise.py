@@ -118,6 +118,13 @@ def _created(meta: Meta) -> float:
     return moment.read(meta.creationTimestamp) or 0.0
 
 
+def says_anything(pod: Pod) -> bool:
+    """Whether the pod says what kind of work it is, or how long it takes."""
+    texts = pod.metadata.annotations
+    said = (contract.ANNOTATION_TASK_TYPE, contract.ANNOTATION_EXPECTED_RUNTIME, contract.ANNOTATION_REFERENCE_RUNTIME)
+    return contract.LABEL_TASK_TYPE in pod.metadata.labels or any(key in texts for key in said)
+
+
 def type_of(pod: Pod, cpu: float, memory: float, gpu: float) -> str:
     """The type that the pod names, else the one that its requests (cores, bytes, devices) look like."""
     named = pod.metadata.annotations.get(contract.ANNOTATION_TASK_TYPE)

@@ -23,6 +23,8 @@ from cloudai_rts.task import Task
 
 RTS: Final = "rts"
 ROUND_ROBIN: Final = "round-robin"
+DEFAULT_PROFILE: Final = "default-profile"
+"""Of pods without a deadline and a type: the caller places them as kube-scheduler would."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,6 +113,7 @@ class Process:
                 policy_mode=settings.policy,
                 bind_connections=settings.bind_connections,
                 sla_multiplier=settings.sla_multiplier,
+                packed_resources=settings.packed_resources,
                 preemption=EvictionRules(settings.preemption_min_runtime_seconds) if settings.preemption else None,
             )
             scheduler.state.classes.rules = self._rules().classes()

@@ -10,13 +10,15 @@ import numpy as np
 
 from cloudai_rts.arrays import BoolArray
 from cloudai_rts.load_history import LoadHistory
-from cloudai_rts.placement import Candidates, Deferred, Placed, Policy, place
+from cloudai_rts.placement import DEFAULT_PROFILE, RTS, Candidates, Deferred, Placed, Policy, place
+from cloudai_scheduler import preferences
 from cloudai_scheduler.cluster.rejections import Rejections
 from cloudai_scheduler.cluster.state import ClusterState
 from cloudai_scheduler.filters import closed
 from cloudai_scheduler.filters.base import View
 from cloudai_scheduler.podclass import PodClass
 from cloudai_scheduler.preemption import Candidate, EvictionRules, preempt
+from cloudai_scheduler.preferences.base import Choice
 from cloudai_scheduler.queue import QueuedPod
 from cloudai_scheduler.walk import Walk, fit_error, is_about_pod, walk
 
@@ -38,13 +40,14 @@ Outcome = Placed | Deferred | Unschedulable
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a cycle looks at. `preemption` None: nobody is ever evicted."""
+    """What a cycle looks at. `preemption` None: nobody is ever evicted. `packed`: patterns of resources."""
 
     state: ClusterState
     rejections: Rejections
     loads: LoadHistory
     policy: Policy
     preemption: EvictionRules | None = None
+    packed: tuple[str, ...] = ()
     may_go_on: Callable[[], bool] = lambda: True
 
 
@@ -59,14 +62,28 @@ def decide(around: Surroundings, entry: QueuedPod, now: float) -> Outcome:
     if not feasible.any():
         pod_class.note_failure(state, walked.blamed(), walked.is_for_all())
         return _unschedulable(around, view, pod_class, walked)
+    feasible = _nominated(view, feasible)
+    verdicts = pod_class.verdicts
+    choice = Choice(view, np.flatnonzero(feasible), verdicts.liked, verdicts.disliked)
+    if entry.is_plain and around.policy.mode == RTS:
+        return _as_by_default(around, entry, choice)
     candidates = Candidates(
-        feasible=_nominated(view, feasible),
+        feasible=feasible,
         eligible=walked.possible & state.fleet.could_fit(pod_class.amounts),
         harm=state.harm.values(state.fleet, around.policy.document, now),
         typical_load=around.loads.typical(state.fleet),
-        preference=pod_class.preference,
+        preference=preferences.wished(entry.wishes, choice),
     )
     return place(around.policy, entry.task, pod_class.amounts, candidates, now, entry.deferred_until)
+
+
+def _as_by_default(around: Surroundings, entry: QueuedPod, choice: Choice) -> Placed:
+    """Place a pod of which nothing is promised and nothing known as kube-scheduler's default profile does."""
+    policy, amounts = around.policy, entry.pod_class.amounts
+    totals = preferences.totals(entry.wishes, choice, around.packed)
+    slot = policy.rotation.pick(choice.slots[totals == totals.max()])
+    load, load_with = float(policy.fleet.load()[slot]), float(policy.fleet.load(amounts)[slot])
+    return Placed(slot, DEFAULT_PROFILE, policy.document.model, None, None, None, load, load_with)
 
 
 def view_of(around: Surroundings, entry: QueuedPod, now: float) -> View:

@@ -18,12 +18,13 @@ from cloudai_rts.ordering import Standing
 from cloudai_rts.placement import Policy
 from cloudai_rts.task import Task
 from cloudai_rts.tau import TauStore
-from cloudai_scheduler import conditions
+from cloudai_scheduler import conditions, preferences
 from cloudai_scheduler.cluster import promised
 from cloudai_scheduler.cluster.neighbours import Neighbour
 from cloudai_scheduler.cluster.pod_volumes import PodVolumes
 from cloudai_scheduler.cluster.refusals import Refusals
 from cloudai_scheduler.cluster.state import TERMINAL, ClusterState, PlacedPod
+from cloudai_scheduler.cluster.usage import usual_requests
 from cloudai_scheduler.conditions import ConditionWriter
 from cloudai_scheduler.filters import unsupported
 from cloudai_scheduler.metrics import SchedulerMetrics
@@ -117,6 +118,7 @@ class Intake:
             ports=pod_class.ports,
             neighbour=Neighbour.of(pod),
             volumes=PodVolumes.of(pod),
+            usual=usual_requests(pod),
             priority=pod.spec.priority,
             generation=meta.generation,
         )
@@ -222,7 +224,7 @@ class Intake:
         promises = self._promise(pod, pod_class)
         self._warn(pod, promises.problems)
         if known is None and (soft := unsupported.soft(pod)):
-            text = f"this version does not look at {', '.join(soft)}; the pod is placed without it"
+            text = f"not all wishes are looked at: {', '.join(soft)}"
             self.recorder.warning(Subject.of("v1", "Pod", pod.metadata), "PreferenceIgnored", text[:MAX_MESSAGE])
         enqueued = known.enqueued if known is not None else self._since(pod)
         return QueuedPod(
@@ -234,6 +236,8 @@ class Intake:
             enqueued=enqueued,
             owner=promise.controller_of(pod.metadata),
             avoided=_avoided(pod.metadata),
+            is_plain=promises.task.deadline is None and not promise.says_anything(pod),
+            wishes=preferences.asks_of(pod),
             failures=known.failures if known is not None else 0,
         )
 

@@ -14,7 +14,7 @@ import msgspec
 
 from cloudai_kube.demand import Amounts, HostPort, host_ports_of, requests_of
 from cloudai_kube.objects import Affinity, Container, Meta, Pod, PodAffinity, PodSpec
-from cloudai_rts.arrays import BoolArray, FloatArray
+from cloudai_rts.arrays import BoolArray
 from cloudai_scheduler.cluster.pod_volumes import PLACED_BY
 from cloudai_scheduler.cluster.state import ClusterState
 from cloudai_scheduler.filters import FILTERS, node_declared_features, pod_topology_spread
@@ -56,11 +56,6 @@ class PodClass:
     def reasons(self) -> list[str | None]:
         """The static filter against each slot."""
         return self.verdicts.reasons
-
-    @property
-    def preference(self) -> FloatArray | None:
-        """Wishes by slot, in 0..1; None without any."""
-        return self.verdicts.preference
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from cloudai_rts.deferral import RECHECK_SECONDS
 from cloudai_rts.ordering import HOPELESS_PATIENCE_SECONDS, OrderKey, Standing
 from cloudai_rts.task import Task
 from cloudai_scheduler.podclass import PodClass
+from cloudai_scheduler.preferences import Asks
 
 FIRST_BACKOFF_SECONDS: Final = 1.0
 LONGEST_BACKOFF_SECONDS: Final = 10.0
@@ -38,7 +39,8 @@ class Place(Enum):
 class QueuedPod:
     """A pod that waits for a node. Times in seconds since the epoch; `newer` is what came while it was in flight.
 
-    `owner` is its controller, `avoided` are nodes that refused it before.
+    `owner` is its controller, `avoided` are nodes that refused it before. `is_plain`: nothing is promised of it, and
+    nothing known. `wishes` are the preferences that have something to say of it.
     """
 
     pod: Pod
@@ -49,6 +51,8 @@ class QueuedPod:
     enqueued: float
     owner: str = ""
     avoided: frozenset[str] = frozenset()
+    is_plain: bool = False
+    wishes: Asks = ()
     failures: int = 0
     not_before: float = 0.0
     deferred_until: float | None = None

@@ -66,6 +66,7 @@ class Scheduler:
     bind_connections: int = 32
     sla_multiplier: float = 2.0
     preemption: EvictionRules | None = field(default_factory=EvictionRules)
+    packed_resources: tuple[str, ...] = ()
     clock: Callable[[], float] = time.time
     may_act: Callable[[], bool] = lambda: True
     state: ClusterState = field(default_factory=ClusterState)
@@ -248,7 +249,13 @@ class Scheduler:
         policy = self._policy_for(entry)
         end = begun + PREEMPTION_SECONDS
         around = Surroundings(
-            self.state, self.rejections, self.loads, policy, self.preemption, lambda: time.perf_counter() < end
+            self.state,
+            self.rejections,
+            self.loads,
+            policy,
+            self.preemption,
+            self.packed_resources,
+            lambda: time.perf_counter() < end,
         )
         outcome = decide(around, entry, now)
         self.metrics.attempt_seconds.observe(time.perf_counter() - begun)

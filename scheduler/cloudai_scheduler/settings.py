@@ -26,6 +26,10 @@ class Settings(PrometheusSettings, frozen=True, forbid_unknown_fields=True):
         float, Meta(ge=1, le=100, description="deadline = arrival + this x declared run time")
     ] = 2.0
     telemetry_seconds: Annotated[float, Meta(ge=1, description="pause between questions to Prometheus")] = 15.0
+    packed_resources: Annotated[
+        tuple[str, ...],
+        Meta(description="patterns of resources (*/gpu) whose nodes plain pods fill one by one, comma-separated"),
+    ] = ()
     preemption: Annotated[bool, Meta(description="evict pods of lower priority for one that fits nowhere")] = True
     preemption_min_runtime_seconds: Annotated[
         float, Meta(ge=0, description="pods that have run less are not evicted for others")

@@ -21,8 +21,6 @@ from cloudai_scheduler.filters import node_affinity, taints
 JUDGED_AT_ONCE: Final = 64
 """Nodes that are judged between two looks at the clock, where a spec is as small as nearly all are."""
 SMALL_BYTES: Final = 16 << 10
-_TAINT_WEIGHT: Final = 3.0
-_AFFINITY_WEIGHT: Final = 2.0
 
 
 @dataclass(slots=True)
@@ -38,12 +36,11 @@ class Verdicts:
     size_bytes: int = 0
     allowed: BoolArray = field(default_factory=lambda: np.zeros(0, np.bool_))
     reasons: list[str | None] = field(default_factory=list)
-    preference: FloatArray | None = None
     classes: tuple[str, ...] = ()
     affine: BoolArray = field(default_factory=lambda: np.zeros(0, np.bool_))
     tolerated: BoolArray = field(default_factory=lambda: np.zeros(0, np.bool_))
-    _wishes: FloatArray = field(default_factory=lambda: np.zeros(0))
-    _dislikes: FloatArray = field(default_factory=lambda: np.zeros(0))
+    liked: FloatArray = field(default_factory=lambda: np.zeros(0))
+    disliked: FloatArray = field(default_factory=lambda: np.zeros(0))
     _not_meant: set[int] = field(default_factory=set)
     _unjudged: list[int] = field(default_factory=list)
     _seen: int = -1
@@ -69,7 +66,6 @@ class Verdicts:
                 self._judge(slot, state.by_slot.get(slot))
             if self._unjudged and time.perf_counter() >= until:
                 return False
-        self.preference = self._preference()
         there = {node.node_class for node in state.by_slot.values()}
         admitted = {node.node_class for slot, node in state.by_slot.items() if slot not in self._not_meant}
         self.classes = tuple(sorted(admitted)) if admitted < there else ()
@@ -83,7 +79,7 @@ class Verdicts:
         extra = width - len(self.allowed)
         if extra > 0:
             self.allowed = np.pad(self.allowed, (0, extra))
-            self._wishes, self._dislikes = (np.pad(one, (0, extra)) for one in (self._wishes, self._dislikes))
+            self.liked, self.disliked = (np.pad(one, (0, extra)) for one in (self.liked, self.disliked))
             self.affine, self.tolerated = (np.pad(one, (0, extra)) for one in (self.affine, self.tolerated))
             self.reasons.extend([None] * extra)
         everything = self._seen < forgotten
@@ -96,7 +92,7 @@ class Verdicts:
         self.reasons[slot] = reason
         self.allowed[slot] = reason is None
         self._not_meant.discard(slot)
-        self._wishes[slot] = self._dislikes[slot] = 0.0
+        self.liked[slot] = self.disliked[slot] = 0.0
         if node is None:
             return
         if not is_meant:
@@ -105,18 +101,6 @@ class Verdicts:
         self.tolerated[slot] = reason is None or taints.check(self.sample, node) is None
         affinity = self.sample.spec.affinity
         if affinity and affinity.nodeAffinity and affinity.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution:
-            self._wishes[slot] = node_affinity.preference(self.sample, node)
+            self.liked[slot] = node_affinity.preference(self.sample, node)
         if node.taints:
-            self._dislikes[slot] = taints.disliked(self.sample, node)
-
-    def _preference(self) -> FloatArray | None:
-        """The user's soft wishes: upstream's normalised scores by upstream's weights, in 0..1; None without any."""
-        parts: list[tuple[float, FloatArray]] = []
-        if self._wishes.any():
-            parts.append((_AFFINITY_WEIGHT, self._wishes / self._wishes.max()))
-        if self._dislikes.any():
-            parts.append((_TAINT_WEIGHT, 1.0 - self._dislikes / self._dislikes.max()))
-        if not parts:
-            return None
-        total = sum(weight for weight, _ in parts)
-        return np.asarray(sum(weight * score for weight, score in parts) / total, np.float64)
+            self.disliked[slot] = taints.disliked(self.sample, node)

@@ -110,7 +110,7 @@ class Bench:
         async with Transport(self.config, "conformance", 16) as transport:
             await asyncio.gather(*(transport.request("POST", "/api/v1/nodes", node) for node in world.nodes))
             for path, item in world.stored:
-                await _store(transport, path, item)
+                await store(transport, path, item)
             await asyncio.gather(*(_create(transport, one) for one in world.placed))
             await asyncio.sleep(SYNC_SECONDS)
             await asyncio.gather(*(_create(transport, one) for one in world.waiting))
@@ -195,7 +195,8 @@ async def _create(transport: Transport, pod: dict[str, Any]) -> None:
         raise AssertionError(f"{pod['metadata']['name']}: {error}") from error
 
 
-async def _store(transport: Transport, path: str, item: dict[str, Any]) -> None:
+async def store(transport: Transport, path: str, item: dict[str, Any]) -> None:
+    """Create an object, and write its status."""
     await transport.request("POST", path, item)
     if "status" in item:
         name = item["metadata"]["name"]

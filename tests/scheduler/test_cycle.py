@@ -13,7 +13,7 @@ from cloudai_rts.ordering import Standing
 from cloudai_rts.parameters import Document
 from cloudai_rts.placement import Placed, Policy
 from cloudai_rts.task import Task
-from cloudai_scheduler import decision
+from cloudai_scheduler import decision, preferences
 from cloudai_scheduler.cluster.neighbours import Neighbour
 from cloudai_scheduler.cluster.rejections import Rejections
 from cloudai_scheduler.cluster.state import ClusterState, PlacedPod
@@ -37,7 +37,8 @@ class Rig:
         """A queued pod without a deadline."""
         pod_class = self.classes.of(pod)
         task = Task("t", 1.0, 1.0)
-        return QueuedPod(pod, pod_class, task, Standing(0, None, 0.0, 0.0), 0, 0.0, owner)
+        standing, wishes = Standing(0, None, 0.0, 0.0), preferences.asks_of(pod)
+        return QueuedPod(pod, pod_class, task, standing, 0, 0.0, owner, wishes=wishes)
 
     def decide(self, pod: Any, now: float = 0.0, owner: str = "") -> Any:
         """Outcome for a pod."""

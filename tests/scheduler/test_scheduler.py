@@ -16,16 +16,23 @@ from cloudai_scheduler import cycle
 
 
 async def test_a_pod_is_bound_with_its_decision() -> None:
-    """The Binding carries UID, label and decision; an event says so, and no condition is written."""
+    """The Binding carries UID, label and decision; an event says so, and no condition is written.
+
+    A pod that says what kind of work it is has the model's prediction, any other one goes as with kube-scheduler.
+    """
     async with cluster("a") as here:
         here.server.put(PODS, a_pod("p"))
         await here.bound("p")
         body = next(body for asked, body in here.server.bodies if "binding" in asked)
         assert body["metadata"]["uid"] == "uid-p"
         assert body["metadata"]["labels"] == {"cloudai.dev/bound-by": "cloudai-scheduler"}
-        assert json.loads(body["metadata"]["annotations"]["cloudai.dev/decision"])["policy"] == "rts"
+        assert json.loads(body["metadata"]["annotations"]["cloudai.dev/decision"])["policy"] == "default-profile"
         await until(lambda: "Scheduled" in here.events("p"))
         assert here.condition("p") == {}
+        here.server.put(PODS, a_pod("q", metadata={"annotations": {"cloudai.dev/task-type": "train"}}))
+        await here.bound("q")
+        notes = here.server.objects[PODS]["ns/q"]["metadata"]["annotations"]
+        assert json.loads(notes["cloudai.dev/decision"])["policy"] == "rts"
 
 
 async def test_others_pods_are_left_alone() -> None:
@@ -264,13 +271,12 @@ async def test_a_constraint_that_is_not_read_keeps_the_pod_waiting(path: str) ->
         assert 'cloudai_scheduler_pods_held_total{reason="ConstraintNotSupported"} 1.0' in text
 
 
-async def test_a_wish_that_is_not_looked_at_is_told_of_once() -> None:
+async def test_too_many_wishes_are_told_of_once() -> None:
     """The pod is placed."""
     wish = {"weight": 1, "podAffinityTerm": {"topologyKey": "h"}}
-    affinity = {"podAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [wish]}}
-    spread = [{"topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway"}]
+    affinity = {"podAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [wish] * 65}}
     async with cluster("a") as here:
-        here.server.put(PODS, a_pod("p", spec={"affinity": affinity, "topologySpreadConstraints": spread}))
+        here.server.put(PODS, a_pod("p", spec={"affinity": affinity}))
         await here.bound("p")
         await until(lambda: "Scheduled" in here.events("p"))
         assert here.events("p").count("PreferenceIgnored") == 1

@@ -12,17 +12,19 @@ from typing import Final, TypeVar
 
 import numpy as np
 
-from cloudai_kube.objects import Pod
+from cloudai_kube.objects import Pod, PodAffinity
 from cloudai_rts.arrays import IntArray
-from cloudai_scheduler.cluster.selector import Labels, Selection, Term, term
+from cloudai_scheduler.cluster.aimed_terms import AimedTerms
+from cloudai_scheduler.cluster.selector import Labels, Selection, Term, Weighted, term
 
 KEPT_SELECTIONS: Final = 512
 MOST_TERMS: Final = 64
 """Required terms of one pod. The API server has no limit, and each term of a placed pod is read for every other pod: we
 place none with more (`unsupported.hard`), and of one that somebody else placed the first ones count.
 """
-_ANYWHERE: Final = ""
-"""Where terms stand that select namespaces by label."""
+REQUIRED_WEIGHT: Final = 1
+"""What a required affinity term of a pod that is there already weighs for others (upstream's hardPodAffinityWeight)."""
+_NO_WISH: Final = PodAffinity()
 _NO_LABELS: Final[Labels] = {}
 _Key = TypeVar("_Key")
 
@@ -35,15 +37,27 @@ class Neighbour:
     key: tuple[tuple[str, str], ...]
     terminating: bool = False
     rejects: tuple[Term, ...] = ()
+    attracts: tuple[Weighted, ...] = ()
 
     @classmethod
     def of(cls, pod: Pod) -> "Neighbour":
         """Read a pod."""
         meta, affinity = pod.metadata, pod.spec.affinity
-        wishes = affinity.podAntiAffinity if affinity is not None else None
-        required = wishes.requiredDuringSchedulingIgnoredDuringExecution if wishes is not None else []
-        rejects = tuple(term(one, meta.namespace) for one in required[:MOST_TERMS])
-        return cls(meta.namespace, tuple(sorted(meta.labels.items())), meta.deletionTimestamp is not None, rejects)
+        key, is_leaving = tuple(sorted(meta.labels.items())), meta.deletionTimestamp is not None
+        if affinity is None or not (affinity.podAffinity or affinity.podAntiAffinity):
+            return cls(meta.namespace, key, is_leaving)
+        near, apart = affinity.podAffinity or _NO_WISH, affinity.podAntiAffinity or _NO_WISH
+        rejects = tuple(
+            term(one, meta.namespace) for one in apart.requiredDuringSchedulingIgnoredDuringExecution[:MOST_TERMS]
+        )
+        required = near.requiredDuringSchedulingIgnoredDuringExecution[:MOST_TERMS]
+        attracts = [Weighted(term(one, meta.namespace), REQUIRED_WEIGHT) for one in required]
+        for wish, sign in ((near, 1), (apart, -1)):
+            attracts += [
+                Weighted(term(one.podAffinityTerm, meta.namespace), sign * one.weight)
+                for one in wish.preferredDuringSchedulingIgnoredDuringExecution[:MOST_TERMS]
+            ]
+        return cls(meta.namespace, key, is_leaving, rejects, tuple(attracts))
 
 
 @dataclass(slots=True)
@@ -64,8 +78,8 @@ class Neighbours:
     rejecting_version: int = 0
     namespaces: dict[str, Labels] = field(default_factory=dict)
     _sets: dict[str, dict[tuple[tuple[tuple[str, str], ...], bool], Counter[int]]] = field(default_factory=dict)
-    _rejecting: dict[Term, Counter[int]] = field(default_factory=dict)
-    _rejecting_by_namespace: dict[str, dict[Term, None]] = field(default_factory=dict)
+    _rejecting: AimedTerms[Term] = field(default_factory=AimedTerms)
+    _attracting: AimedTerms[Weighted] = field(default_factory=AimedTerms)
     _kept: OrderedDict[Selection, _Kept] = field(default_factory=OrderedDict)
 
     def occupy(self, slot: int, neighbour: Neighbour, sign: int = 1) -> None:
@@ -76,8 +90,12 @@ class Neighbours:
         _count(group, (neighbour.key, neighbour.terminating), slot, sign)
         if not group:
             del self._sets[neighbour.namespace]
+        if neighbour.rejects and not self.is_trial:
+            self.rejecting_version = self.version
         for one in neighbour.rejects:
-            self._reject(one, slot, sign)
+            self._rejecting.occupy(one, slot, sign)
+        for wish in neighbour.attracts:
+            self._attracting.occupy(wish, slot, sign)
         labels = dict(neighbour.key)
         for selection, kept in self._kept.items():
             if kept.namespaces is not None and neighbour.namespace not in kept.namespaces:
@@ -117,28 +135,13 @@ class Neighbours:
 
     def rejecting(self, namespace: str, labels: Labels) -> list[tuple[str, Counter[int]]]:
         """Topology keys and slots of pods whose anti-affinity is against a pod with these labels."""
-        of_namespace = self.labels_of(namespace)
-        near, anywhere = (self._rejecting_by_namespace.get(name, {}) for name in (namespace, _ANYWHERE))
-        return [
-            (one.topology_key, self._rejecting[one])
-            for one in (*near, *anywhere)
-            if one.scope.covers(namespace, of_namespace) and one.scope.of_pods.matches(labels)
-        ]
+        terms = self._rejecting.about(namespace, self.labels_of(namespace), labels)
+        return [(one.topology_key, slots) for one, slots in terms]
 
-    def _reject(self, one: Term, slot: int, sign: int) -> None:
-        """Count a term of a pod on a node, where pods of the namespaces that it may mean will look."""
-        if not self.is_trial:
-            self.rejecting_version = self.version
-        _count(self._rejecting, one, slot, sign)
-        places = one.scope.namespaces if one.scope.of_namespaces.tests is None else (_ANYWHERE,)
-        for place in places:
-            terms = self._rejecting_by_namespace.setdefault(place, {})
-            if one in self._rejecting:
-                terms[one] = None
-            else:
-                terms.pop(one, None)
-            if not terms:
-                del self._rejecting_by_namespace[place]
+    def attracting(self, namespace: str, labels: Labels) -> list[tuple[str, int, Counter[int]]]:
+        """Topology keys, weights and slots of pods whose affinity is for or against a pod with these labels."""
+        wishes = self._attracting.about(namespace, self.labels_of(namespace), labels)
+        return [(wish.term.topology_key, wish.weight, slots) for wish, slots in wishes]
 
     def _keep(self, selection: Selection) -> _Kept:
         kept = self._kept.get(selection)

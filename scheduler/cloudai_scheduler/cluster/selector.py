@@ -79,6 +79,19 @@ class Term:
     scope: Scope
     topology_key: str
 
+    @property
+    def term(self) -> "Term":
+        """Itself."""
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Weighted:
+    """A term that attracts pods into its domain by its weight, or keeps them away by a negative one."""
+
+    term: Term
+    weight: int
+
 
 @dataclass(frozen=True, slots=True)
 class Selection:

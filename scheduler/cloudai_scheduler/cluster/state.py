@@ -24,11 +24,13 @@ from cloudai_rts.nodeclass import Hardware, NodeClasses
 from cloudai_scheduler.cluster import pod_volumes
 from cloudai_scheduler.cluster.attachments import Attachments
 from cloudai_scheduler.cluster.domains import Domains
+from cloudai_scheduler.cluster.images import Images
 from cloudai_scheduler.cluster.neighbours import Neighbour, Neighbours
 from cloudai_scheduler.cluster.nominations import Nominations
 from cloudai_scheduler.cluster.pod_volumes import PodVolumes
 from cloudai_scheduler.cluster.ports import HostPorts
 from cloudai_scheduler.cluster.storage import Storage, Table
+from cloudai_scheduler.cluster.usage import Usage, Usual, usual_requests
 from cloudai_scheduler.errors import CorruptStateError
 
 _log = logging.getLogger(__name__)
@@ -67,6 +69,7 @@ class PlacedPod:
     ports: frozenset[HostPort]
     neighbour: Neighbour
     volumes: PodVolumes = pod_volumes.NONE
+    usual: Usual = (0, 0)
     priority: int = 0
     start_time: str = ""
     checkpointed_at: float | None = None
@@ -105,6 +108,8 @@ class ClusterState:
     domains: Domains = field(default_factory=Domains)
     storage: Storage = field(default_factory=Storage)
     attachments: Attachments = field(default_factory=Attachments)
+    usage: Usage = field(default_factory=Usage)
+    images: Images = field(default_factory=Images)
     nominations: Nominations = field(default_factory=Nominations)
     budgets: Table[PodDisruptionBudget] = field(default_factory=lambda: Table(lambda _item: None))
     _static: dict[str, tuple[object, ...]] = field(default_factory=dict)
@@ -126,6 +131,9 @@ class ClusterState:
         """Add or update a node. Returns what is wrong with it, None if all could be read."""
         name = node.metadata.name
         self.addresses[name] = NodeAddresses.of(node)
+        slot = self.fleet.slot(name)
+        if slot is not None:
+            self.images.put(slot, node.status.images)
         spec_of, status = node.spec, node.status
         static = (
             node.metadata.labels, spec_of.taints, spec_of.unschedulable, status.allocatable, status.declaredFeatures
@@ -159,6 +167,7 @@ class ClusterState:
         self._rename(renamed)
         if is_new:
             self.storage.touch(slot)
+            self.images.put(slot, node.status.images)
             for pod in self._on_node.get(name, {}).values():  # they were seen before their node
                 self._occupy(info, pod)
         self._changed(name)
@@ -190,6 +199,7 @@ class ClusterState:
             return
         self.fleet.remove(name)
         self.harm.clear(info.slot)
+        self.images.put(info.slot, [])
         for placed in self._on_node.get(name, {}).values():
             self._leave(info.slot, placed)
         self.by_slot.pop(info.slot, None)
@@ -239,7 +249,7 @@ class ClusterState:
             if known.amounts == amounts:
                 return
             self.remove_pod(meta.uid)
-            self._place(replace(known, amounts=amounts))
+            self._place(replace(known, amounts=amounts, usual=usual_requests(pod)))
             return
         seen = Neighbour.of(pod)
         self._place(
@@ -252,6 +262,7 @@ class ClusterState:
                 ports=host_ports_of(pod),
                 neighbour=seen,
                 volumes=PodVolumes.of(pod),
+                usual=usual_requests(pod),
                 priority=pod.spec.priority,
                 start_time=pod.status.startTime,
                 checkpointed_at=_checkpoint(pod),
@@ -318,6 +329,7 @@ class ClusterState:
         self.ports.occupy(slot, placed.ports, sign)
         self.neighbours.occupy(slot, placed.neighbour, sign)
         self.storage.occupy(slot, placed.volumes, sign)
+        self.usage.occupy(slot, placed.usual, sign)
 
     def _note_changed(self, slot: int) -> None:
         self.changed_slots.append(slot)

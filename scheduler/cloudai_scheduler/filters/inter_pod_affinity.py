@@ -121,7 +121,7 @@ def near(wishes: Wishes, state: ClusterState) -> BoolArray | None:
         mask &= place != domains.NONE
     has_label = mask.copy()
     for place in places:
-        in_domain = _by_domain(place, counts)
+        in_domain = by_domain(place, counts)
         occupied = occupied or bool((in_domain > 0).any())
         mask &= in_domain > 0
     may_be_first = not occupied and wishes.are_met_by_itself(state.neighbours.labels_of(wishes.namespace))
@@ -135,7 +135,7 @@ def apart(wishes: Wishes, state: ClusterState) -> BoolArray | None:
     mask = ~_none(state)
     for one in wishes.apart:
         counts = state.neighbours.counts(Selection((one.scope,)), len(state.fleet))
-        mask &= _by_domain(state.domain_of(one.topology_key), counts) == 0
+        mask &= by_domain(state.domain_of(one.topology_key), counts) == 0
     return mask
 
 
@@ -148,11 +148,11 @@ def welcome(pod: Pod, state: ClusterState) -> BoolArray | None:
     for key, slots in rejecting:
         counts = np.zeros(len(state.fleet), np.int64)
         counts[[slot for slot in slots if slot < len(counts)]] = 1
-        mask &= _by_domain(state.domain_of(key), counts) == 0
+        mask &= by_domain(state.domain_of(key), counts) == 0
     return mask
 
 
-def _by_domain(place: IntArray, counts: IntArray) -> IntArray:
+def by_domain(place: IntArray, counts: IntArray) -> IntArray:
     """For each slot the sum over its domain; 0 where it is in none."""
     sums = np.zeros(int(place.max(initial=domains.NONE)) + 2, np.int64)  # the last one is of those in no domain
     np.add.at(sums, place, counts)

@@ -44,7 +44,7 @@ class PodTopologySpread(Filter[tuple[Constraint, ...]]):
     def asks(self, pod: Pod) -> tuple[Constraint, ...] | None:
         """The hard constraints of a pod."""
         constraints = tuple(
-            _constraint(pod, place)
+            constraint_of(pod, place)
             for place, wish in enumerate(pod.spec.topologySpreadConstraints)
             if wish.whenUnsatisfiable == HARD
         )
@@ -68,7 +68,8 @@ class PodTopologySpread(Filter[tuple[Constraint, ...]]):
         return state.neighbours.mark(tuple(one.selection for one in ask if one.selection is not None))
 
 
-def _constraint(pod: Pod, place: int) -> Constraint:
+def constraint_of(pod: Pod, place: int) -> Constraint:
+    """One of the pod's constraints, hard or soft, by its place among them."""
     wish, meta = pod.spec.topologySpreadConstraints[place], pod.metadata
     own = {key: meta.labels[key] for key in wish.matchLabelKeys if key in meta.labels}
     of_pods = matcher(wish.labelSelector, own)

@@ -132,13 +132,11 @@ def _too_many_terms(spec: PodSpec) -> Iterator[str]:
 
 
 def soft(pod: Pod) -> tuple[str, ...]:
-    """The pod's wishes that are not looked at, by path."""
+    """The pod's wishes of which only the first ones count, by path."""
     affinity = pod.spec.affinity
-    found = []
-    if affinity is not None:
-        for name, wish in (("podAffinity", affinity.podAffinity), ("podAntiAffinity", affinity.podAntiAffinity)):
-            if wish is not None and wish.preferredDuringSchedulingIgnoredDuringExecution:
-                found.append(f"spec.affinity.{name}.preferredDuringSchedulingIgnoredDuringExecution")
-    if any(spread.whenUnsatisfiable == "ScheduleAnyway" for spread in pod.spec.topologySpreadConstraints):
-        found.append("spec.topologySpreadConstraints (whenUnsatisfiable: ScheduleAnyway)")
-    return tuple(found)
+    wishes = (("podAffinity", affinity.podAffinity), ("podAntiAffinity", affinity.podAntiAffinity)) if affinity else ()
+    return tuple(
+        f"spec.affinity.{name} (only the first {MOST_TERMS} preferred terms)"
+        for name, wish in wishes
+        if wish is not None and len(wish.preferredDuringSchedulingIgnoredDuringExecution) > MOST_TERMS
+    )

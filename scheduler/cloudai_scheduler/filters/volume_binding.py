@@ -44,16 +44,16 @@ class VolumeBinding(Filter[tuple[PodClaim, ...]]):
             problem = _problem(one, view)
             if problem is not None:
                 return problem
-        claims = [claim for claim in _claims(ask, view.state) if not claim.is_bound]
+        claims = [claim for claim in claims_of(ask, view.state) if not claim.is_bound]
         return None if all(_waits_for_pod(claim, view.state) for claim in claims) else IMMEDIATE
 
     def passing(self, ask: tuple[PodClaim, ...], view: View) -> BoolArray:
         """Slots with all it needs."""
-        return match(_claims(ask, view.state), view.state).passing
+        return match(claims_of(ask, view.state), view.state).passing
 
     def reasons(self, ask: tuple[PodClaim, ...], view: View, excluded: BoolArray) -> Counter[str]:
         """Bound and unbound claims may both be against a node."""
-        found = match(_claims(ask, view.state), view.state)
+        found = match(claims_of(ask, view.state), view.state)
         masks = {NODE_REASON: found.unreachable, BIND_REASON: found.without_volume, SPACE_REASON: found.without_space}
         return Counter({reason: int(np.count_nonzero(excluded & mask)) for reason, mask in masks.items()})
 
@@ -81,11 +81,11 @@ class Match:
 
 def plan_for(ask: tuple[PodClaim, ...], state: ClusterState, slot: int) -> Plan:
     """What has to be written before the pod can be bound to the node in a slot that passes."""
-    found = match(_claims(ask, state), state)
+    found = match(claims_of(ask, state), state)
     bindings: list[tuple[str, ClaimKey]] = []
     provisions: list[ClaimKey] = []
     for claim in found.waiting:
-        key = _key(claim)
+        key = key_of(claim)
         index = int(found.chosen[key][slot]) if key in found.chosen else _NOTHING
         if index == _NOTHING:
             provisions.append(key)
@@ -110,8 +110,8 @@ def match(claims: list[Claim], state: ClusterState) -> Match:
         if state.storage.selected_node(claim) is not None:
             provisioned.append((claim, everywhere))
             continue
-        found.chosen[_key(claim)] = _choose(claim, found, state)
-        unmatched.append((claim, found.chosen[_key(claim)] == _NOTHING))
+        found.chosen[key_of(claim)] = _choose(claim, found, state)
+        unmatched.append((claim, found.chosen[key_of(claim)] == _NOTHING))
     undecided = ~elsewhere
     for claim, where in (*provisioned, *unmatched):
         lacking, full = _provisioning(claim, state)
@@ -123,11 +123,13 @@ def match(claims: list[Claim], state: ClusterState) -> Match:
     return found
 
 
-def _key(claim: Claim) -> ClaimKey:
+def key_of(claim: Claim) -> ClaimKey:
+    """Namespace and name."""
     return claim.metadata.namespace, claim.metadata.name
 
 
-def _claims(ask: tuple[PodClaim, ...], state: ClusterState) -> list[Claim]:
+def claims_of(ask: tuple[PodClaim, ...], state: ClusterState) -> list[Claim]:
+    """The claims that are there."""
     return [claim for one in ask if (claim := state.storage.claim(one.key)) is not None]
 
 
@@ -209,12 +211,12 @@ def _fitting(claim: Claim, state: ClusterState) -> list[Volume]:
 
 
 def _is_kept(volume: Volume, claim: Claim, state: ClusterState) -> bool:
-    return state.storage.kept_for(volume.metadata.name) == _key(claim) or volume.is_for(claim)
+    return state.storage.kept_for(volume.metadata.name) == key_of(claim) or volume.is_for(claim)
 
 
 def _is_usable(volume: Volume, claim: Claim, state: ClusterState) -> bool:
     kept, spec, wanted = state.storage.kept_for(volume.metadata.name), volume.spec, claim.spec
-    if kept not in {None, _key(claim)} or (spec.claimRef is not None and not volume.is_for(claim)):
+    if kept not in {None, key_of(claim)} or (spec.claimRef is not None and not volume.is_for(claim)):
         return False
     if size_of(spec.capacity.get("storage")) < requested_bytes(claim) or volume.metadata.deletionTimestamp is not None:
         return False
@@ -253,14 +255,20 @@ def _allowed(kind: StorageClass, state: ClusterState) -> BoolArray:
 
 def _with_space(claim: Claim, kind: StorageClass, state: ClusterState) -> BoolArray:
     """Slots from which a driver that reports its capacity can reach enough of it."""
-    driver = state.storage.drivers.get(kind.provisioner)
+    largest = largest_capacity(claim, state) if kind.provisioner else None
+    return np.ones(len(state.fleet), np.bool_) if largest is None else largest >= requested_bytes(claim)
+
+
+def largest_capacity(claim: Claim, state: ClusterState) -> IntArray | None:
+    """The largest volume of a claim's class that each slot can get, -1 where none; None where nobody reports it."""
+    kind = state.storage.class_of(claim)
+    driver = state.storage.drivers.get(kind.provisioner) if kind is not None else None
     if "storage" not in claim.spec.resources.requests or driver is None or not driver.spec.storageCapacity:
-        return np.ones(len(state.fleet), np.bool_)
-    needed = requested_bytes(claim)
-    mask: BoolArray = np.zeros(len(state.fleet), np.bool_)
+        return None
+    largest: IntArray = np.full(len(state.fleet), -1, np.int64)
     for capacity in state.storage.capacities.items.values():
-        if capacity.storageClassName != kind.metadata.name or capacity.nodeTopology is None:
+        if capacity.storageClassName != claim.class_name or capacity.nodeTopology is None or capacity.largest is None:
             continue
-        if capacity.largest is not None and size_of(capacity.largest) >= needed:
-            mask |= of_labels(state, capacity.nodeTopology)
-    return mask
+        reach = of_labels(state, capacity.nodeTopology)
+        largest[reach] = np.maximum(largest[reach], size_of(capacity.largest))
+    return largest

@@ -122,5 +122,5 @@ def test_strangers_terms_are_not_even_read() -> None:
         pod = Pod(metadata=Meta(namespace="mallory"), spec=PodSpec(affinity=Affinity(podAntiAffinity=required)))
         neighbours.occupy(0, Neighbour.of(pod))
     assert len(neighbours.rejecting("mallory", {})) == 1000
-    assert neighbours._rejecting_by_namespace.keys() == {"mallory"}  # noqa: SLF001  where others do not look
+    assert neighbours._rejecting._by_namespace.keys() == {"mallory"}  # noqa: SLF001  where others do not look
     assert neighbours.rejecting("alice", {}) == []

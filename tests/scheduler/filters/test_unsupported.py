@@ -45,15 +45,17 @@ def test_fields_that_ask_nothing_of_a_node(field: str) -> None:
 
 
 def test_what_is_only_wished_for() -> None:
-    """It is named, and keeps nothing waiting."""
+    """It keeps nothing waiting; where there is too much of it, that is told."""
     preferred = {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 1}]}
+    many = {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 1}] * 65}
     spec = {
         "affinity": {"podAffinity": preferred, "podAntiAffinity": preferred},
         "topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "z", "whenUnsatisfiable": "ScheduleAnyway"}],
     }
     pod = decoded(spec)
     assert unsupported.hard(pod) == ()
-    assert len(unsupported.soft(pod)) == 3
+    assert unsupported.soft(pod) == ()
+    assert len(unsupported.soft(decoded({"affinity": {"podAffinity": many, "podAntiAffinity": many}}))) == 2
 
 
 def test_pods_of_others_are_not_looked_at() -> None:

@@ -1,0 +1,116 @@
+"""PodTopologySpread: domains with fewer pods of the same kind (ScheduleAnyway, or what every pod gets by default).
+
+Upstream: kube-scheduler 1.37 `plugins/podtopologyspread/scoring.go`. By default pods of one controller are spread over
+hosts and zones. Upstream finds them by the selectors of their Services and controllers; we by equal labels in one
+namespace, which pods of one controller have.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from cloudai_kube.objects import Pod
+from cloudai_rts.arrays import BoolArray, FloatArray, IntArray
+from cloudai_scheduler.cluster.domains import NONE
+from cloudai_scheduler.cluster.selector import NOTHING, Matcher, Scope, Selection, Test
+from cloudai_scheduler.filters.pod_topology_spread import HARD, Constraint, constraint_of
+from cloudai_scheduler.preferences.base import BEST, Choice, Preference
+
+HOST: Final = "kubernetes.io/hostname"
+ZONE: Final = "topology.kubernetes.io/zone"
+BY_DEFAULT: Final = ((HOST, 3), (ZONE, 5))
+"""Keys and skews of the system's default constraints."""
+CONTROLLERS: Final = frozenset({"ReplicaSet", "StatefulSet", "ReplicationController"})
+OWN_LABELS: Final = frozenset(
+    {"statefulset.kubernetes.io/pod-name", "apps.kubernetes.io/pod-index", "controller-revision-hash"}
+)
+"""Labels that tell pods of one controller apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Soft constraints of a pod. `needs_all`: nodes without one of the labels are not scored."""
+
+    constraints: tuple[Constraint, ...]
+    needs_all: bool = True
+
+
+class PodTopologySpread(Preference[Spread]):
+    """The fewer pods of the selection in a node's domains, the better; large domains are not watered down."""
+
+    name = "PodTopologySpread"
+    weight = 2
+
+    def asks(self, pod: Pod) -> Spread | None:
+        """The pod's own soft constraints; the default ones only if it has none of either kind."""
+        wishes = pod.spec.topologySpreadConstraints
+        if wishes:
+            soft = tuple(
+                constraint_of(pod, place) for place, wish in enumerate(wishes) if wish.whenUnsatisfiable != HARD
+            )
+            return Spread(soft) if soft else None
+        return _by_default(pod)
+
+    def scores(self, ask: Spread, choice: Choice) -> IntArray | None:
+        """From the pods counted in each domain."""
+        state, slots = choice.view.state, choice.slots
+        places = [state.domain_of(one.key) for one in ask.constraints]
+        has_all: BoolArray = np.logical_and.reduce([place != NONE for place in places])
+        ignored = ~has_all[slots] if ask.needs_all else np.zeros(len(slots), np.bool_)
+        sums: FloatArray = np.zeros(len(slots), np.float64)
+        scored = slots[~ignored]
+        for one, place in zip(ask.constraints, places, strict=True):
+            counts = _counted(one, choice, has_all if ask.needs_all else None, place)
+            domains = len(scored) if one.key == HOST else len(np.unique(place[scored]))
+            weight = math.log(domains + 2)
+            sums += np.where(place[slots] != NONE, counts * weight + (one.max_skew - 1), 0.0)
+        raw = np.asarray(_rounded(sums), np.int64)
+        kept = raw[~ignored]
+        most, least = int(kept.max(initial=0)), int(kept.min(initial=np.iinfo(np.int64).max))
+        scores = np.full(len(slots), BEST, np.int64) if most == 0 else BEST * (most + least - raw) // most
+        return np.where(ignored, 0, scores)
+
+
+def _counted(one: Constraint, choice: Choice, has_all: BoolArray | None, place: IntArray) -> IntArray:
+    """Pods of the selection in the domain of each slot."""
+    view, slots = choice.view, choice.slots
+    width = len(view.state.fleet)
+    if one.selection is None:
+        return np.zeros(len(slots), np.int64)
+    counts = view.state.neighbours.counts(one.selection, width)
+    if one.key == HOST:  # each by itself, whatever the policies say
+        return counts[slots]
+    included = view.state.fleet.present.copy()
+    if has_all is not None:
+        included &= has_all
+    if one.honours_affinity:
+        included &= view.affine
+    if one.honours_taints:
+        included &= view.tolerated
+    sums = np.zeros(int(place.max(initial=NONE)) + 2, np.int64)
+    np.add.at(sums, place[included], counts[included])
+    return sums[place[slots]]
+
+
+def _rounded(values: FloatArray) -> FloatArray:
+    """Half away from zero, as Go rounds."""
+    return np.floor(values + 0.5)
+
+
+def _by_default(pod: Pod) -> Spread | None:
+    owner = next((one for one in pod.metadata.ownerReferences if one.controller), None)
+    if owner is None or owner.kind not in CONTROLLERS:
+        return None
+    labels = {key: text for key, text in pod.metadata.labels.items() if key not in OWN_LABELS}
+    if not labels:
+        return None
+    same = Matcher(tuple(Test(key, "In", frozenset((text,))) for key, text in sorted(labels.items())))
+    scope = Scope(frozenset((pod.metadata.namespace,)), NOTHING, same)
+    selection = Selection((scope,), without_terminating=True)
+    constraints = tuple(
+        Constraint(key, skew, 1, selection, matches_itself=True, honours_affinity=True, honours_taints=False)
+        for key, skew in BY_DEFAULT
+    )
+    return Spread(constraints, needs_all=False)
