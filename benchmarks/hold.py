@@ -26,7 +26,7 @@ def longest_hold(nodes: int) -> Iterator[tuple[str, float]]:
     """The longest hold of each poison: reading it, taking it in, and each slice until it is decided on."""
     gc.set_threshold(50_000, 50, 100)  # as the process does
     scheduler = _scheduler(nodes)
-    decode = unsupported.Decode(NAME)
+    decode = unsupported.Decode(frozenset({NAME}))
     for index, (name, poison) in enumerate(POISONS.items()):
         yield name, max(_holds(scheduler, decode, _content(index, poison)))
 

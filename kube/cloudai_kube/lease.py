@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import msgspec
 
-from cloudai_kube import timestamp
+from cloudai_kube import moment, timestamp
 from cloudai_kube.errors import ConflictError, KubeError, NotFoundError, OutcomeUnknownError
 from cloudai_kube.objects import Meta, Record
 from cloudai_kube.transport import Transport
@@ -184,3 +184,18 @@ class Election:
                 _log.critical("lease %s/%s was not renewed in time: exiting", self.namespace, self.name)
                 self.exit_process(LOST_EXIT_CODE)
                 return
+
+
+async def fresh_holder(transport: Transport, namespace: str, name: str) -> str | None:
+    """Somebody who holds a Lease now, None if nobody does: it is not there, released, or not renewed in time.
+
+    Judged by the API server's clock. Raises `KubeError`.
+    """
+    try:
+        lease = await transport.get(f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{name}", _Lease)
+    except NotFoundError:
+        return None
+    now, renewed = transport.server_time(), moment.read(lease.spec.renewTime)
+    if not lease.spec.holderIdentity or now is None or renewed is None:
+        return None
+    return lease.spec.holderIdentity if now - renewed <= lease.spec.leaseDurationSeconds else None

@@ -1,18 +1,21 @@
-"""The HTTP port of a process: /livez, /readyz and /metrics.
+"""The HTTP port of a process: /livez, /readyz, /metrics, and reports of its own as JSON.
 
 Every connection carries one request and is over within seconds: half-sent requests would else pile up for ever.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
-from typing import Final
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
 
+import msgspec
 from aiohttp import web
 from prometheus_client import CollectorRegistry, generate_latest
 
 Check = Callable[[], str | None]
 """Says what is wrong, None if nothing is."""
 
+Page = Callable[[], dict[str, Any]]
+"""Makes a report, served as JSON."""
 CONNECTION_SECONDS: Final = 5.0
 """From the first byte to the last."""
 MOST_CONNECTIONS: Final = 64
@@ -29,11 +32,13 @@ class HealthServer:
         registry: CollectorRegistry,
         live: Mapping[str, Check],
         ready: Mapping[str, Check],
+        pages: Mapping[str, Page] | None = None,
     ) -> None:
         self.port = 0
         self._registry = registry
         self._live = live
         self._ready = ready
+        self._pages = pages or {}
         self._runner: web.AppRunner | None = None
         self._sweeping: asyncio.Task[None] | None = None
 
@@ -44,6 +49,8 @@ class HealthServer:
         app.router.add_get("/healthz", self._serve_live)
         app.router.add_get("/readyz", self._serve_ready)
         app.router.add_get("/metrics", self._serve_metrics)
+        for path, page in self._pages.items():
+            app.router.add_get(path, _reporting(page))
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
         site = web.TCPSite(self._runner, host, port)
@@ -81,6 +88,13 @@ class HealthServer:
 
     async def _serve_metrics(self, _: web.Request) -> web.Response:
         return _last(web.Response(body=generate_latest(self._registry), headers={"Content-Type": _METRICS_TYPE}))
+
+
+def _reporting(page: Page) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def serve(_: web.Request) -> web.Response:
+        return _last(web.Response(body=msgspec.json.encode(page()), content_type="application/json"))
+
+    return serve
 
 
 def _answer(checks: Mapping[str, Check]) -> web.Response:

@@ -41,10 +41,12 @@ from cloudai_scheduler.errors import SchedulerError
 from cloudai_scheduler.filters import unsupported
 from cloudai_scheduler.intake import NamespaceStore, NodeStore, PodStore
 from cloudai_scheduler.metrics import SchedulerMetrics
+from cloudai_scheduler.observer import Observer
 from cloudai_scheduler.parameter_feed import ParameterFeed
 from cloudai_scheduler.preemption import EvictionRules
 from cloudai_scheduler.scheduler import Scheduler
-from cloudai_scheduler.settings import Settings
+from cloudai_scheduler.settings import OBSERVE, Settings
+from cloudai_scheduler.shared_name import SharedNames
 from cloudai_scheduler.telemetry_loop import TelemetryLoop
 
 _log = logging.getLogger("cloudai_scheduler")
@@ -93,6 +95,7 @@ class Process:
     def __init__(self, settings: Settings, found: connection.Connection) -> None:
         self._settings = settings
         self._connection = found
+        self._observer: Observer | None = None
         self._stopping = False
         self._leading = False
         self._led = asyncio.Event()
@@ -106,6 +109,7 @@ class Process:
             recorder = Recorder(transport, settings.scheduler_name)
             scheduler = Scheduler(
                 scheduler_name=settings.scheduler_name,
+                names=settings.names,
                 binder=Binder(transport, settings.scheduler_name),
                 recorder=recorder,
                 conditions=ConditionWriter(transport),
@@ -118,7 +122,9 @@ class Process:
             )
             scheduler.state.classes.rules = self._rules().classes()
             recorder.busy = scheduler.is_busy
-            if settings.leader_elect:
+            if settings.mode == OBSERVE:
+                self._observer = Observer(scheduler.intake, scheduler.surroundings, metrics, scheduler.clock)
+            if settings.leader_elect or self._observer is not None:
                 recorder.may_send = lambda: self._leading  # a standby sees the same and says nothing
                 scheduler.conditions.may_send = recorder.may_send
             reflectors = self._reflectors(transport, scheduler, recorder, metrics)
@@ -153,9 +159,9 @@ class Process:
                 transport,
                 "/api/v1/pods",
                 Pod,
-                PodStore(scheduler.intake),
+                self._observer or PodStore(scheduler.intake),
                 silence_seconds=silence,
-                decode=unsupported.Decode(self._settings.scheduler_name),
+                decode=unsupported.Decode(self._settings.names),
             ),
             "namespaces": Reflector(
                 transport, "/api/v1/namespaces", Namespace, NamespaceStore(scheduler.intake), silence_seconds=silence
@@ -203,6 +209,7 @@ class Process:
                 "stopping": lambda: "stopping" if self._stopping else None,
                 "watches": lambda: _silent(reflectors, settings.watch_silence_seconds),
             },
+            pages={} if self._observer is None else {"/observed": self._observer.report},
         )
         await health.start(settings.health_host, settings.health_port)
         background: list[Coroutine[None, None, None]] = [recorder.run(), scheduler.conditions.run()]
@@ -226,6 +233,9 @@ class Process:
                 ).run()
             )
         async with asyncio.TaskGroup() as group:
+            names = SharedNames(transport, settings.names)
+            await names.check_at_start()
+            background.append(names.watch())
             tasks = [group.create_task(work) for work in background]
             lead = group.create_task(self._lead(scheduler, election, reflectors, metrics))
             tasks.append(group.create_task(self._publish_rules_when_leading(transport)))
@@ -237,7 +247,8 @@ class Process:
                     raise
             self._stopping = True
             await recorder.flush(DRAIN_SECONDS)
-            await election.release()
+            if self._observer is None:
+                await election.release()
             for task in tasks:
                 task.cancel()
         await health.close()
@@ -251,6 +262,10 @@ class Process:
     ) -> None:
         for reflector in reflectors.values():
             await reflector.synced.wait()
+        if self._observer is not None:
+            _log.info("observing; %d nodes; nothing is bound", len(scheduler.state.nodes))
+            await scheduler.stop.wait()
+            return
         if not self._settings.leader_elect:
             self._leading = True
             self._led.set()

@@ -51,9 +51,12 @@ class Held:
 
 @dataclass(slots=True)
 class Intake:
-    """Keeps state and queue up to date. `clock` gives seconds since the epoch; `wake` is called when there is work."""
+    """Keeps state and queue up to date. Pods of the scheduler `names` are served.
 
-    scheduler_name: str
+    `clock` gives seconds since the epoch; `wake` is called when there is work.
+    """
+
+    names: frozenset[str]
     state: ClusterState
     queue: SchedulingQueue
     refusals: Refusals
@@ -73,7 +76,7 @@ class Intake:
     def apply_pod(self, event: str, pod: Pod) -> None:
         """Take one change of a pod."""
         uid = pod.metadata.uid
-        if pod.spec.schedulerName == self.scheduler_name:
+        if pod.spec.schedulerName in self.names:
             self.arrivals.note(pod)
         if event == "DELETED":
             self.forget_pod(uid)
@@ -87,7 +90,7 @@ class Intake:
             self._enqueue(pod)
         else:
             self._leave_queue(uid)
-            if pod.spec.schedulingGates and pod.spec.schedulerName == self.scheduler_name:
+            if pod.spec.schedulingGates and pod.spec.schedulerName in self.names:
                 self.gated.add(uid)
         self.wake()
 
@@ -189,7 +192,7 @@ class Intake:
 
     def _is_waiting(self, pod: Pod) -> bool:
         return (
-            pod.spec.schedulerName == self.scheduler_name
+            pod.spec.schedulerName in self.names
             and pod.metadata.deletionTimestamp is None
             and pod.status.phase not in TERMINAL
             and not pod.spec.schedulingGates
@@ -215,12 +218,13 @@ class Intake:
         except FormatError as error:
             self._hold(pod, conditions.UNSCHEDULABLE, "FailedScheduling", f"its requests cannot be read: {error}")
             return
-        self.queue.add(self._entry(pod, pod_class, known), self.clock())
+        self.queue.add(self.entry(pod, pod_class, known), self.clock())
         if pod.status.nominatedNodeName and not self.state.nominations.node_of(uid):  # by an earlier leader
             self.state.nominations.put(self.as_placed(pod, pod.status.nominatedNodeName))
         self.held.pop(uid, None)
 
-    def _entry(self, pod: Pod, pod_class: PodClass, known: QueuedPod | None) -> QueuedPod:
+    def entry(self, pod: Pod, pod_class: PodClass, known: QueuedPod | None = None) -> QueuedPod:
+        """A pod as it stands in the queue; `known` is what stood there for it before."""
         promises = self._promise(pod, pod_class)
         self._warn(pod, promises.problems)
         if known is None and (soft := unsupported.soft(pod)):

@@ -21,6 +21,7 @@ class SchedulerMetrics:
     decisions: Counter = field(init=False)
     preemptions: Counter = field(init=False)
     victims: Histogram = field(init=False)
+    observed: Counter = field(init=False)
     pending: Gauge = field(init=False)
     held: Counter = field(init=False)
     parked: Counter = field(init=False)
@@ -64,6 +65,7 @@ class SchedulerMetrics:
         self.victims = Histogram(
             prefix + "preemption_victims", "Pods evicted for one", buckets=_VICTIMS, registry=self.registry
         )
+        self.observed = counter(prefix + "observed_binds", "Binds of other schedulers in observe mode", "result")
         self.pending = gauge(prefix + "pending_pods", "Pods without a node by queue", "queue")
         self.held = counter(prefix + "pods_held", "Pods kept out of the queue by reason", "reason")
         self.parked = counter(prefix + "objects_parked", "Objects that could not be handled by kind", "kind")

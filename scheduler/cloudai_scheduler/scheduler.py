@@ -55,13 +55,17 @@ DRAIN_SECONDS: Final = 10.0
 
 @dataclass(slots=True)
 class Scheduler:
-    """One scheduling process. Everything runs in one event loop; `run` ends when `stop` is set."""
+    """One scheduling process. Everything runs in one event loop; `run` ends when `stop` is set.
+
+    It serves pods of the scheduler `names`; None: of `scheduler_name` only, under which it speaks and binds.
+    """
 
     scheduler_name: str
     binder: Binder
     recorder: Recorder
     conditions: ConditionWriter
     metrics: SchedulerMetrics
+    names: frozenset[str] | None = None
     policy_mode: str = "rts"
     bind_connections: int = 32
     sla_multiplier: float = 2.0
@@ -90,7 +94,7 @@ class Scheduler:
         self.state.on_capacity = self._freed.add
         refusals = Refusals(self.state, self.rejections, self.recorder, self.metrics, self.clock)
         self.intake = Intake(
-            self.scheduler_name,
+            frozenset((self.scheduler_name,)) if self.names is None else self.names,
             self.state,
             self.queue,
             refusals,
@@ -243,21 +247,24 @@ class Scheduler:
             self.state.forget(meta.uid)
         self.intake.park(entry.pod, error)
 
+    def surroundings(self, policy: Policy | None = None) -> Surroundings:
+        """What a cycle looks at now."""
+        end = time.perf_counter() + PREEMPTION_SECONDS
+        return Surroundings(
+            state=self.state,
+            rejections=self.rejections,
+            loads=self.loads,
+            policy=policy or self.policy,
+            preemption=self.preemption,
+            packed=self.packed_resources,
+            may_go_on=lambda: time.perf_counter() < end,
+        )
+
     def _decide(self, entry: QueuedPod) -> None:
         now = self.clock()
         begun = time.perf_counter()
         policy = self._policy_for(entry)
-        end = begun + PREEMPTION_SECONDS
-        around = Surroundings(
-            self.state,
-            self.rejections,
-            self.loads,
-            policy,
-            self.preemption,
-            self.packed_resources,
-            lambda: time.perf_counter() < end,
-        )
-        outcome = decide(around, entry, now)
+        outcome = decide(self.surroundings(policy), entry, now)
         self.metrics.attempt_seconds.observe(time.perf_counter() - begun)
         if isinstance(outcome, Placed):
             self._place(entry, outcome, policy.document.version, now)

@@ -1,12 +1,14 @@
 """Settings of the scheduler."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from msgspec import Meta
 
 from cloudai_kube.prometheus_access import PrometheusSettings
 from cloudai_rts import contract
 from cloudai_rts.nodeclass import ACCELERATORS, PRODUCT_LABELS
+
+OBSERVE: Final = "observe"
 
 
 class Settings(PrometheusSettings, frozen=True, forbid_unknown_fields=True):
@@ -16,6 +18,14 @@ class Settings(PrometheusSettings, frozen=True, forbid_unknown_fields=True):
     scheduler_name: Annotated[
         str, Meta(pattern=contract.NAME_PATTERN, max_length=63, description="pods that name it are served")
     ] = contract.SCHEDULER_NAME
+    scheduler_names: Annotated[
+        tuple[Annotated[str, Meta(pattern=contract.NAME_PATTERN, max_length=63)], ...],
+        Meta(description="further names that are served, comma-separated; default-scheduler replaces kube-scheduler"),
+    ] = ()
+    mode: Annotated[
+        str,
+        Meta(pattern="^(schedule|observe)$", description="schedule, or observe: judge what others do"),
+    ] = "schedule"
     namespace: Annotated[str, Meta(min_length=1, description="namespace of the Lease and the parameters")] = (
         contract.NAMESPACE
     )
@@ -50,6 +60,11 @@ class Settings(PrometheusSettings, frozen=True, forbid_unknown_fields=True):
         tuple[str, ...], Meta(min_length=1, description="patterns of resources that are accelerators, comma-separated")
     ] = ACCELERATORS
     log_level: Annotated[str, Meta(pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="least severe logged")] = "INFO"
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Scheduler names of the pods that are served."""
+        return frozenset() if self.mode == OBSERVE else frozenset((self.scheduler_name, *self.scheduler_names))
 
     def __post_init__(self) -> None:
         if not self.lease_duration_seconds > self.lease_renew_deadline_seconds > 1.2 * self.lease_retry_seconds:

@@ -90,7 +90,7 @@ async def live(server: ApiServer, transport: Any, **options: Any) -> AsyncIterat
     metrics = SchedulerMetrics(CollectorRegistry())
     scheduler = Scheduler(NAME, Binder(transport, NAME), recorder, ConditionWriter(transport), metrics, **options)
     nodes = Reflector(transport, NODES, Node, NodeStore(scheduler.intake))
-    pods = Reflector(transport, PODS, Pod, PodStore(scheduler.intake), decode=unsupported.Decode(NAME))
+    pods = Reflector(transport, PODS, Pod, PodStore(scheduler.intake), decode=unsupported.Decode(frozenset({NAME})))
     namespaces = Reflector(transport, NAMESPACES, Namespace, NamespaceStore(scheduler.intake))
     storage = scheduler.state.storage
     reflectors: list[Any] = [

@@ -70,14 +70,14 @@ _decode_pod = msgspec.json.Decoder(Pod)
 class Decode:
     """Reads a pod from JSON. Raises `msgspec.DecodeError`, and `RecursionError` never."""
 
-    def __init__(self, scheduler_name: str) -> None:
-        self._scheduler_name = scheduler_name
+    def __init__(self, names: frozenset[str]) -> None:
+        self._names = names
 
     def __call__(self, raw: Json) -> Pod:
         """The pod."""
         try:
             pod = _decode_pod.decode(raw)
-            if not pod.spec.nodeName and pod.spec.schedulerName == self._scheduler_name:
+            if not pod.spec.nodeName and pod.spec.schedulerName in self._names:
                 pod.unread = tuple(unknown_fields(_shallow.decode(raw).spec))
         except RecursionError:
             return self(nesting.cut(bytes(raw)))

@@ -13,7 +13,7 @@ NAME = "cloudai-scheduler"
 def decoded(spec: dict[str, Any], scheduler: str = NAME) -> Any:
     """The pod as the reflector reads it."""
     body = {"metadata": {"name": "p"}, "spec": {"schedulerName": scheduler, "containers": [], **spec}}
-    return unsupported.Decode(NAME)(json.dumps(body).encode())
+    return unsupported.Decode(frozenset({NAME}))(json.dumps(body).encode())
 
 
 @pytest.mark.parametrize(
@@ -66,6 +66,6 @@ def test_pods_of_others_are_not_looked_at() -> None:
 def test_a_field_too_deep_to_decode() -> None:
     """It is cut, and still known to be there."""
     deep = b'{"metadata":{"name":"p"},"spec":{"schedulerName":"cloudai-scheduler","odd":' + b'{"a":' * 5000
-    pod = unsupported.Decode(NAME)(deep + b"1" + b"}" * 5000 + b"}}")
+    pod = unsupported.Decode(frozenset({NAME}))(deep + b"1" + b"}" * 5000 + b"}}")
     assert pod.metadata.name == "p"
     assert unsupported.hard(pod) == ("spec.odd",)
