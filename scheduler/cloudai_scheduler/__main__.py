@@ -118,7 +118,7 @@ class Process:
                 bind_connections=settings.bind_connections,
                 sla_multiplier=settings.sla_multiplier,
                 packed_resources=settings.packed_resources,
-                preemption=EvictionRules(settings.preemption_min_runtime_seconds) if settings.preemption else None,
+                preemption=EvictionRules(settings.preemption_min_runtime_seconds) if settings.evicts else None,
             )
             scheduler.state.classes.rules = self._rules().classes()
             recorder.busy = scheduler.is_busy
@@ -179,7 +179,7 @@ class Process:
             ("volumeattachments", f"{STORAGE_API}/volumeattachments", VolumeAttachment, storage.attachments),
         ):
             found[name] = Reflector(transport, path, kind, table, silence_seconds=silence)
-        if self._settings.preemption:
+        if self._settings.evicts:
             budgets = scheduler.state.budgets
             found["budgets"] = Reflector(transport, BUDGETS, PodDisruptionBudget, budgets, silence_seconds=silence)
         for reflector in found.values():

@@ -66,6 +66,11 @@ class Settings(PrometheusSettings, frozen=True, forbid_unknown_fields=True):
         """Scheduler names of the pods that are served."""
         return frozenset() if self.mode == OBSERVE else frozenset((self.scheduler_name, *self.scheduler_names))
 
+    @property
+    def evicts(self) -> bool:
+        """Whether pods may be evicted for others."""
+        return self.preemption and self.mode != OBSERVE
+
     def __post_init__(self) -> None:
         if not self.lease_duration_seconds > self.lease_renew_deadline_seconds > 1.2 * self.lease_retry_seconds:
             raise ValueError(

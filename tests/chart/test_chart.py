@@ -406,7 +406,10 @@ def test_monitoring(full: list[Manifest], default: list[Manifest], helm: Helm) -
         ({"scheduler": {"settings": {"scheduler_name": "x"}}}, "'scheduler_name' not allowed"),
         ({"scheduler": {"settings": {"bind_connections": 0}}}, "bind_connections': minimum"),
         ({"schedulerName": "Upper"}, "/schedulerName': 'Upper' does not match pattern"),
-        ({"schedulerName": "default-scheduler"}, "schedulerName: default-scheduler belongs to kube-scheduler"),
+        (
+            {"schedulerName": "default-scheduler"},
+            "schedulerName: default-scheduler is a name that our scheduler can serve",
+        ),
         ({"image": {"digest": "latest"}}, "/image/digest': 'latest' does not match"),
         ({"commonLabels": {"app.kubernetes.io/name": "x"}}, "/commonLabels/app.kubernetes.io~1name"),
         ({"watchNamespaces": ["cloudai-system"]}, "watchNamespaces names cloudai-system, where CloudAI itself runs"),

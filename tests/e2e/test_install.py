@@ -383,6 +383,10 @@ def test_namespaces_opt_in_and_a_pool_is_kept_for_us(releases: Releases) -> None
         return made()["schedulerName"] == B_SCHEDULER and pool in direct["tolerations"] and "nodeSelector" in direct
 
     releases.a.wait(are_in_force)
+    for _ in range(5):  # by the label alone, whichever policy comes first
+        brought = made()
+        assert (brought["schedulerName"], brought["nodeSelector"]) == (B_SCHEDULER, {"cloudai.dev/pool": "gpu"})
+        assert brought["tolerations"].count(pool) == 1
     other = {"tolerations": [{"key": "other", "operator": "Exists"}], "nodeSelector": {"disk": "ssd"}}
     spec = made(schedulerName=B_SCHEDULER, **other)
     assert pool in spec["tolerations"]

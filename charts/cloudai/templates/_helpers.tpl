@@ -179,6 +179,8 @@ mongodb_ca_file: /etc/cloudai/mongodb/{{ .Values.mongodb.caSecret.key }}
 
 {{- define "cloudai.schedulerSettings" -}}
 scheduler_name: {{ .Values.schedulerName }}
+scheduler_names: {{ toJson .Values.schedulerNames }}
+mode: {{ .Values.mode }}
 namespace: {{ .Release.Namespace }}
 leader_elect: true
 health_host: 0.0.0.0
@@ -362,4 +364,36 @@ matchResources:
 {{- if and ($.Capabilities.APIVersions.Has (printf "admissionregistration.k8s.io/%s/MutatingAdmissionPolicy" $version)) -}}
 admissionregistration.k8s.io/{{ $version }} {{ end -}}
 {{- end -}}
+{{- end -}}
+
+{{- /* What a pod of ours gets so that it may use the nodes that are kept for us, and those of GPUs must. */ -}}
+{{- define "cloudai.poolVariables" -}}
+variables:
+  - name: asksForGpu
+    expression: >-
+      object.spec.containers.exists(c, has(c.resources) && has(c.resources.limits) &&
+      c.resources.limits.exists(r, r.endsWith('/gpu') || r.startsWith('nvidia.com/mig-')))
+  - name: tolerates
+    expression: "has(object.spec.tolerations) && object.spec.tolerations.exists(t, has(t.key) && t.key == '{{ .Values.gpuNodePool.key }}')"
+{{- end -}}
+
+{{- define "cloudai.poolMutations" -}}
+{{- $pool := .Values.gpuNodePool -}}
+- patchType: JSONPatch
+  jsonPatch:
+    expression: >-
+      variables.tolerates ? [] : [JSONPatch{op: "add",
+      path: has(object.spec.tolerations) ? "/spec/tolerations/-" : "/spec/tolerations",
+      value: has(object.spec.tolerations)
+      ? dyn({"key": "{{ $pool.key }}", "operator": "Equal", "value": "{{ $pool.value }}", "effect": "NoSchedule"})
+      : dyn([{"key": "{{ $pool.key }}", "operator": "Equal", "value": "{{ $pool.value }}", "effect": "NoSchedule"}])}]
+{{- if $pool.required }}
+- patchType: JSONPatch
+  jsonPatch:
+    expression: >-
+      variables.asksForGpu && !(has(object.spec.nodeSelector) && "{{ $pool.key }}" in object.spec.nodeSelector)
+      ? [JSONPatch{op: "add",
+      path: has(object.spec.nodeSelector) ? "/spec/nodeSelector/" + jsonpatch.escapeKey("{{ $pool.key }}") : "/spec/nodeSelector",
+      value: has(object.spec.nodeSelector) ? dyn("{{ $pool.value }}") : dyn({"{{ $pool.key }}": "{{ $pool.value }}"})}] : []
+{{- end }}
 {{- end -}}
