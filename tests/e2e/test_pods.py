@@ -98,3 +98,24 @@ def test_a_deadline_that_is_already_past(cluster: Cluster) -> None:
     assert reasons["Accepted"] == ("False", "DeadlineInPast")
     assert reasons["Failed"] == ("True", "DeadlineInPast")
     assert "attempts" not in status
+
+
+def test_an_urgent_task_takes_the_place_of_another(cluster: Cluster) -> None:
+    """The other one's pod is evicted with a word for whom; it is repeated, and both complete."""
+    cluster.plane.kubectl("create", "priorityclass", "urgent-task", "--value=1000")
+    node = cluster.get("nodes")["items"][0]
+    cores = int(node["status"]["allocatable"]["cpu"])
+    selector = {"kubernetes.io/hostname": node["metadata"]["labels"]["kubernetes.io/hostname"]}
+    large = {"resources": {"limits": {"cpu": str(cores * 6 // 10 + 1), "memory": "1Gi"}}, "nodeSelector": selector}
+    cluster.apply(cluster.task("patient", {"sandbox.cloudai.dev/runtime-seconds": "8"}, **large))
+
+    def state(name: str) -> str:
+        return str(cluster.get("ctask", name).get("status", {}).get("state", ""))
+
+    cluster.wait(lambda: state("patient") == "Running")
+    cluster.apply(cluster.task("urgent", priorityClassName="urgent-task", **large))
+    cluster.wait(lambda: state("urgent") == "Complete", 60)
+    cluster.wait(lambda: "Preempted by pod" in cluster.plane.kubectl("get", "events"))
+    cluster.wait(lambda: state("patient") == "Complete", 60)
+    status = cluster.get("ctask", "patient")["status"]
+    assert status["attemptCount"] == 2

@@ -11,11 +11,12 @@ from tests.scheduler.live import NODES, PODS, a_node, a_pod, cluster
 from cloudai_kube.objects import Pod
 from cloudai_rts.arrays import BoolArray
 from cloudai_scheduler import filters, podclass
-from cloudai_scheduler.cluster.selector import NOTHING, Matcher, Scope, Selection, Test
+from cloudai_scheduler.cluster import selector
 from cloudai_scheduler.cluster.state import ClusterState
 from cloudai_scheduler.filters.base import Filter, View
 
-WALLS = Selection((Scope(frozenset({"ns"}), NOTHING, Matcher((Test("wall", "Exists", frozenset()),))),))
+IS_WALL = selector.Matcher((selector.Test("wall", "Exists", frozenset()),))
+WALLS = selector.Selection((selector.Scope(frozenset({"ns"}), selector.NOTHING, IS_WALL),))
 
 
 class Alphabet(Filter[str]):
@@ -32,7 +33,8 @@ class Alphabet(Filter[str]):
         """Nodes of that letter without a wall."""
         names = view.state.fleet.names
         walls = view.state.neighbours.counts(WALLS, len(names))
-        return np.array([name.startswith(ask) for name in names], np.bool_) & (walls == 0)
+        lettered: BoolArray = np.array([name.startswith(ask) for name in names], np.bool_)
+        return lettered & (walls == 0)
 
     def reasons(self, ask: str, view: View, excluded: BoolArray) -> Counter[str]:
         """A wall is told apart."""
