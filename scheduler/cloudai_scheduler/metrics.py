@@ -36,6 +36,7 @@ class SchedulerMetrics:
     leader: Gauge = field(init=False)
     telemetry_nodes: Gauge = field(init=False)
     telemetry_errors: Counter = field(init=False)
+    telemetry_missing: Gauge = field(init=False)
     telemetry_dropped: Counter = field(init=False)
 
     def __post_init__(self) -> None:
@@ -80,4 +81,7 @@ class SchedulerMetrics:
         self.leader = gauge(prefix + "leader", "1 while this process leads")
         self.telemetry_nodes = gauge(prefix + "telemetry_nodes", "Nodes with a fresh measured load")
         self.telemetry_errors = counter(prefix + "telemetry_errors", "Failed questions to Prometheus")
+        self.telemetry_missing = gauge(
+            prefix + "telemetry_missing", "1 where an exporter has no series of our nodes", "exporter"
+        )
         self.telemetry_dropped = counter(prefix + "telemetry_dropped", "Values that could not be used", "reason")

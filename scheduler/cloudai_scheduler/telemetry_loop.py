@@ -48,6 +48,17 @@ class _Requests:
     requested: dict[str, IntArray]
 
 
+NODE_EXPORTER: Final = (
+    "node-exporter",
+    "requests count for load; install it, or set prometheus_matchers",
+)
+DCGM_EXPORTER: Final = (
+    "the DCGM exporter",
+    "fatal GPU errors close no node, shared GPUs count as requested; docs/install.md says how to install it",
+)
+"""Exporters, and what goes without them."""
+
+
 @dataclass(slots=True)
 class TelemetryLoop:
     """Brings measured use into the fleet. `run` ends only by cancellation."""
@@ -62,6 +73,7 @@ class TelemetryLoop:
     _last_success: float = -1e18
     _requests: "deque[_Requests]" = field(default_factory=lambda: deque(maxlen=REMEMBERED))
     _xids: dict[tuple[str, str], float] = field(default_factory=dict)
+    _missing: set[tuple[str, str]] = field(default_factory=set)
 
     async def run(self) -> None:
         """Ask for ever."""
@@ -119,6 +131,7 @@ class TelemetryLoop:
 
     def apply(self, found: Snapshot) -> None:
         """Take one snapshot into use."""
+        self._tell_what_is_missing(found)
         fleet = self.state.fleet
         fresh = [one for one in found.nodes.values() if one.cpu is not None or one.memory is not None]
         taken_at = min((one.sampled_at for one in fresh if one.sampled_at), default=self.clock())
@@ -145,6 +158,20 @@ class TelemetryLoop:
             )
         for reason, count in found.dropped.items():
             self.metrics.telemetry_dropped.labels(reason).inc(count)
+
+    def _tell_what_is_missing(self, found: Snapshot) -> None:
+        """Say once which exporter seems not to be there, and again after it has been there."""
+        has_gpus = bool(self.state.fleet.has_gpu[self.state.fleet.present].any())
+        missing = {
+            NODE_EXPORTER: not any(one.cpu is not None or one.memory is not None for one in found.nodes.values()),
+            DCGM_EXPORTER: has_gpus and not any(one.devices or one.xids for one in found.nodes.values()),
+        }
+        for exporter, is_missing in missing.items() if self.state.nodes else ():
+            if is_missing and exporter not in self._missing:
+                _log.warning("Prometheus has no series of %s that belong to our nodes: %s", *exporter)
+        self._missing = {exporter for exporter, is_missing in missing.items() if is_missing}
+        for exporter in missing:
+            self.metrics.telemetry_missing.labels(exporter[0]).set(exporter in self._missing)
 
     def _lacks_gpus(self, info: NodeInfo, reading: NodeReading) -> bool:
         """Whether shared GPUs of a node say nothing of themselves: the rest would look like all of them."""

@@ -212,3 +212,24 @@ def test_whatever_goes_wrong_the_loop_goes_on(make: Maker, error: Exception) -> 
         return rig
 
     assert asyncio.run(three_rounds()).load() == pytest.approx(0.25)
+
+
+def test_a_missing_exporter_is_named_once(make: Maker, caplog: pytest.LogCaptureFixture) -> None:
+    """Without DCGM on a cluster with GPUs; not where there are none, and again after it has been there."""
+    rig = Rig(make)
+
+    def told() -> list[str]:
+        names = [record.getMessage() for record in caplog.records]
+        caplog.clear()
+        return [name.partition("series of ")[2].partition(" that")[0] for name in names]
+
+    rig.measured(1.0)
+    assert told() == []
+    rig.state.put_node(make.node("g", allocatable={"nvidia.com/gpu": "4"}))
+    rig.measured(1.0)
+    rig.measured(1.0)
+    assert told() == ["the DCGM exporter"]
+    rig.measured(1.0, gpu0=0.0)
+    assert told() == []
+    rig.measured(None)
+    assert told() == ["node-exporter", "the DCGM exporter"]

@@ -34,7 +34,8 @@ class Alphabet(Filter[str]):
         names = view.state.fleet.names
         walls = view.state.neighbours.counts(WALLS, len(names))
         lettered: BoolArray = np.array([name.startswith(ask) for name in names], np.bool_)
-        return lettered & (walls == 0)
+        lettered &= walls == 0
+        return lettered
 
     def reasons(self, ask: str, view: View, excluded: BoolArray) -> Counter[str]:
         """A wall is told apart."""
