@@ -57,6 +57,11 @@ class Helm:
         text = self.run("template", release, str(chart), *self._values(values), *more)
         return [one for one in yaml.load_all(text, yaml.CSafeLoader) if one]
 
+    def package(self, chart: Path = CHART) -> Path:
+        """The chart as people get it: one archive."""
+        said = self.run("package", str(chart), f"--destination={self.folder}")
+        return Path(said.rpartition(": ")[2].strip())
+
     def install(
         self,
         values: Mapping[str, Any] | None = None,

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(os.environ.get(INSIDE) != "1", reason="runs by m
 def test_upgrade_from_an_earlier_commit(cluster: Cluster) -> None:
     """Rights, schema, image and settings change under Tasks that run and wait: none is lost, none started twice."""
     values: dict[str, Any] = {**VALUES, "image": {**VALUES["image"], "tag": "earlier"}}
-    chart = EARLIER / "charts" / "cloudai"
+    chart = cluster.helm.package(EARLIER / "charts" / "cloudai")
     cluster.helm.install(values, more=["--wait", "--timeout=120s"], chart=chart)
     names = [f"old-{number}" for number in range(20)]
     cluster.apply(*(task(name, 8) for name in names), real_task("old-real", "import time; time.sleep(15)"))
