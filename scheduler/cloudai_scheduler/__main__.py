@@ -36,6 +36,7 @@ from cloudai_kube.storage_objects import (
 from cloudai_kube.transport import Transport
 from cloudai_rts import contract
 from cloudai_scheduler.binding import Binder
+from cloudai_scheduler.comparer import Comparer
 from cloudai_scheduler.conditions import ConditionWriter
 from cloudai_scheduler.errors import SchedulerError
 from cloudai_scheduler.filters import unsupported
@@ -233,6 +234,9 @@ class Process:
                 ).run()
             )
         async with asyncio.TaskGroup() as group:
+            comparer = Comparer(transport, scheduler.state, metrics, settings.compare_seconds)
+            asyncio.get_running_loop().add_signal_handler(signal.SIGUSR2, comparer.ask)
+            background.append(comparer.run())
             names = SharedNames(transport, settings.names)
             await names.check_at_start()
             background.append(names.watch())

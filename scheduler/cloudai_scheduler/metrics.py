@@ -22,6 +22,7 @@ class SchedulerMetrics:
     preemptions: Counter = field(init=False)
     victims: Histogram = field(init=False)
     observed: Counter = field(init=False)
+    cache_mismatches: Counter = field(init=False)
     pending: Gauge = field(init=False)
     held: Counter = field(init=False)
     parked: Counter = field(init=False)
@@ -65,6 +66,9 @@ class SchedulerMetrics:
         self.preemptions = counter(prefix + "preemption_attempts", "Pods for which others were evicted")
         self.victims = Histogram(
             prefix + "preemption_victims", "Pods evicted for one", buckets=_VICTIMS, registry=self.registry
+        )
+        self.cache_mismatches = counter(
+            prefix + "cache_mismatches", "Lasting differences between our state and the API server's", "kind"
         )
         self.observed = counter(prefix + "observed_binds", "Binds of other schedulers in observe mode", "result")
         self.pending = gauge(prefix + "pending_pods", "Pods without a node by queue", "queue")

@@ -51,6 +51,9 @@ class Settings(PrometheusSettings, frozen=True, forbid_unknown_fields=True):
     bind_connections: Annotated[int, Meta(ge=1, le=512, description="Bindings under way at once")] = 32
     health_host: Annotated[str, Meta(description="address of /livez, /readyz and /metrics")] = "127.0.0.1"
     health_port: Annotated[int, Meta(ge=0, le=65535, description="its port; 0 picks a free one")] = 10361
+    compare_seconds: Annotated[
+        float, Meta(ge=0, description="pause between comparisons of our state with the API server; 0: on SIGUSR2 only")
+    ] = 600.0
     watch_silence_seconds: Annotated[float, Meta(ge=1, description="a watch silent for so long is dead")] = 75.0
     product_labels: Annotated[
         tuple[str, ...],

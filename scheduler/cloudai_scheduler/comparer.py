@@ -1,0 +1,166 @@
+"""Is what we believe of the cluster what the API server says? Nodes, pods, and the sums that filters read.
+
+Watches have lost events (etcd#17529, #18089), and every ledger can have a bug. A difference counts only if it is there
+twice in a row: between a list and our own state there are always events under way. On a timer, and on SIGUSR2.
+"""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+
+from cloudai_kube import listing
+from cloudai_kube.errors import KubeError
+from cloudai_kube.objects import Meta, Record
+from cloudai_kube.transport import Transport, pause
+from cloudai_scheduler.cluster.state import TERMINAL, ClusterState
+from cloudai_scheduler.cluster.usage import Usage
+from cloudai_scheduler.metrics import SchedulerMetrics
+
+_log = logging.getLogger(__name__)
+AGAIN_SECONDS: Final = 3.0
+MOST_NAMED: Final = 20
+"""Differences that one log line names."""
+
+
+class _Spec(Record):
+    nodeName: str = ""
+
+
+class _Status(Record):
+    phase: str = ""
+
+
+class _Pod(Record):
+    metadata: Meta
+    spec: _Spec = msgspec.field(default_factory=_Spec)
+    status: _Status = msgspec.field(default_factory=_Status)
+
+
+class _Node(Record):
+    metadata: Meta
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Something that is not as the API server says. `kind` is node, pod or sum."""
+
+    kind: str
+    text: str
+
+
+@dataclass(slots=True)
+class Comparer:
+    """Compares on demand (`ask`) and every `interval_seconds`; 0: on demand only. Reads, and changes nothing."""
+
+    transport: Transport
+    state: ClusterState
+    metrics: SchedulerMetrics
+    interval_seconds: float
+    again_seconds: float = AGAIN_SECONDS
+    _asked: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def ask(self) -> None:
+        """Compare now."""
+        self._asked.set()
+
+    async def run(self) -> None:
+        """Compare for ever."""
+        while True:
+            self._asked.clear()
+            if self.interval_seconds > 0:
+                await pause(self.interval_seconds, self._asked)
+            else:
+                await self._asked.wait()
+            try:
+                lasting = await self.compare()
+            except KubeError as error:
+                _log.info("comparison with the API server: %s", error)
+                continue
+            self._tell(lasting)
+
+    async def compare(self) -> list[Difference]:
+        """Differences that last."""
+        first = set(await self._differences())
+        if not first:
+            return []
+        await asyncio.sleep(self.again_seconds)
+        return [one for one in await self._differences() if one in first]
+
+    def _tell(self, lasting: list[Difference]) -> None:
+        for kind in ("node", "pod", "sum"):
+            self.metrics.cache_mismatches.labels(kind).inc(sum(one.kind == kind for one in lasting))
+        if lasting:
+            named = "; ".join(one.text for one in lasting[:MOST_NAMED])
+            _log.error("cache mismatch, %d differences: %s", len(lasting), named)
+        else:
+            _log.info("no cache mismatch: %d nodes, %d pods", len(self.state.nodes), len(self.state.pods))
+
+    async def _differences(self) -> list[Difference]:
+        nodes = await listing.read(self.transport, "/api/v1/nodes", _node, {})
+        pods = await listing.read(self.transport, "/api/v1/pods", _pod, {})
+        return [*self._nodes({one.metadata.name for one in nodes.items}), *self._pods(pods.items), *sums(self.state)]
+
+    def _nodes(self, there: set[str]) -> Iterator[Difference]:
+        for name in sorted(there - self.state.nodes.keys()):
+            yield Difference("node", f"node {name} is not known")
+        for name in sorted(self.state.nodes.keys() - there):
+            yield Difference("node", f"node {name} does not exist")
+
+    def _pods(self, listed: list[_Pod]) -> Iterator[Difference]:
+        bound = {one.metadata.uid: one for one in listed if one.spec.nodeName and one.status.phase not in TERMINAL}
+        for uid, one in bound.items():
+            placed = self.state.pods.get(uid)
+            if placed is None or placed.node != one.spec.nodeName:
+                where = "nowhere" if placed is None else f"on {placed.node}"
+                name = f"{one.metadata.namespace}/{one.metadata.name}"
+                yield Difference("pod", f"pod {name} is on {one.spec.nodeName}, and we count it {where}")
+        for uid, placed in self.state.pods.items():
+            if uid not in bound and not placed.assumed:
+                name = f"{placed.namespace}/{placed.name}"
+                yield Difference("pod", f"pod {name} is counted on {placed.node}, and is not there")
+
+
+def sums(state: ClusterState) -> Iterator[Difference]:
+    """Sums by node that are not those of the pods that we count there."""
+    requested: dict[int, Counter[str]] = {info.slot: Counter() for info in state.nodes.values()}
+    usage = Usage()
+    for placed in state.pods.values():
+        info = state.nodes.get(placed.node)
+        if info is not None:
+            requested[info.slot].update({name: amount for name, amount in placed.amounts.items() if amount})
+            usage.occupy(info.slot, placed.usual)
+    width = len(state.fleet)
+    for resource in state.fleet.resources:
+        kept = state.fleet.requested(resource)
+        for slot, amounts in requested.items():
+            if int(kept[slot]) != amounts[resource]:
+                text = f"{resource} of {state.fleet.names[slot]}: {kept[slot]} instead of {amounts[resource]}"
+                yield Difference("sum", text)
+    for index, what in enumerate(("usual cpu", "usual memory")):
+        for slot in requested:
+            kept_usage, wanted = int(state.usage.of(index, width)[slot]), int(usage.of(index, width)[slot])
+            if kept_usage != wanted:
+                yield Difference("sum", f"{what} of {state.fleet.names[slot]}: {kept_usage} instead of {wanted}")
+
+
+_decode_node = msgspec.json.Decoder(_Node).decode
+_decode_pod = msgspec.json.Decoder(_Pod).decode
+
+
+def _node(raw: listing.Json) -> _Node | None:
+    try:
+        return _decode_node(raw)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+
+
+def _pod(raw: listing.Json) -> _Pod | None:
+    try:
+        return _decode_pod(raw)
+    except (msgspec.DecodeError, RecursionError):
+        return None

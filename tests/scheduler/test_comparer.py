@@ -1,0 +1,86 @@
+"""Our state against the API server's, on a real HTTP server."""
+
+import asyncio
+import os
+import signal
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
+from tests.api_server import until
+from tests.scheduler.live import NODES, PODS, a_node, a_pod, cluster
+
+from cloudai_kube.objects import Node, Pod
+from cloudai_scheduler.cluster.state import ClusterState
+from cloudai_scheduler.comparer import Comparer, sums
+from cloudai_scheduler.metrics import SchedulerMetrics
+
+
+async def test_what_has_been_lost_is_named() -> None:
+    """A node and pods whose events never came; nothing is said while all is as it should be."""
+    async with cluster("a", "b") as here:
+        here.server.put(PODS, a_pod("p"))
+        here.server.put(PODS, a_pod("q"))
+        await here.bound("p", "q")
+        await until(lambda: all(not placed.assumed for placed in here.scheduler.state.pods.values()))
+        comparer = Comparer(here.scheduler.binder.transport, here.scheduler.state, here.scheduler.metrics, 0.0, 0.05)
+        assert await comparer.compare() == []
+        here.server.tell = lambda *_: None  # type: ignore[method-assign]  # the watch loses everything from here on
+        here.server.put(NODES, a_node("lost"))
+        here.server.put(PODS, a_pod("r", spec={"nodeName": "a"}))
+        here.server.remove(PODS, "p")
+        here.scheduler.state.fleet.request(0, {"cpu": 7})
+        kinds = sorted(one.kind for one in await comparer.compare())
+        assert kinds == ["node", "pod", "pod", "sum"]
+
+
+async def test_events_under_way_are_no_difference() -> None:
+    """It is gone at the second look."""
+    async with cluster("a") as here:
+        here.server.put(PODS, a_pod("r", spec={"nodeName": "a"}))
+        state = ClusterState()  # nothing has arrived yet
+        comparer = Comparer(here.scheduler.binder.transport, state, here.scheduler.metrics, 0.0, 0.1)
+        comparing = asyncio.create_task(comparer.compare())
+        await asyncio.sleep(0.05)
+        for name, body in here.server.objects[NODES].items():
+            assert name
+            state.put_node(msgspec.convert(body, Node))
+        for body in here.server.objects[PODS].values():
+            state.put_pod(msgspec.convert(body, Pod))
+        assert await comparing == []
+
+
+async def test_it_compares_when_it_is_asked() -> None:
+    """As a signal does; the metric counts what lasts."""
+    async with cluster("a") as here:
+        metrics = SchedulerMetrics(CollectorRegistry())
+        comparer = Comparer(here.scheduler.binder.transport, here.scheduler.state, metrics, 0.0, 0.02)
+        task = asyncio.create_task(comparer.run())
+        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR2, comparer.ask)
+        try:
+            here.scheduler.state.fleet.request(0, {"cpu": 7})
+            await asyncio.sleep(0.05)
+            os.kill(os.getpid(), signal.SIGUSR2)
+            count = metrics.cache_mismatches.labels("sum")._value  # noqa: SLF001  no other way to read it
+            await until(lambda: count.get() == 1)
+        finally:
+            asyncio.get_running_loop().remove_signal_handler(signal.SIGUSR2)
+            task.cancel()
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 2), st.booleans()), max_size=30))
+def test_sums_are_those_of_the_pods(steps: list[tuple[int, int, bool]]) -> None:
+    """After any sequence of pods and nodes that come and go."""
+    state = ClusterState()
+    for pod, node, comes in steps:
+        if not comes and pod == 0:
+            state.remove_node(str(node))
+        elif pod == 0:
+            state.put_node(msgspec.convert(a_node(str(node)), Node))
+        elif comes and str(pod) not in state.pods:
+            body = a_pod(str(pod), metadata={"uid": str(pod)}, spec={"nodeName": str(node)})
+            state.put_pod(msgspec.convert(body, Pod))
+        elif not comes:
+            state.remove_pod(str(pod))
+    assert list(sums(state)) == []
