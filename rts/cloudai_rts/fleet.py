@@ -224,6 +224,17 @@ class Fleet:
             self._load.flags.writeable = False
         return self._load
 
+    def load_at(self, slot: int, amounts: Resources) -> float:
+        """L'_ij of one node: its load with a request on it."""
+        added = {self._columns.get(name, -1): amount for name, amount in amounts.items()}
+        return max(
+            float(
+                (self._requested[column, slot] + self._unrequested_use[column, slot] + added.get(column, 0))
+                * self._per_unit_load[column, slot]
+            )
+            for column in self._load_columns
+        )
+
     def _load_with(self, added: Mapping[int, int]) -> FloatArray:
         width = len(self.names)
         load: FloatArray = np.zeros(width, np.float64)

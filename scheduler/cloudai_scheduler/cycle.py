@@ -63,8 +63,7 @@ def decide(around: Surroundings, entry: QueuedPod, now: float) -> Outcome:
         pod_class.note_failure(state, walked.blamed(), walked.is_for_all())
         return _unschedulable(around, view, pod_class, walked)
     feasible = _nominated(view, feasible)
-    verdicts = pod_class.verdicts
-    choice = Choice(view, np.flatnonzero(feasible), verdicts.liked, verdicts.disliked)
+    choice = choice_of(view, pod_class, feasible)
     if entry.is_plain and around.policy.mode == RTS:
         return _as_by_default(around, entry, choice)
     candidates = Candidates(
@@ -82,8 +81,15 @@ def _as_by_default(around: Surroundings, entry: QueuedPod, choice: Choice) -> Pl
     policy, amounts = around.policy, entry.pod_class.amounts
     totals = preferences.totals(entry.wishes, choice, around.packed)
     slot = policy.rotation.pick(choice.slots[totals == totals.max()])
-    load, load_with = float(policy.fleet.load()[slot]), float(policy.fleet.load(amounts)[slot])
+    load, load_with = policy.fleet.load_at(slot, {}), policy.fleet.load_at(slot, amounts)
     return Placed(slot, DEFAULT_PROFILE, policy.document.model, None, None, None, load, load_with)
+
+
+def choice_of(view: View, pod_class: PodClass, feasible: BoolArray) -> Choice:
+    """What preferences look at for this pod."""
+    verdicts = pod_class.verdicts
+    slots = np.flatnonzero(feasible)
+    return Choice(view, slots, pod_class.amounts, pod_class.usual, verdicts.liked, verdicts.disliked)
 
 
 def view_of(around: Surroundings, entry: QueuedPod, now: float) -> View:

@@ -24,7 +24,6 @@ from cloudai_scheduler.cluster.neighbours import Neighbour
 from cloudai_scheduler.cluster.pod_volumes import PodVolumes
 from cloudai_scheduler.cluster.refusals import Refusals
 from cloudai_scheduler.cluster.state import TERMINAL, ClusterState, PlacedPod
-from cloudai_scheduler.cluster.usage import usual_requests
 from cloudai_scheduler.conditions import ConditionWriter
 from cloudai_scheduler.filters import unsupported
 from cloudai_scheduler.metrics import SchedulerMetrics
@@ -121,7 +120,7 @@ class Intake:
             ports=pod_class.ports,
             neighbour=Neighbour.of(pod),
             volumes=PodVolumes.of(pod),
-            usual=usual_requests(pod),
+            usual=pod_class.usual,
             priority=pod.spec.priority,
             generation=meta.generation,
         )

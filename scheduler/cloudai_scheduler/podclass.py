@@ -17,6 +17,7 @@ from cloudai_kube.objects import Affinity, Container, Meta, Pod, PodAffinity, Po
 from cloudai_rts.arrays import BoolArray
 from cloudai_scheduler.cluster.pod_volumes import PLACED_BY
 from cloudai_scheduler.cluster.state import ClusterState
+from cloudai_scheduler.cluster.usage import Usual, usual_requests
 from cloudai_scheduler.filters import FILTERS, node_declared_features, pod_topology_spread
 from cloudai_scheduler.filters.base import Filter
 from cloudai_scheduler.verdicts import SMALL_BYTES, Verdicts
@@ -33,14 +34,16 @@ _encode = msgspec.json.Encoder().encode
 class PodClass:
     """Pods with one spec, as far as nodes and other pods go.
 
-    `asks` are the filters that have something to say of it, each with what it reads of the pod. `failed_at` is the
-    state's version, and what those filters went by, when no node could take a pod of it.
+    `usual` is what the default scheduler's scores count of it. `asks` are the filters that have something to say of it,
+    each with what it reads of the pod. `failed_at` is the state's version, and what those filters went by, when no node
+    could take a pod of it.
     """
 
     key: bytes
     amounts: Amounts
     ports: frozenset[HostPort]
     verdicts: Verdicts
+    usual: Usual = (0, 0)
     size_bytes: int = 0
     asks: tuple[tuple[Filter[Any], Any], ...] = ()
     failed_at: tuple[int, ...] = ()
@@ -109,7 +112,8 @@ class ClassTable:
         amounts, ports = requests_of(sample), host_ports_of(sample)
         asked = ((one, one.asks(pod)) for one in FILTERS)
         asks = tuple((one, ask) for one, ask in asked if ask is not None)
-        new = PodClass(key, amounts, ports, self._verdicts_of(sample), len(spec), asks)
+        usual = usual_requests(sample)
+        new = PodClass(key, amounts, ports, self._verdicts_of(sample), usual, len(spec), asks)
         self._classes[key] = new
         self._bytes += new.size_bytes
         while len(self._classes) > REMEMBERED or (self._bytes > REMEMBERED_BYTES and len(self._classes) > 1):

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from typing import Final
 
 import msgspec
-import numpy as np
 import pytest
 from tests.conformance import peer
 from tests.conformance.test_filters import Bench
@@ -23,9 +22,9 @@ from cloudai_sandbox.sandbox import Sandbox
 from cloudai_scheduler import preferences
 from cloudai_scheduler.cluster.rejections import Rejections
 from cloudai_scheduler.cluster.state import ClusterState
+from cloudai_scheduler.cycle import choice_of
 from cloudai_scheduler.filters.base import View
 from cloudai_scheduler.podclass import ClassTable
-from cloudai_scheduler.preferences.base import Choice
 from cloudai_scheduler.walk import walk
 
 WORLDS: Final = 3 * int(os.environ.get("CLOUDAI_CONFORMANCE_WORLDS", "2"))
@@ -114,10 +113,9 @@ def best(state: ClusterState, pod: Pod) -> set[str]:
     pod_class.refresh(state)
     verdicts = pod_class.verdicts
     view = View(state, Rejections(), pod, verdicts.affine, verdicts.tolerated, 0.0)
-    slots = np.flatnonzero(walk(view, pod_class).feasible)
-    choice = Choice(view, slots, verdicts.liked, verdicts.disliked)
+    choice = choice_of(view, pod_class, walk(view, pod_class).feasible)
     totals = preferences.totals(preferences.asks_of(pod), choice)
-    return {state.fleet.names[slot] for slot in slots[totals == totals.max()]}
+    return {state.fleet.names[slot] for slot in choice.slots[totals == totals.max()]}
 
 
 async def _play(bench: Bench, seed: int) -> list[tuple[str, str, set[str]]]:

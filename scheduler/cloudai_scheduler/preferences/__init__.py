@@ -15,7 +15,7 @@ from cloudai_scheduler.preferences.image_locality import ImageLocality
 from cloudai_scheduler.preferences.inter_pod_affinity import InterPodAffinity
 from cloudai_scheduler.preferences.node_affinity import NodeAffinity
 from cloudai_scheduler.preferences.pod_topology_spread import PodTopologySpread
-from cloudai_scheduler.preferences.resources import BalancedAllocation, LeastAllocated, MostAllocated
+from cloudai_scheduler.preferences.resources import balanced, least_allocated, most_allocated
 from cloudai_scheduler.preferences.taints import TaintToleration
 from cloudai_scheduler.preferences.volume_binding import VolumeBinding
 
@@ -30,8 +30,6 @@ WISHES: tuple[Preference[Any], ...] = (
     ImageLocality(),
 )
 """What pods and nodes say that they would like."""
-LEAST_ALLOCATED = LeastAllocated()
-BALANCED = BalancedAllocation()
 
 
 def asks_of(pod: Pod) -> Asks:
@@ -56,20 +54,13 @@ def totals(asks: Asks, choice: Choice, packed: tuple[str, ...] = ()) -> IntArray
 
     Pods that ask for a resource of the `packed` patterns go where most of it is taken, instead of where least is.
     """
-    pod = choice.view.pod
-    summed: IntArray = np.zeros(len(choice.slots), np.int64)
-    for one, ask in (*asks, *_room_asks(pod, packed)):
+    packing = most_allocated(choice, packed) if packed else None
+    summed: IntArray = least_allocated(choice) if packing is None else packing
+    evenness = balanced(choice) if packing is None else None
+    if evenness is not None:
+        summed = summed + evenness
+    for one, ask in asks:
         scores = one.scores(ask, choice)
         if scores is not None:
-            summed += one.weight * scores
+            summed = summed + one.weight * scores
     return summed
-
-
-def _room_asks(pod: Pod, packed: tuple[str, ...]) -> Asks:
-    most = MostAllocated(packed)
-    wanted = most.asks(pod) if packed else None
-    if wanted is not None:
-        return ((most, wanted),)
-    balanced = BALANCED.asks(pod)
-    room: Asks = ((LEAST_ALLOCATED, LEAST_ALLOCATED.asks(pod)),)
-    return room if balanced is None else (*room, (BALANCED, balanced))

@@ -9,8 +9,10 @@ from typing import ClassVar, Final, Generic, TypeVar
 
 import numpy as np
 
+from cloudai_kube.demand import Amounts
 from cloudai_kube.objects import Pod
 from cloudai_rts.arrays import FloatArray, IntArray
+from cloudai_scheduler.cluster.usage import Usual
 from cloudai_scheduler.filters.base import View
 
 Ask = TypeVar("Ask")
@@ -21,12 +23,15 @@ BEST: Final = 100
 class Choice:
     """Nodes to choose from, and what is known of them for this pod.
 
-    `slots` are feasible (ascending). `liked` and `disliked` by slot: weights of the preferred node affinity terms that
+    `slots` are feasible (ascending). `amounts` are the pod's requests, `usual` its CPU and memory with what containers
+    usually take that do not say. `liked` and `disliked` by slot: weights of the preferred node affinity terms that
     hold, and PreferNoSchedule taints that are not tolerated.
     """
 
     view: View
     slots: IntArray
+    amounts: Amounts
+    usual: Usual
     liked: FloatArray
     disliked: FloatArray
 

@@ -9,9 +9,11 @@ from tests.scheduler.stored import a_claim, a_class, a_volume, add
 
 from cloudai_kube.objects import Node, Pod
 from cloudai_kube.storage_objects import CsiDriver, CsiStorageCapacity
+from cloudai_rts.arrays import IntArray
 from cloudai_scheduler import preferences
 from cloudai_scheduler.cluster.rejections import Rejections
 from cloudai_scheduler.cluster.state import ClusterState
+from cloudai_scheduler.cycle import choice_of as make_choice
 from cloudai_scheduler.filters.base import View
 from cloudai_scheduler.podclass import ClassTable
 from cloudai_scheduler.preferences.base import Choice, Preference
@@ -19,7 +21,7 @@ from cloudai_scheduler.preferences.image_locality import ImageLocality
 from cloudai_scheduler.preferences.inter_pod_affinity import InterPodAffinity
 from cloudai_scheduler.preferences.node_affinity import NodeAffinity
 from cloudai_scheduler.preferences.pod_topology_spread import PodTopologySpread
-from cloudai_scheduler.preferences.resources import BalancedAllocation, LeastAllocated, MostAllocated
+from cloudai_scheduler.preferences.resources import balanced, least_allocated, most_allocated
 from cloudai_scheduler.preferences.taints import TaintToleration
 from cloudai_scheduler.preferences.volume_binding import VolumeBinding
 
@@ -60,8 +62,9 @@ def choice_of(state: ClusterState, pod: Pod, slots: list[int] | None = None) -> 
     pod_class.refresh(state)
     verdicts = pod_class.verdicts
     view = View(state, Rejections(), pod, verdicts.affine, verdicts.tolerated, 0.0)
-    chosen = np.arange(len(state.fleet)) if slots is None else np.array(slots)
-    return Choice(view, chosen, verdicts.liked, verdicts.disliked)
+    mask = np.full(len(state.fleet), slots is None)
+    mask[slots or []] = True
+    return make_choice(view, pod_class, mask)
 
 
 def scores(one: Preference[Any], state: ClusterState, pod: Pod, slots: list[int] | None = None) -> list[int] | None:
@@ -69,6 +72,11 @@ def scores(one: Preference[Any], state: ClusterState, pod: Pod, slots: list[int]
     ask = one.asks(pod)
     found = None if ask is None else one.scores(ask, choice_of(state, pod, slots))
     return None if found is None else found.tolist()
+
+
+def _listed(found: IntArray | None) -> list[int]:
+    assert found is not None
+    return [int(score) for score in found]
 
 
 def near(weight: int = 1, app: str = "x", key: str = "zone", kind: str = "podAffinity") -> dict[str, Any]:
@@ -163,11 +171,12 @@ def test_room() -> None:
     state = cluster(a_node("1"), a_node("2"), a_pod("m", "1", requests={"cpu": "4", "memory": "4Gi"}))
     state.put_pod(a_pod("n", "2", requests={}))
     pod = a_pod()
-    assert scores(LeastAllocated(), state, pod) == [37, 85]
-    assert scores(BalancedAllocation(), state, a_pod(requests={"cpu": "4"})) == [62, 62]
-    assert scores(BalancedAllocation(), state, a_pod(requests={})) is None
+    assert least_allocated(choice_of(state, pod)).tolist() == [37, 85]
+    even = a_pod(requests={"cpu": "4"})
+    assert _listed(balanced(choice_of(state, even))) == [62, 62]
+    assert balanced(choice_of(state, a_pod(requests={}))) is None
     state.put_pod(a_pod("o", "2", requests={"memory": "4Gi"}))
-    assert scores(BalancedAllocation(), state, a_pod(requests={"cpu": "4"})) == [62, 87]
+    assert _listed(balanced(choice_of(state, even))) == [62, 87]
 
 
 def test_packed_resources() -> None:
@@ -176,7 +185,8 @@ def test_packed_resources() -> None:
     asks = {"cpu": "1", "nvidia.com/gpu": "2"}
     state = cluster(*nodes, a_pod("m", "2", requests=asks))
     pod = a_pod(requests=asks)
-    assert scores(MostAllocated(("*/gpu",)), state, pod) == [25, 50]
+    assert _listed(most_allocated(choice_of(state, pod), ("*/gpu",))) == [25, 50]
+    assert most_allocated(choice_of(state, a_pod()), ("*/gpu",)) is None
     for packed, expected in ((("*/gpu",), 1), ((), 0)):
         assert int(np.argmax(preferences.totals((), choice_of(state, pod), packed))) == expected
     assert int(np.argmax(preferences.totals((), choice_of(state, a_pod()), ("*/gpu",)))) == 0
