@@ -58,7 +58,7 @@ class Preemption:
 
 @dataclass(frozen=True, slots=True)
 class EvictionRules:
-    """Who may be evicted: pods of lower priority that have run so long (seconds)."""
+    """Pods of lower priority that have run so long (seconds) may be evicted."""
 
     min_runtime_seconds: float = 0.0
 
@@ -75,11 +75,34 @@ def preempt(
         return Preemption(TERMINATING, keeps_nomination=True)
     slots = [int(slot) for slot in np.flatnonzero(potential)]
     statuses: Counter[str] = Counter()
+    if min(state.priorities, default=pod.spec.priority) >= pod.spec.priority:
+        candidates: list[Candidate] = []  # nowhere is anybody to evict
+        statuses[NO_VICTIMS] = len(slots)
+    else:
+        candidates = _candidates(view, pod_class, slots, rules, may_go_on, statuses)
+    if candidates:
+        best = min(candidates, key=lambda one: _badness(one, view.now))
+        node = state.by_slot[best.slot].name
+        text = f"found a potential placement for pod on node {node}, preempting {len(best.victims)} victims"
+        return Preemption(text, best)
+    statuses[NOT_HELPFUL] = len(state.nodes) - len(slots)
+    return Preemption(summary(len(state.nodes), statuses))
+
+
+def _candidates(
+    view: View,
+    pod_class: PodClass,
+    slots: list[int],
+    rules: EvictionRules,
+    may_go_on: Callable[[], bool],
+    statuses: Counter[str],
+) -> list[Candidate]:
+    """Nodes on which evictions help, as many as are enough; why they do not on others is counted in `statuses`."""
     candidates: list[Candidate] = []
     enough = min(len(slots), max(LEAST_CANDIDATES, int(len(slots) * SHARE_OF_NODES)))
-    for slot in _rotated(slots, state.version):
+    for examined, slot in enumerate(_rotated(slots, view.state.version)):
         if not may_go_on():
-            statuses[NOT_EXAMINED] += len(slots) - len(candidates) - sum(statuses.values())
+            statuses[NOT_EXAMINED] = len(slots) - examined
             break
         found = _dry_run(view, pod_class, slot, rules)
         if isinstance(found, Candidate):
@@ -88,13 +111,7 @@ def preempt(
                 break
         else:
             statuses.update(found)
-    if candidates:
-        best = min(candidates, key=lambda one: _badness(one, view.now))
-        node = state.by_slot[best.slot].name
-        text = f"found a potential placement for pod on node {node}, preempting {len(best.victims)} victims"
-        return Preemption(text, best)
-    statuses[NOT_HELPFUL] = len(state.nodes) - len(slots)
-    return Preemption(summary(len(state.nodes), statuses))
+    return candidates
 
 
 def _is_waiting_for_room(view: View, potential: BoolArray) -> bool:

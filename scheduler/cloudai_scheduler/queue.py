@@ -1,7 +1,8 @@
 """Which pod is next: active, backing off, deferred, or parked until something changes that could help it.
 
 Deadlines, not arrival, order the active pods. A parked pod is looked at again when a node that could take it gains
-room, and in any case after five minutes: hints are never perfect, and a forgotten pod would wait for ever.
+room, and in any case after five minutes: hints are never perfect, and a forgotten pod would wait for ever. With nothing
+active, a few pods that something may help do not wait for the end of their pause (upstream's SchedulerPopFromBackoffQ).
 """
 
 import heapq
@@ -23,6 +24,9 @@ LONGEST_BACKOFF_SECONDS: Final = 10.0
 LONGEST_PARKING_SECONDS: Final = 300.0
 WOKEN_AT_ONCE: Final = 128
 """Pods of one class moved by one event: no node frees room for more, and trying thousands would only burn CPU."""
+
+MOST_EARLY: Final = 64
+"""Pods whose pause may be cut short at once: those that never fit would else keep a core busy where much happens."""
 
 
 class Place(Enum):
@@ -82,6 +86,7 @@ class SchedulingQueue:
     _wakes: list[tuple[float, int, str]] = field(default_factory=list)
     _parked: dict[bytes, dict[str, QueuedPod]] = field(default_factory=dict)
     _patience: list[tuple[float, str]] = field(default_factory=list)
+    _woken: dict[str, None] = field(default_factory=dict)
     _tickets: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def __len__(self) -> int:
@@ -121,11 +126,26 @@ class SchedulingQueue:
             entry.place = Place.IN_FLIGHT
             entry.ticket = 0
             return entry
+        return self._pop_woken()
+
+    def _pop_woken(self) -> QueuedPod | None:
+        """With nothing else to do: a pod that something may help, before its pause has ended.
+
+        Not one for which a request failed: that pause is for the API server's sake.
+        """
+        while self._woken:
+            uid = next(iter(self._woken))
+            del self._woken[uid]
+            entry = self.entries.get(uid)
+            if entry is not None and entry.place is Place.BACKOFF:
+                self._leave(entry)
+                entry.place = Place.IN_FLIGHT
+                return entry
         return None
 
     def has_active(self) -> bool:
         """Whether `pop` may return something."""
-        return bool(self._active)
+        return bool(self._active or self._woken)
 
     def put_back(self, entry: QueuedPod, now: float) -> None:
         """It is not its turn after all: among the active ones by its present standing."""
@@ -214,6 +234,8 @@ class SchedulingQueue:
         for entry in chosen:
             if entry.place is Place.PARKED and entry.not_before > now:
                 self._wait(entry, Place.BACKOFF, entry.not_before, now)
+                if len(self._woken) < MOST_EARLY:
+                    self._woken[entry.uid] = None
             else:
                 self._activate(entry, now)
 
@@ -238,6 +260,7 @@ class SchedulingQueue:
 
     def _leave(self, entry: QueuedPod) -> None:
         entry.ticket = 0
+        self._woken.pop(entry.uid, None)
         waiting = self._parked.get(entry.pod_class.key)
         if waiting is not None and waiting.pop(entry.uid, None) is not None and not waiting:
             del self._parked[entry.pod_class.key]

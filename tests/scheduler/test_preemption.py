@@ -177,7 +177,8 @@ def test_room_is_kept_for_a_pod_that_others_have_left_it_to() -> None:
 
 def test_the_search_ends_when_it_must() -> None:
     """The rest has its turn at the next look, and the text says so."""
-    state = cluster(*(a_pod(str(number), "4", 99, str(number)) for number in range(4)), nodes=4)
+    state = cluster(*(a_pod(str(number), "3", 99, str(number)) for number in range(4)), nodes=4)
+    state.put_pod(a_pod("low", "1", node="3"))
     turns = iter([True, True, False])
     found = judge(state, a_pod("new", "2", 10), may_go_on=lambda: next(turns))
     assert f"2 {NOT_EXAMINED}" in found.text

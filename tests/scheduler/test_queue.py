@@ -190,3 +190,24 @@ def _play(
             what, lambda: queue.defer(one, now + 45.0, now)
         )()
     return now
+
+
+def test_pauses_are_cut_short_where_there_is_nothing_else_to_do() -> None:
+    """Of pods that an event may help; not of those for which a request failed, and not while others are active."""
+    queue = SchedulingQueue()
+    for name in ("parked", "failed"):
+        queue.add(entry(name), 0.0)
+    parked, failed = queue.pop(0.0), queue.pop(0.0)
+    assert parked is not None
+    assert failed is not None
+    queue.park(parked, 0.0)
+    queue.back_off(failed, 0.0)
+    assert not queue.has_active()
+    queue.capacity(lambda _: True, 0.1)
+    assert parked.place is Place.BACKOFF
+    queue.add(entry("active"), 0.2)
+    assert names(queue, 0.2) == ["active", parked.uid]
+    assert failed.place is Place.BACKOFF
+    assert not queue.has_active()
+    queue.park(parked, 0.3)  # it failed again: only another event helps
+    assert names(queue, 0.4) == []

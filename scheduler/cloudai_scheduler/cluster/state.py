@@ -6,6 +6,7 @@ tried timers three times and gave them up, because expiry races with late confir
 """
 
 import logging
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -88,7 +89,7 @@ class ClusterState:
 
     `version` grows with every change that could make a pod fit; `changed_slots` lists slots whose static properties
     (labels, taints, cordon, existence) changed, oldest first, for those who keep filter results; `forgotten_changes`
-    counts those that were dropped from its beginning.
+    counts those that were dropped from its beginning. `priorities`: how many pods there are of each.
     """
 
     classes: NodeClasses = field(default_factory=NodeClasses)
@@ -110,6 +111,7 @@ class ClusterState:
     attachments: Attachments = field(default_factory=Attachments)
     usage: Usage = field(default_factory=Usage)
     images: Images = field(default_factory=Images)
+    priorities: Counter[int] = field(default_factory=Counter)
     nominations: Nominations = field(default_factory=Nominations)
     budgets: Table[PodDisruptionBudget] = field(default_factory=lambda: Table(lambda _item: None))
     _static: dict[str, tuple[object, ...]] = field(default_factory=dict)
@@ -299,6 +301,9 @@ class ClusterState:
         placed = self.pods.pop(uid, None)
         if placed is None:
             return None
+        self.priorities[placed.priority] -= 1
+        if not self.priorities[placed.priority]:
+            del self.priorities[placed.priority]
         on_node = self._on_node[placed.node]
         del on_node[uid]
         if not on_node:
@@ -313,6 +318,7 @@ class ClusterState:
 
     def _place(self, placed: PlacedPod) -> None:
         self.pods[placed.uid] = placed
+        self.priorities[placed.priority] += 1
         self._on_node.setdefault(placed.node, {})[placed.uid] = placed
         info = self.nodes.get(placed.node)
         if info is not None:
