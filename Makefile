@@ -43,7 +43,7 @@ unit: binaries ## tests that need no control plane
 e2e: binaries ## tests on a real kube-apiserver; KUBERNETES=1.36.3 runs the most important ones on that release
 	$(BIN)/python -m pytest -q $(if $(KUBERNETES),$(SMOKE),tests/e2e tests/conformance)
 
-conformance: binaries ## 8,000 random pods judged by our filters and by kube-scheduler's own (6 minutes)
+conformance: binaries ## 9,000 random pods judged, placed and evicted for by us and by kube-scheduler (15 minutes)
 	CLOUDAI_CONFORMANCE_WORLDS=25 $(BIN)/python -m pytest -q tests/conformance
 
 e2e-node: setup ## the chart on a real kubelet with the real image (root on Debian or Ubuntu; elsewhere it says what is missing)

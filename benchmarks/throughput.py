@@ -240,7 +240,7 @@ def make_nodes(count: int, workload: str) -> list[FleetNode]:
     ]
 
 
-WORKLOADS = ("equal", "mixed", "distinct", "deadlines", "spread", "apart")
+WORKLOADS = ("equal", "mixed", "distinct", "deadlines", "spread", "apart", "preferred")
 SHAPES, APPS = 400, 20
 
 
@@ -248,7 +248,8 @@ def make_pods(count: int, workload: str, scheduler: str) -> list[dict[str, Any]]
     """Pods of one kind.
 
     equal: half a core. mixed: seeded shapes with 0, 1, 2 or 4 GPUs. distinct: image and environment of their own, one
-    of 400 shapes. deadlines: each its own. spread, apart: 20 apps that spread over hosts, or whose pods share none.
+    of 400 shapes. deadlines: each its own. spread, apart: 20 apps that spread over hosts, or whose pods share none;
+    preferred: whose pods would rather share none.
     """
     rng = random.Random(1)  # noqa: S311  a seeded workload, not a secret
     return [_make_pod(index, workload, scheduler, rng) for index in range(count)]
@@ -268,6 +269,9 @@ def _make_pod(index: int, workload: str, scheduler: str, rng: random.Random) -> 
         spec["topologySpreadConstraints"] = [{**own, "maxSkew": 1, "whenUnsatisfiable": "DoNotSchedule"}]
     elif workload == "apart":
         spec["affinity"] = {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [own]}}
+    elif workload == "preferred":
+        wish = {"weight": 50, "podAffinityTerm": own}
+        spec["affinity"] = {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [wish]}}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
 
 

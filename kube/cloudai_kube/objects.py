@@ -280,7 +280,7 @@ class NodeAddress(Record):
 
 
 class Image(Record):
-    names: list[str] = []
+    names: list[str] | None = None
     sizeBytes: int = 0
 
 

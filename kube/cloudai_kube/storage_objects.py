@@ -121,7 +121,8 @@ class CsiNodeDriver(Record):
 
 
 class CsiNodeSpec(Record):
-    drivers: list[CsiNodeDriver] = []
+    drivers: list[CsiNodeDriver] | None = None
+    """Null on a node without any."""
 
 
 class CsiNode(Record):

@@ -27,7 +27,7 @@ from cloudai_scheduler.filters.base import View
 from cloudai_scheduler.podclass import ClassTable
 from cloudai_scheduler.walk import walk
 
-WORLDS: Final = 3 * int(os.environ.get("CLOUDAI_CONFORMANCE_WORLDS", "2"))
+WORLDS: Final = 2 * int(os.environ.get("CLOUDAI_CONFORMANCE_WORLDS", "2"))
 PODS: Final = 12
 SECONDS: Final = 20.0
 SETS: Final = "/apis/apps/v1/namespaces/{}/replicasets"

@@ -104,7 +104,7 @@ def _limits(storage: Storage, fleet: Fleet) -> dict[str, IntArray]:
     limits: dict[str, IntArray] = {}
     for (_, name), node in storage.nodes.items.items():
         slot = fleet.slot(name)
-        for driver in node.spec.drivers if slot is not None else ():
+        for driver in node.spec.drivers or () if slot is not None else ():
             if driver.allocatable is not None and driver.allocatable.count is not None:
                 of_driver = limits.setdefault(driver.name, np.full(len(fleet), NO_LIMIT, np.int64))
                 of_driver[slot] = driver.allocatable.count

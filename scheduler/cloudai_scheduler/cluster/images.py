@@ -21,7 +21,9 @@ class Images:
 
     def put(self, slot: int, images: list[Image]) -> None:
         """Take what a node reports now."""
-        new = {name: max(0, image.sizeBytes) for image in images[:MOST_IMAGES] for name in image.names[:MOST_NAMES]}
+        new = {
+            name: max(0, image.sizeBytes) for image in images[:MOST_IMAGES] for name in (image.names or ())[:MOST_NAMES]
+        }
         if new == self._of_slot.get(slot, _NONE):
             return
         for name in self._of_slot.pop(slot, ()):

@@ -68,7 +68,7 @@ def _installed(new: set[Handle], state: ClusterState) -> dict[str, BoolArray]:
         mask: BoolArray = np.zeros(len(state.fleet), np.bool_)
         for (_, name), node in state.storage.nodes.items.items():
             slot = state.fleet.slot(name)
-            if slot is not None and any(one.name == driver for one in node.spec.drivers):
+            if slot is not None and any(one.name == driver for one in node.spec.drivers or ()):
                 mask[slot] = True
         masks[driver] = mask
     return masks

@@ -81,6 +81,13 @@ def test_a_driver_that_is_missing(prevents: bool, expected: str) -> None:
     assert said(state, a_user("p", "x"), NodeVolumeLimits()) == ["", expected, expected]
 
 
+def test_a_node_without_any_driver() -> None:
+    """Its CSINode has null in place of a list."""
+    bare = msgspec.json.decode(b'{"metadata": {"name": "0"}, "spec": {"drivers": null}}', type=CsiNode)
+    state = cluster("a", bare, *disk("x"))
+    assert full(state, "x") == [False]
+
+
 def test_a_node_that_takes_the_place_of_another() -> None:
     """Slots are used again: nothing of the old node's volumes is left."""
     state = cluster("ab", limit("0", 1), *disk("x"), *disk("y"), a_user("one", "x", node="0"))
