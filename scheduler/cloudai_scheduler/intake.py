@@ -287,13 +287,13 @@ class Intake:
 
 
 def _says_the_same(known: Pod, pod: Pod) -> bool:
-    """Whether everything that a decision rests on is as it was: others' labels and annotations are no news."""
-    return known.spec == pod.spec and _ours(known.metadata) == _ours(pod.metadata)
+    """Whether everything that a decision rests on is as it was: others' annotations are no news."""
+    before, after = known.metadata, pod.metadata
+    return known.spec == pod.spec and before.labels == after.labels and _ours(before) == _ours(after)
 
 
 def _ours(meta: Meta) -> list[tuple[str, str]]:
-    texts = (*meta.annotations.items(), *meta.labels.items())
-    return [(key, text) for key, text in texts if key.startswith(f"{contract.GROUP}/")]
+    return [(key, text) for key, text in meta.annotations.items() if key.startswith(f"{contract.GROUP}/")]
 
 
 def _avoided(meta: Meta) -> frozenset[str]:

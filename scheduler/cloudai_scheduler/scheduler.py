@@ -34,7 +34,7 @@ from cloudai_scheduler.metrics import SchedulerMetrics
 from cloudai_scheduler.podclass import PodClass
 from cloudai_scheduler.preemption import Candidate, EvictionRules
 from cloudai_scheduler.queue import QueuedPod, SchedulingQueue
-from cloudai_scheduler.volume_binder import VolumeBinder
+from cloudai_scheduler.volume_binder import TIMEOUT_SECONDS, VolumeBinder
 
 _log = logging.getLogger(__name__)
 SLICE_SECONDS: Final = 0.004
@@ -304,6 +304,10 @@ class Scheduler:
             self._settle(entry, node.name, result)
             self._work.set()
 
+        if plan:
+            claims = ", ".join(sorted(key[1] for key in (*plan.provisions, *(key for _, key in plan.bindings))))
+            text_of_wait = f"waiting on {node.name} for the volumes of {claims}, at most {TIMEOUT_SECONDS:.0f} s"
+            self.recorder.normal(_subject(entry), "WaitingForVolumes", text_of_wait)
         self.commit.start(entry.pod, node.name, text, plan, settle)
 
     def _plan(self, entry: QueuedPod, slot: int) -> Plan:

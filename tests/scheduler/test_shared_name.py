@@ -26,21 +26,21 @@ def lease(ago_seconds: float, holder: str | None = "master-1_x") -> dict[str, An
 @pytest.mark.parametrize(
     ("known", "names", "refused"),
     [
-        (lease(1.0), DEFAULT, True),
-        (lease(60.0), DEFAULT, False),
-        (lease(1.0, None), DEFAULT, False),
-        (lease(1.0, ""), DEFAULT, False),
+        ((1.0, "master-1_x"), DEFAULT, True),
+        ((60.0, "master-1_x"), DEFAULT, False),
+        ((1.0, None), DEFAULT, False),
+        ((1.0, ""), DEFAULT, False),
         (None, DEFAULT, False),
-        (lease(1.0), frozenset({"cloudai-scheduler"}), False),
+        ((1.0, "master-1_x"), frozenset({"cloudai-scheduler"}), False),
     ],
 )
 async def test_a_name_that_is_served_is_refused(
-    known: dict[str, Any] | None, names: frozenset[str], refused: bool
+    known: tuple[float, str | None] | None, names: frozenset[str], refused: bool
 ) -> None:
     """While its Lease is fresh: who holds it, and what to do."""
     async with running() as (server, transport):
         if known is not None:
-            server.put(LEASES, known)
+            server.put(LEASES, lease(*known))
         if refused:
             with pytest.raises(SharedNameError, match=r"served by master-1_x .*stop it first"):
                 await SharedNames(transport, names).check_at_start()

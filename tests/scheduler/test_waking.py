@@ -56,3 +56,17 @@ async def test_pods_spread_over_zones() -> None:
                 server.put(PODS, a_pod(f"p{number}", metadata={"labels": {"app": "x"}}, spec=spec))
             await here.bound(*(f"p{number}" for number in range(6)), seconds=10)
             assert sorted(here.node_of(f"p{number}")[0] for number in range(6)) == list("aaabbb")
+
+
+async def test_a_pod_whose_own_labels_change_is_looked_at_again() -> None:
+    """What others think of it goes by its labels."""
+    async with running() as (server, transport):
+        server.put(NODES, a_node("a", labels={"host": "a"}))
+        async with live(server, transport) as here:
+            server.put(PODS, a_pod("web", spec={"affinity": NOT_NEAR_DB}))
+            await here.bound("web")
+            server.put(PODS, a_pod("other", metadata={"labels": {"app": "db"}}))
+            await until(lambda: here.condition("other"))
+            body = server.objects[PODS]["ns/other"]
+            server.put(PODS, {**body, "metadata": {**body["metadata"], "labels": {"app": "cache"}}})
+            await here.bound("other")

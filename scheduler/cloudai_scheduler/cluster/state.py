@@ -9,7 +9,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Any, Final
 
 from cloudai_kube import moment
 from cloudai_kube.demand import Amounts, HostPort, capacity_of, countable, host_ports_of, requests_of
@@ -89,7 +89,8 @@ class ClusterState:
 
     `version` grows with every change that could make a pod fit; `changed_slots` lists slots whose static properties
     (labels, taints, cordon, existence) changed, oldest first, for those who keep filter results; `forgotten_changes`
-    counts those that were dropped from its beginning. `priorities`: how many pods there are of each.
+    counts those that were dropped from its beginning. `priorities`: how many pods there are of each. `kept_match` is
+    the last answer of VolumeBinding.
     """
 
     classes: NodeClasses = field(default_factory=NodeClasses)
@@ -111,6 +112,7 @@ class ClusterState:
     attachments: Attachments = field(default_factory=Attachments)
     usage: Usage = field(default_factory=Usage)
     images: Images = field(default_factory=Images)
+    kept_match: tuple[object, Any] | None = None
     priorities: Counter[int] = field(default_factory=Counter)
     nominations: Nominations = field(default_factory=Nominations)
     budgets: Table[PodDisruptionBudget] = field(default_factory=lambda: Table(lambda _item: None))
@@ -119,6 +121,11 @@ class ClusterState:
 
     def __post_init__(self) -> None:
         self.storage.slot_of = self.fleet.slot
+
+    @property
+    def node_changes(self) -> int:
+        """How often labels, taints, cordons or existence of nodes have changed."""
+        return self.forgotten_changes + len(self.changed_slots)
 
     @property
     def surroundings(self) -> tuple[int, int]:

@@ -88,11 +88,13 @@ class Storage:
     is_trial: bool = False
     version: int = 0
     limits_version: int = 0
+    promises: int = 0
     users: dict[ClaimKey, Counter[int]] = field(default_factory=dict)
     on_slot: dict[int, Counter[ClaimKey]] = field(default_factory=dict)
     disks: dict[tuple[str, ...], dict[int, Counter[bool]]] = field(default_factory=dict)
     dirty: set[int] | None = None
-    by_class: dict[str, dict[str, Volume]] = field(default_factory=dict)
+    _free: dict[str, dict[str, Volume]] = field(default_factory=dict)
+    _of_claim: dict[ClaimKey, dict[str, Volume]] = field(default_factory=dict)
     attached: dict[str, dict[str, VolumeAttachment]] = field(default_factory=dict)
     _claim_versions: dict[ClaimKey, int] = field(default_factory=dict)
     _class_versions: dict[str, int] = field(default_factory=dict)
@@ -116,6 +118,12 @@ class Storage:
         """The storage class of a claim, None where there is none."""
         return self.classes.get(claim.class_name)
 
+    def volumes_for(self, claim: Claim) -> list[Volume]:
+        """Volumes of a claim's class that are nobody's, or are kept for a claim of this name."""
+        key, kind = (claim.metadata.namespace, claim.metadata.name), claim.class_name
+        own = [volume for volume in self._of_claim.get(key, {}).values() if volume.class_name == kind]
+        return [*own, *self._free.get(kind, {}).values()]
+
     def kept_for(self, volume: str) -> ClaimKey | None:
         """The claim that an unbound volume is promised to."""
         return self._kept_for.get(volume)
@@ -128,6 +136,7 @@ class Storage:
 
     def assume(self, plan: Plan, node: str) -> None:
         """Promise what a plan says."""
+        self.promises += 1
         for volume, claim in plan.bindings:
             self._kept_for[volume] = claim
         for claim in plan.provisions:
@@ -135,6 +144,7 @@ class Storage:
 
     def release(self, plan: Plan, is_written: bool) -> None:
         """It is written, or it will not be: from now on what the API server shows holds."""
+        self.promises += 1
         for volume, claim in plan.bindings:
             if self._kept_for.get(volume) == claim:
                 del self._kept_for[volume]
@@ -180,20 +190,13 @@ class Storage:
         self._mark_dirty(self.users.get(key, ()))
 
     def _volume_changed(self, volume: Volume) -> None:
-        name = volume.metadata.name
-        current = self.volumes.get(name)
-        in_class = self.by_class.setdefault(volume.class_name, {})
-        if current is volume:
-            in_class[name] = volume
-        else:
-            in_class.pop(name, None)
-            if not in_class:
-                del self.by_class[volume.class_name]
-        reference = volume.spec.claimRef
+        is_there, reference = self.volumes.get(volume.metadata.name) is volume, volume.spec.claimRef
         if reference is None:
+            _index(self._free, volume.class_name, volume, is_there)
             self._bump_class(volume.class_name)
         else:
             key = (reference.namespace, reference.name)
+            _index(self._of_claim, key, volume, is_there)
             self._bump_claim(key)
             self._mark_dirty(self.users.get(key, ()))
 
@@ -249,6 +252,16 @@ class Storage:
     def _mark_dirty(self, slots: Iterable[int]) -> None:
         if self.dirty is not None:
             self.dirty.update(slots)
+
+
+def _index(table: dict[K, dict[str, Volume]], key: K, volume: Volume, is_there: bool) -> None:
+    volumes = table.setdefault(key, {})
+    if is_there:
+        volumes[volume.metadata.name] = volume
+    else:
+        volumes.pop(volume.metadata.name, None)
+    if not volumes:
+        del table[key]
 
 
 def _count(table: dict[K, Counter[V]], key: K, value: V, sign: int) -> bool:

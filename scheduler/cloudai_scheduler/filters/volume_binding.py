@@ -95,7 +95,19 @@ def plan_for(ask: tuple[PodClaim, ...], state: ClusterState, slot: int) -> Plan:
 
 
 def match(claims: list[Claim], state: ClusterState) -> Match:
-    """Find volumes or room for the claims on all nodes (upstream's `FindPodVolumes`)."""
+    """Find volumes or room for the claims on all nodes (upstream's `FindPodVolumes`).
+
+    The last answer is kept: one cycle asks for it several times.
+    """
+    kept = state.kept_match
+    asked = (tuple(map(key_of, claims)), state.storage.version, state.storage.promises, state.node_changes)
+    if kept is None or kept[0] != asked:
+        kept = state.kept_match = (asked, _match(claims, state))
+    found: Match = kept[1]
+    return found
+
+
+def _match(claims: list[Claim], state: ClusterState) -> Match:
     everywhere: BoolArray = np.ones(len(state.fleet), np.bool_)
     found = Match(~everywhere, ~everywhere, ~everywhere)
     found.waiting = sorted((claim for claim in claims if not claim.is_bound), key=requested_bytes)
@@ -203,8 +215,7 @@ def _choose(claim: Claim, found: Match, state: ClusterState) -> IntArray:
 
 def _fitting(claim: Claim, state: ClusterState) -> list[Volume]:
     """Volumes that a claim may get: those that are kept for it, then the others by size."""
-    in_class = state.storage.by_class.get(claim.class_name, {}).values()
-    usable = [volume for volume in in_class if _is_usable(volume, claim, state)]
+    usable = [volume for volume in state.storage.volumes_for(claim) if _is_usable(volume, claim, state)]
     return sorted(
         usable, key=lambda volume: (not _is_kept(volume, claim, state), size_of(volume.spec.capacity.get("storage")))
     )
