@@ -119,6 +119,7 @@ class Process:
                 bind_connections=settings.bind_connections,
                 sla_multiplier=settings.sla_multiplier,
                 packed_resources=settings.packed_resources,
+                fair_share_half_life_seconds=settings.fair_share_half_life_seconds,
                 preemption=EvictionRules(settings.preemption_min_runtime_seconds) if settings.evicts else None,
             )
             scheduler.state.classes.rules = self._rules().classes()

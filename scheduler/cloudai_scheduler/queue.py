@@ -14,7 +14,7 @@ from typing import Final
 
 from cloudai_kube.objects import Pod
 from cloudai_rts.deferral import RECHECK_SECONDS
-from cloudai_rts.ordering import HOPELESS_PATIENCE_SECONDS, OrderKey, Standing
+from cloudai_rts.ordering import HOPELESS_PATIENCE_SECONDS, Standing
 from cloudai_rts.task import Task
 from cloudai_scheduler.podclass import PodClass
 from cloudai_scheduler.preferences import Asks
@@ -25,6 +25,8 @@ LONGEST_PARKING_SECONDS: Final = 300.0
 WOKEN_AT_ONCE: Final = 128
 """Pods of one class moved by one event: no node frees room for more, and trying thousands would only burn CPU."""
 
+QueueKey = tuple[int, int, int, float, float]
+"""Priority, then the level of the namespace (how much it has had lately), then the rest of `OrderKey`."""
 MOST_EARLY: Final = 64
 """Pods whose pause may be cut short at once: those that never fit would else keep a core busy where much happens."""
 
@@ -81,8 +83,9 @@ def backoff_seconds(failures: int) -> float:
 class SchedulingQueue:
     """All pods of ours that have no node. Heaps hold tickets: an entry whose ticket is old is skipped."""
 
+    level_of: Callable[[str], int] = lambda _namespace: 0
     entries: dict[str, QueuedPod] = field(default_factory=dict)
-    _active: list[tuple[OrderKey, int, str]] = field(default_factory=list)
+    _active: list[tuple[QueueKey, int, str]] = field(default_factory=list)
     _wakes: list[tuple[float, int, str]] = field(default_factory=list)
     _parked: dict[bytes, dict[str, QueuedPod]] = field(default_factory=dict)
     _patience: list[tuple[float, str]] = field(default_factory=list)
@@ -119,8 +122,8 @@ class SchedulingQueue:
             entry = self.entries.get(uid)
             if entry is None or entry.ticket != ticket:
                 continue
-            current = entry.standing.key(now)
-            if current != key:  # it has become hopeless, or has waited long enough to count as hopeful again
+            current = self._key(entry, now)
+            if current != key:  # it has become hopeless, or hopeful again, or its namespace has had more meanwhile
                 self._push_active(entry, current)
                 continue
             entry.place = Place.IN_FLIGHT
@@ -215,7 +218,13 @@ class SchedulingQueue:
             _, uid = heapq.heappop(self._patience)
             entry = self.entries.get(uid)
             if entry is not None and entry.place is Place.ACTIVE:
-                self._push_active(entry, entry.standing.key(now))
+                self._push_active(entry, self._key(entry, now))
+
+    def move_up(self, namespaces: set[str], now: float) -> None:
+        """These namespaces have had less lately: their active pods are served earlier."""
+        for entry in self.entries.values() if namespaces else ():
+            if entry.place is Place.ACTIVE and entry.pod.metadata.namespace in namespaces:
+                self._push_active(entry, self._key(entry, now))
 
     def next_wake(self) -> float | None:
         """When `tick` has something to do next, None if never."""
@@ -230,7 +239,7 @@ class SchedulingQueue:
     def _wake(self, entries: Iterable[QueuedPod], now: float, limit: int = WOKEN_AT_ONCE) -> None:
         chosen = list(entries)
         if len(chosen) > limit:
-            chosen = heapq.nsmallest(limit, chosen, key=lambda entry: entry.standing.key(now))
+            chosen = heapq.nsmallest(limit, chosen, key=lambda entry: self._key(entry, now))
         for entry in chosen:
             if entry.place is Place.PARKED and entry.not_before > now:
                 self._wait(entry, Place.BACKOFF, entry.not_before, now)
@@ -243,12 +252,16 @@ class SchedulingQueue:
         self._leave(entry)
         entry.place = Place.ACTIVE
         entry.moved = now
-        self._push_active(entry, entry.standing.key(now))
+        self._push_active(entry, self._key(entry, now))
 
-    def _push_active(self, entry: QueuedPod, key: OrderKey) -> None:
+    def _key(self, entry: QueuedPod, now: float) -> QueueKey:
+        priority, hopeless, deadline, enqueued = entry.standing.key(now)
+        return priority, self.level_of(entry.pod.metadata.namespace), hopeless, deadline, enqueued
+
+    def _push_active(self, entry: QueuedPod, key: QueueKey) -> None:
         entry.ticket = next(self._tickets)
         heapq.heappush(self._active, (key, entry.ticket, entry.uid))
-        if key[1]:  # hopeless: until its patience runs out
+        if key[2]:  # hopeless: until its patience runs out
             heapq.heappush(self._patience, (entry.standing.enqueued + HOPELESS_PATIENCE_SECONDS, entry.uid))
 
     def _wait(self, entry: QueuedPod, place: Place, until: float, now: float) -> None:

@@ -71,6 +71,7 @@ class Scheduler:
     sla_multiplier: float = 2.0
     preemption: EvictionRules | None = field(default_factory=EvictionRules)
     packed_resources: tuple[str, ...] = ()
+    fair_share_half_life_seconds: float = 0.0
     clock: Callable[[], float] = time.time
     may_act: Callable[[], bool] = lambda: True
     state: ClusterState = field(default_factory=ClusterState)
@@ -92,6 +93,8 @@ class Scheduler:
     def __post_init__(self) -> None:
         self.policy = Policy(self.state.fleet, Document(), self.policy_mode)
         self.state.on_capacity = self._freed.add
+        self.state.shares.half_life_seconds = self.fair_share_half_life_seconds
+        self.queue.level_of = self.state.shares.level
         refusals = Refusals(self.state, self.rejections, self.recorder, self.metrics, self.clock)
         self.intake = Intake(
             frozenset((self.scheduler_name,)) if self.names is None else self.names,
@@ -150,6 +153,7 @@ class Scheduler:
         """Feed the typical load of the node classes, for ever."""
         while not self.stop.is_set():
             self.loads.sample(self.state.fleet)
+            self.queue.move_up(self.state.shares.advance(self.clock(), self.state.fleet), self.clock())
             for place, count in self.queue.counts().items():
                 self.metrics.pending.labels(place.value).set(count)
             self.metrics.pending.labels("held").set(len(self.intake.held))

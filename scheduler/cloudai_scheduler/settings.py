@@ -7,6 +7,7 @@ from msgspec import Meta
 from cloudai_kube.prometheus_access import PrometheusSettings
 from cloudai_rts import contract
 from cloudai_rts.nodeclass import ACCELERATORS, PRODUCT_LABELS
+from cloudai_scheduler.cluster.shares import HALF_LIFE_SECONDS
 
 OBSERVE: Final = "observe"
 
@@ -40,6 +41,10 @@ class Settings(PrometheusSettings, frozen=True, forbid_unknown_fields=True):
         tuple[str, ...],
         Meta(description="patterns of resources (*/gpu) whose nodes plain pods fill one by one, comma-separated"),
     ] = ()
+    fair_share_half_life_seconds: Annotated[
+        float,
+        Meta(ge=0, description="at equal priority namespaces that had less lately go first; 0: deadlines alone decide"),
+    ] = HALF_LIFE_SECONDS
     preemption: Annotated[bool, Meta(description="evict pods of lower priority for one that fits nowhere")] = True
     preemption_min_runtime_seconds: Annotated[
         float, Meta(ge=0, description="pods that have run less are not evicted for others")

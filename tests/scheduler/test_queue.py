@@ -211,3 +211,33 @@ def test_pauses_are_cut_short_where_there_is_nothing_else_to_do() -> None:
     assert not queue.has_active()
     queue.park(parked, 0.3)  # it failed again: only another event helps
     assert names(queue, 0.4) == []
+
+
+def test_namespaces_that_had_less_go_first() -> None:
+    """Whatever deadlines the others set; priority goes before, deadlines order the pods of equals."""
+    levels = {"greedy": 2}
+    queue = SchedulingQueue(lambda namespace: levels.get(namespace, 0))
+    wanted = (("g1", "greedy", 10.0, 0), ("g2", "greedy", 5.0, 0), ("m1", "modest", 900.0, 0), ("u", "greedy", 50.0, 7))
+    for name, namespace, deadline, priority in wanted:
+        one = entry(name, deadline)
+        one.pod.metadata.namespace = namespace
+        one.standing = Standing(priority, deadline, 0.0, 0.0)
+        queue.add(one, 0.0)
+    first = queue.pop(0.0)
+    assert first is not None
+    assert first.uid == "u"
+    levels["modest"] = 3  # it has had more meanwhile
+    assert names(queue, 0.0) == ["g2", "g1", "m1"]
+
+
+def test_a_namespace_that_falls_back_moves_up() -> None:
+    """Pods that are active already, too."""
+    levels = {"a": 5, "b": 1}
+    queue = SchedulingQueue(lambda namespace: levels.get(namespace, 0))
+    for name, namespace in (("a1", "a"), ("b1", "b")):
+        one = entry(name, 100.0)
+        one.pod.metadata.namespace = namespace
+        queue.add(one, 0.0)
+    levels["a"] = 0
+    queue.move_up({"a"}, 0.0)
+    assert names(queue, 0.0) == ["a1", "b1"]

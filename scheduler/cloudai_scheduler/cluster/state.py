@@ -30,6 +30,7 @@ from cloudai_scheduler.cluster.neighbours import Neighbour, Neighbours
 from cloudai_scheduler.cluster.nominations import Nominations
 from cloudai_scheduler.cluster.pod_volumes import PodVolumes
 from cloudai_scheduler.cluster.ports import HostPorts
+from cloudai_scheduler.cluster.shares import Shares
 from cloudai_scheduler.cluster.storage import Storage, Table
 from cloudai_scheduler.cluster.usage import Usage, Usual, usual_requests
 from cloudai_scheduler.errors import CorruptStateError
@@ -114,6 +115,7 @@ class ClusterState:
     images: Images = field(default_factory=Images)
     kept_match: tuple[object, Any] | None = None
     priorities: Counter[int] = field(default_factory=Counter)
+    shares: Shares = field(default_factory=Shares)
     nominations: Nominations = field(default_factory=Nominations)
     budgets: Table[PodDisruptionBudget] = field(default_factory=lambda: Table(lambda _item: None))
     _static: dict[str, tuple[object, ...]] = field(default_factory=dict)
@@ -211,6 +213,7 @@ class ClusterState:
         self.images.put(info.slot, [])
         for placed in self._on_node.get(name, {}).values():
             self._leave(info.slot, placed)
+            self.shares.hold(placed.namespace, placed.amounts, -1)
         self.by_slot.pop(info.slot, None)
         self._note_changed(info.slot)
         self._rename(self.classes.remove(name))
@@ -320,6 +323,7 @@ class ClusterState:
             self.fleet.request(info.slot, placed.amounts, -1)
             self.harm.remove(info.slot, uid)
             self._leave(info.slot, placed)
+            self.shares.hold(placed.namespace, placed.amounts, -1)
             self._changed(placed.node)
         return placed
 
@@ -334,6 +338,7 @@ class ClusterState:
     def _occupy(self, info: NodeInfo, placed: PlacedPod) -> None:
         self.fleet.request(info.slot, placed.amounts)
         self._leave(info.slot, placed, 1)
+        self.shares.hold(placed.namespace, placed.amounts)
         if placed.running is not None:
             self.harm.add(info.slot, placed.uid, placed.running)
 
