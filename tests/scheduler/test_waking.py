@@ -1,7 +1,11 @@
 """Pods that wait for other pods are looked at again when those come or go."""
 
+import time
+
 from tests.api_server import running, until
 from tests.scheduler.live import NODES, PODS, a_node, a_pod, live
+
+from cloudai_kube import timestamp
 
 NEAR_DB = {
     "podAffinity": {
@@ -70,3 +74,25 @@ async def test_a_pod_whose_own_labels_change_is_looked_at_again() -> None:
             body = server.objects[PODS]["ns/other"]
             server.put(PODS, {**body, "metadata": {**body["metadata"], "labels": {"app": "cache"}}})
             await here.bound("other")
+
+
+async def test_the_namespace_that_had_less_gets_the_room() -> None:
+    """Though the other one's deadline is nearer; with a half-life of 0 the deadline decides."""
+    whole = [{"name": "c", "resources": {"requests": {"cpu": "8"}}}]
+    soon = {"annotations": {"cloudai.dev/finish-within": "2m", "cloudai.dev/expected-runtime": "1s"}}
+    for half_life, first in ((600.0, "modest"), (0.0, "greedy")):
+        async with running() as (server, transport):
+            server.put(NODES, a_node("a"))
+            async with live(server, transport, fair_share_half_life_seconds=half_life) as here:
+                server.put(PODS, a_pod("there", "greedy", spec={"containers": whole}))
+                await here.bound("there", namespace="greedy")
+                here.scheduler.state.shares.advance(time.time(), here.scheduler.state.fleet)
+                now = timestamp.whole_seconds(time.time())
+                for name in ("greedy", "modest"):
+                    meta = {"creationTimestamp": now, **(soon if name == "greedy" else {})}
+                    server.put(PODS, a_pod("next", name, spec={"containers": whole}, metadata=meta | {"uid": name}))
+                    await until(lambda name=name: here.condition("next", name))  # type: ignore[misc]
+                server.remove(PODS, "there", "greedy")
+                await here.bound("next", namespace=first)
+                other = {"greedy": "modest", "modest": "greedy"}[first]
+                assert here.node_of("next", other) == ""
