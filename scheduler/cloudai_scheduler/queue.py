@@ -129,22 +129,22 @@ class SchedulingQueue:
             entry.place = Place.IN_FLIGHT
             entry.ticket = 0
             return entry
-        return self._pop_woken()
+        return self._pop_woken(now)
 
-    def _pop_woken(self) -> QueuedPod | None:
-        """With nothing else to do: a pod that something may help, before its pause has ended.
+    def _pop_woken(self, now: float) -> QueuedPod | None:
+        """With nothing else to do: the first by its key of those that something may help, before its pause has ended.
 
         Not one for which a request failed: that pause is for the API server's sake.
         """
-        while self._woken:
-            uid = next(iter(self._woken))
-            del self._woken[uid]
-            entry = self.entries.get(uid)
-            if entry is not None and entry.place is Place.BACKOFF:
-                self._leave(entry)
-                entry.place = Place.IN_FLIGHT
-                return entry
-        return None
+        waiting = [self.entries[uid] for uid in self._woken if uid in self.entries]
+        waiting = [entry for entry in waiting if entry.place is Place.BACKOFF]
+        if not waiting:
+            self._woken.clear()
+            return None
+        entry = min(waiting, key=lambda one: self._key(one, now))
+        self._leave(entry)
+        entry.place = Place.IN_FLIGHT
+        return entry
 
     def has_active(self) -> bool:
         """Whether `pop` may return something."""

@@ -213,6 +213,18 @@ def test_pauses_are_cut_short_where_there_is_nothing_else_to_do() -> None:
     assert names(queue, 0.4) == []
 
 
+def test_pauses_are_cut_short_in_the_order_of_the_queue() -> None:
+    """Not in that in which they were parked."""
+    queue = SchedulingQueue()
+    for name, deadline in (("b", 50.0), ("a", 40.0), ("c", 60.0)):
+        queue.add(entry(name, deadline), 0.0)
+    flying = [one for _ in range(3) if (one := queue.pop(0.0)) is not None]
+    for one in reversed(flying):
+        queue.park(one, 0.0)
+    queue.capacity(lambda _: True, 0.1)
+    assert names(queue, 0.2) == ["a", "b", "c"]
+
+
 def test_namespaces_that_had_less_go_first() -> None:
     """Whatever deadlines the others set; priority goes before, deadlines order the pods of equals."""
     levels = {"greedy": 2}
