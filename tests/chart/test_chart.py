@@ -460,3 +460,39 @@ def test_alerts_and_dashboard_ask_for_metrics_that_exist() -> None:
     asked = set(re.findall(r"cloudai_\w+", " ".join(texts)))
     assert len(asked) >= 8
     assert asked <= known
+
+
+def _verbs(objects: list[Manifest]) -> set[tuple[str, str]]:
+    """Every right of the scheduler's roles: resource and verb."""
+    roles = [one for one in objects if one["kind"].endswith("Role") and "-scheduler" in one["metadata"]["name"]]
+    rules = [rule for role in roles for rule in role["rules"]]
+    return {(resource, verb) for rule in rules for resource in rule["resources"] for verb in rule["verbs"]}
+
+
+def test_observing_installs_the_scheduler_alone(helm: Helm) -> None:
+    """Without a right to change anything."""
+    objects = helm.template({"mode": "observe"})
+    kinds = {one["kind"] for one in objects}
+    assert not kinds & {"CronJob", "CustomResourceDefinition", "ValidatingAdmissionPolicy", "MutatingAdmissionPolicy"}
+    assert [name for name, _ in pods(objects)] == ["Deployment/cloudai-scheduler"]
+    assert settings(objects, "cloudai-scheduler")["mode"] == "observe"
+    assert {verb for _, verb in _verbs(objects)} == {"get", "list", "watch"}
+
+
+def test_evictions_need_rights_that_can_be_left_out(helm: Helm, default: list[Manifest]) -> None:
+    """With the setting the rights go too."""
+    without = helm.template({"scheduler": {"settings": {"preemption": False}}})
+    assert _verbs(default) - _verbs(without) == {
+        ("pods", "delete"), ("poddisruptionbudgets", "list"), ("poddisruptionbudgets", "watch"),
+    }  # fmt: skip
+
+
+def test_the_default_name_needs_a_look_at_one_lease(helm: Helm, default: list[Manifest]) -> None:
+    """By name, in kube-system, and only where that name is served."""
+    objects = helm.template({"schedulerNames": ["default-scheduler"]})
+    role = pick(objects, "Role", "cloudai-scheduler-default-name")
+    assert role["metadata"]["namespace"] == "kube-system"
+    (rule,) = role["rules"]
+    assert (rule["resourceNames"], rule["verbs"]) == (["kube-scheduler"], ["get"])
+    assert settings(objects, "cloudai-scheduler")["scheduler_names"] == ["default-scheduler"]
+    assert not any(one["metadata"]["name"] == "cloudai-scheduler-default-name" for one in default)
