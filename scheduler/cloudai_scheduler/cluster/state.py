@@ -6,6 +6,7 @@ tried timers three times and gave them up, because expiry races with late confir
 """
 
 import logging
+import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -26,6 +27,7 @@ from cloudai_scheduler.cluster import pod_volumes
 from cloudai_scheduler.cluster.attachments import Attachments
 from cloudai_scheduler.cluster.domains import Domains
 from cloudai_scheduler.cluster.images import Images
+from cloudai_scheduler.cluster.interned import Interned
 from cloudai_scheduler.cluster.neighbours import Neighbour, Neighbours
 from cloudai_scheduler.cluster.nominations import Nominations
 from cloudai_scheduler.cluster.pod_volumes import PodVolumes
@@ -118,6 +120,9 @@ class ClusterState:
     shares: Shares = field(default_factory=Shares)
     nominations: Nominations = field(default_factory=Nominations)
     budgets: Table[PodDisruptionBudget] = field(default_factory=lambda: Table(lambda _item: None))
+    _same_amounts: Interned[Amounts] = field(default_factory=Interned)
+    _same_usual: Interned[Usual] = field(default_factory=Interned)
+    _same_neighbours: Interned[Neighbour] = field(default_factory=Interned)
     _static: dict[str, tuple[object, ...]] = field(default_factory=dict)
     _specs: dict[str, NodeSpec] = field(default_factory=dict)
 
@@ -263,18 +268,18 @@ class ClusterState:
             self.remove_pod(meta.uid)
             self._place(replace(known, amounts=amounts, usual=usual_requests(pod)))
             return
-        seen = Neighbour.of(pod)
+        usual = usual_requests(pod)
         self._place(
             PlacedPod(
                 uid=meta.uid,
-                namespace=meta.namespace,
+                namespace=sys.intern(meta.namespace),
                 name=meta.name,
-                node=pod.spec.nodeName,
-                amounts=amounts,
+                node=sys.intern(pod.spec.nodeName),
+                amounts=self._same_amounts.of(tuple(sorted(amounts.items())), amounts),
                 ports=host_ports_of(pod),
-                neighbour=seen,
+                neighbour=self._neighbour(pod),
                 volumes=PodVolumes.of(pod),
-                usual=usual_requests(pod),
+                usual=self._same_usual.of(usual, usual),
                 priority=pod.spec.priority,
                 start_time=pod.status.startTime,
                 checkpointed_at=_checkpoint(pod),
@@ -283,9 +288,13 @@ class ClusterState:
             )
         )
 
+    def _neighbour(self, pod: Pod) -> Neighbour:
+        seen = Neighbour.of(pod)
+        return self._same_neighbours.of(seen, seen)
+
     def _see_neighbour(self, known: PlacedPod, pod: Pod) -> None:
         """A pod's labels may change, and it may be on its way out: no generation tells of either."""
-        seen, info = Neighbour.of(pod), self.nodes.get(known.node)
+        seen, info = self._neighbour(pod), self.nodes.get(known.node)
         if seen == known.neighbour:
             return
         if info is not None:
