@@ -339,7 +339,7 @@ async def absurd_deadlines(place: Range) -> None:
 
 
 async def constraints(place: Range) -> None:
-    """A10: constraints that are not looked at."""
+    """A10: claims that are not there, and constraints that are not looked at."""
     claim = {"volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "none"}}]}
     device = {"resourceClaims": [{"name": "d", "resourceClaimName": "none"}]}
     specs: list[Json] = [claim, device] * 7
@@ -348,7 +348,8 @@ async def constraints(place: Range) -> None:
     await place.bystander()
     await asyncio.sleep(3)
     pods = (await place.get("/api/v1/namespaces/attacker/pods"))["items"]
-    named = [manifest for manifest in pods if _condition(manifest).get("reason") == "ConstraintNotSupported"]
+    words = ('persistentvolumeclaim "none" not found', "does not support spec.resourceClaims")
+    named = [manifest for manifest in pods if any(word in _condition(manifest).get("message", "") for word in words)]
     place.hold(
         "A10 pods bound as if their constraint were not there",
         sum("nodeName" in manifest["spec"] for manifest in pods),
