@@ -1,9 +1,13 @@
 """Events of pods into the queue."""
 
+import msgspec
+import pytest
 from tests.api_server import until
 from tests.scheduler.live import PODS, a_pod, cluster
 
 from cloudai_kube import timestamp
+from cloudai_kube.objects import Pod
+from cloudai_scheduler.podclass import PodClass
 
 
 async def test_a_restart_renews_nobodys_patience() -> None:
@@ -18,3 +22,28 @@ async def test_a_restart_renews_nobodys_patience() -> None:
         here.server.put(PODS, a_pod("gated", metadata={**old, "uid": "uid-gated"}))
         await until(lambda: "uid-gated" in here.scheduler.queue.entries)
         assert here.scheduler.clock() - here.scheduler.queue.entries["uid-gated"].enqueued < 60
+
+
+async def test_a_parked_pod_that_fails_again_stays_parked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is tried with the others, which go on; once it can be handled it is placed."""
+    async with cluster("a") as here:
+        intake, real = here.scheduler.intake, here.scheduler.intake.classes.of
+
+        def of(pod: Pod) -> PodClass:
+            if pod.metadata.name == "bad":
+                raise ZeroDivisionError("as any bug")
+            return real(pod)
+
+        monkeypatch.setattr(type(intake.classes), "of", lambda _table, pod: of(pod))
+        here.server.put(PODS, a_pod("bad"))
+        here.server.put(PODS, a_pod("waits"))
+        await here.bound("waits")
+        intake.park(msgspec.convert(here.server.objects[PODS]["ns/bad"], Pod), ZeroDivisionError("as any bug"))
+        for _ in range(2):
+            intake.retry_parked(here.scheduler.clock() + 1.0)
+            assert intake.held["uid-bad"].reason == "SchedulerError"
+        here.server.put(PODS, a_pod("other"))
+        await here.bound("other")
+        monkeypatch.undo()
+        intake.retry_parked(here.scheduler.clock() + 1.0)
+        await here.bound("bad")
