@@ -23,6 +23,7 @@ class SchedulerMetrics:
     victims: Histogram = field(init=False)
     observed: Counter = field(init=False)
     cache_mismatches: Counter = field(init=False)
+    unschedulable: Gauge = field(init=False)
     pending: Gauge = field(init=False)
     held: Counter = field(init=False)
     parked: Counter = field(init=False)
@@ -48,7 +49,7 @@ class SchedulerMetrics:
             return Gauge(name, text, labels, registry=self.registry)
 
         prefix = "cloudai_scheduler_"
-        self.attempts = counter(prefix + "schedule_attempts", "Cycles by result", "result")
+        self.attempts = counter(prefix + "schedule_attempts", "Cycles by result and profile", "result", "profile")
         self.attempt_seconds = Histogram(
             prefix + "scheduling_attempt_duration_seconds",
             "Time of one decision",
@@ -71,6 +72,7 @@ class SchedulerMetrics:
             prefix + "cache_mismatches", "Lasting differences between our state and the API server's", "kind"
         )
         self.observed = counter(prefix + "observed_binds", "Binds of other schedulers in observe mode", "result")
+        self.unschedulable = gauge(prefix + "unschedulable_pods", "Pods that a filter keeps out, by filter", "plugin")
         self.pending = gauge(prefix + "pending_pods", "Pods without a node by queue", "queue")
         self.held = counter(prefix + "pods_held", "Pods kept out of the queue by reason", "reason")
         self.parked = counter(prefix + "objects_parked", "Objects that could not be handled by kind", "kind")

@@ -78,6 +78,11 @@ class PodClass:
         self._blamed, self._blamed_mark = blamed, _mark(blamed, state)
         self.failed_at = (state.version, *_mark(self.asks, state)) if is_for_all else ()
 
+    @property
+    def kept_out_by(self) -> tuple[str, ...]:
+        """Names of the filters that were against nodes when a pod of it found none."""
+        return tuple(one.name for one, _ in self._blamed)
+
     def has_failed(self, state: ClusterState) -> bool:
         """Whether nothing that could help has happened since no node could take any pod of it."""
         return bool(self.failed_at) and self.failed_at == (state.version, *_mark(self.asks, state))

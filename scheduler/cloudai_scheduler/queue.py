@@ -7,6 +7,7 @@ active, a few pods that something may help do not wait for the end of their paus
 
 import heapq
 import itertools
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
@@ -100,6 +101,15 @@ class SchedulingQueue:
         counts = dict.fromkeys(Place, 0)
         for entry in self.entries.values():
             counts[entry.place] += 1
+        return counts
+
+    def kept_out(self) -> Counter[str]:
+        """Number of parked pods by filter that keeps them out; a pod may count for several."""
+        counts: Counter[str] = Counter()
+        for waiting in self._parked.values():
+            parked = [entry for entry in waiting.values() if entry.place is Place.PARKED]
+            for name in parked[0].pod_class.kept_out_by if parked else ():
+                counts[name] += len(parked)
         return counts
 
     def add(self, entry: QueuedPod, now: float) -> None:

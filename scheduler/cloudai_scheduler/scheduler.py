@@ -28,6 +28,7 @@ from cloudai_scheduler.commit import Commit
 from cloudai_scheduler.conditions import ConditionWriter
 from cloudai_scheduler.cycle import Surroundings, Unschedulable, could_take, decide
 from cloudai_scheduler.eviction import Evictor
+from cloudai_scheduler.filters import FILTERS
 from cloudai_scheduler.filters.volume_binding import plan_for
 from cloudai_scheduler.intake import Intake
 from cloudai_scheduler.metrics import SchedulerMetrics
@@ -157,6 +158,9 @@ class Scheduler:
             for place, count in self.queue.counts().items():
                 self.metrics.pending.labels(place.value).set(count)
             self.metrics.pending.labels("held").set(len(self.intake.held))
+            kept_out = self.queue.kept_out()
+            for one in FILTERS:
+                self.metrics.unschedulable.labels(one.name).set(kept_out[one.name])
             self._open_nodes(self.clock())
             self.rejections.expire(self.clock())
             self.intake.retry_parked(self.clock() - RETRY_SECONDS)
@@ -246,7 +250,7 @@ class Scheduler:
     def _set_aside(self, entry: QueuedPod, error: Exception) -> None:
         meta = entry.pod.metadata
         _log.exception("pod %s/%s cannot be decided on", meta.namespace, meta.name)
-        self.metrics.attempts.labels("error").inc()
+        self.metrics.attempts.labels("error", entry.pod.spec.schedulerName).inc()
         if meta.uid in self.state.pods:
             self.state.forget(meta.uid)
         self.intake.park(entry.pod, error)
@@ -289,7 +293,7 @@ class Scheduler:
         if not self.commit.has_place_for(plan):
             self.queue.postpone(entry, now + PREPARING_PAUSE_SECONDS, now)
             return
-        self.metrics.attempts.labels("scheduled").inc()
+        self.metrics.attempts.labels("scheduled", entry.pod.spec.schedulerName).inc()
         self.metrics.decisions.labels(placed.policy).inc()
         node = self.state.by_slot[placed.slot]
         text = decision.annotation(
@@ -320,7 +324,7 @@ class Scheduler:
         return plan_for(claims, self.state, slot) if claims else Plan()
 
     def _defer(self, entry: QueuedPod, deferred: Deferred, now: float) -> None:
-        self.metrics.attempts.labels("deferred").inc()
+        self.metrics.attempts.labels("deferred", entry.pod.spec.schedulerName).inc()
         begins = entry.deferred_until is None
         self.queue.defer(entry, deferred.until, now)
         if begins or entry.message:
@@ -339,7 +343,7 @@ class Scheduler:
             self.conditions.write(entry.uid, conditions.DEFERRED, message)
 
     def _park(self, entry: QueuedPod, outcome: Unschedulable, now: float) -> None:
-        self.metrics.attempts.labels("unschedulable").inc()
+        self.metrics.attempts.labels("unschedulable", entry.pod.spec.schedulerName).inc()
         is_news = outcome.message != entry.message
         entry.message = outcome.message
         self.queue.park(entry, now)

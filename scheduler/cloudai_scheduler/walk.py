@@ -41,10 +41,12 @@ class Against:
 class Walk:
     """What the filters said: slots that passed all of them, and those that passed all but free room.
 
-    `looked` are the filters that had something to say, in upstream's order. `yielding` are slots that passed, but whose
-    room is kept for pods that are nominated for it. `rejection`: why no node is possible, whatever the nodes are like.
+    `open` are slots that no static filter is against. `looked` are the filters that had something to say, in upstream's
+    order. `yielding` are slots that passed, but whose room is kept for pods that are nominated for it. `rejection`: why
+    no node is possible, whatever the nodes are like.
     """
 
+    open: BoolArray
     feasible: BoolArray
     possible: BoolArray
     looked: tuple[Looked, ...]
@@ -56,8 +58,8 @@ class Walk:
         return not self.yielding and not any(one.filter.is_about_single_pods(one.ask) for one in self.looked)
 
     def blamed(self) -> tuple[tuple[Filter[Any], Any], ...]:
-        """Filters that may have kept the pod out, with what they read of it."""
-        return tuple((one.filter, one.ask) for one in self.looked)
+        """Filters that were against a node which no static filter is against, with what they read of the pod."""
+        return tuple((one.filter, one.ask) for one in self.looked if bool((self.open & ~one.passing).any()))
 
 
 def walk(view: View, pod_class: PodClass) -> Walk:
@@ -67,8 +69,9 @@ def walk(view: View, pod_class: PodClass) -> Walk:
         rejection = one.rejects(ask, view)
         if rejection is not None:
             nowhere: BoolArray = np.zeros(len(possible), np.bool_)
-            return Walk(nowhere, nowhere, (Looked(one, ask, nowhere),), {}, rejection)
-    feasible = possible.copy()
+            everywhere = ~nowhere
+            return Walk(everywhere, nowhere, nowhere, (Looked(one, ask, nowhere),), {}, rejection)
+    is_open, feasible = possible.copy(), possible.copy()
     looked: list[Looked] = []
     for one, ask in pod_class.asks:
         passing = one.passing(ask, view)
@@ -81,7 +84,7 @@ def walk(view: View, pod_class: PodClass) -> Walk:
     yielding = _yielding(view, pod_class, feasible)
     if yielding:
         feasible[list(yielding)] = False
-    return Walk(feasible, possible, tuple(looked), yielding)
+    return Walk(is_open, feasible, possible, tuple(looked), yielding)
 
 
 def _yielding(view: View, pod_class: PodClass, feasible: BoolArray) -> dict[int, Against]:

@@ -55,6 +55,22 @@ async def test_the_room_is_kept_until_the_pod_is_gone() -> None:
         assert here.node_of("middle") == ""
 
 
+async def test_room_that_is_kept_no_longer_is_taken() -> None:
+    """The pod that it was kept for is deleted: one of lower priority does not wait for five minutes."""
+    async with cluster("a") as here:
+        here.server.put(PODS, sized("low", "8"))
+        await here.bound("low")
+        here.server.fail("DELETE .*/pods/low", lambda _request: status(200, "Success"))  # it takes its grace period
+        here.server.put(PODS, sized("high", "8", 100))
+        await until(lambda: here.scheduler.state.nominations.node_of("uid-high") == "a")
+        here.server.fail("POST .*/pods/high/binding", lambda _request: status(500, "InternalError"), times=9)
+        here.server.put(PODS, sized("middle", "4", 50))
+        await until(lambda: bool(here.condition("middle")))
+        here.server.remove(PODS, "high")
+        here.server.remove(PODS, "low")
+        await here.bound("middle")
+
+
 async def test_an_eviction_that_fails_is_tried_again() -> None:
     """The API server refuses once; nothing is lost."""
     async with cluster("a") as here:

@@ -232,3 +232,17 @@ def test_a_trial_leaves_no_trace(steps: list[tuple[int, int, bool]]) -> None:
                     outer.place(slot, placed)
     assert picture() == before
     assert not state.neighbours.is_trial
+
+
+def test_the_end_of_a_nomination_is_news() -> None:
+    """For the pods that yielded to it: the node counts as changed."""
+    freed: list[str] = []
+    state = cluster(a_pod("x", "1", 50, "0"), nodes=1)
+    state.on_capacity = freed.append
+    room = PlacedPod("first", "ns", "first", "0", {"cpu": 3000}, frozenset(), state.pods["x"].neighbour, priority=10)
+    state.nominations.put(room)
+    before = state.version
+    state.nominations.remove("first")
+    assert (freed, state.version > before) == (["0"], True)
+    state.nominations.remove("first")
+    assert freed == ["0"]

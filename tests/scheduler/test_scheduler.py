@@ -46,6 +46,21 @@ async def test_others_pods_are_left_alone() -> None:
         assert [here.node_of(name) for name in ("other", "gated", "going")] == ["", "", ""]
 
 
+async def test_filters_that_keep_pods_out_are_counted() -> None:
+    """For engineers on call: which filter, how many pods; and attempts by the scheduler name that pods bear."""
+    async with cluster("a") as here:
+        container = {"name": "c", "resources": {"requests": {"cpu": "16"}}}
+        for name in ("big", "bigger"):
+            here.server.put(PODS, a_pod(name, spec={"containers": [container]}))
+        here.server.put(PODS, a_pod("fits"))
+        await here.bound("fits")
+        await until(lambda: here.condition("big") and here.condition("bigger"))
+        assert here.scheduler.queue.kept_out() == {"NodeResourcesFit": 2}
+        sample = here.scheduler.metrics.registry.get_sample_value
+        labels = {"result": "unschedulable", "profile": "cloudai-scheduler"}
+        assert sample("cloudai_scheduler_schedule_attempts_total", labels) == 2
+
+
 NO_ROOM = (
     "0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are available: "
     "1 Preemption is not helpful for scheduling."

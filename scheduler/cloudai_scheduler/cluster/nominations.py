@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -11,8 +12,12 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Nominations:
-    """By node and by the pod's UID: what the pod would hold there."""
+    """By node and by the pod's UID: what the pod would hold there.
 
+    `on_end` is told of a node that is kept no longer.
+    """
+
+    on_end: Callable[[str], None] = lambda _node: None
     by_node: dict[str, dict[str, PlacedPod]] = field(default_factory=dict)
     _node_of: dict[str, str] = field(default_factory=dict)
 
@@ -29,6 +34,7 @@ class Nominations:
             del self.by_node[node][uid]
             if not self.by_node[node]:
                 del self.by_node[node]
+            self.on_end(node)
 
     def node_of(self, uid: str) -> str:
         """The node that a pod is nominated for, "" if for none."""

@@ -128,6 +128,7 @@ class ClusterState:
 
     def __post_init__(self) -> None:
         self.storage.slot_of = self.fleet.slot
+        self.nominations.on_end = self._changed
 
     @property
     def node_changes(self) -> int:
