@@ -1,4 +1,4 @@
-"""Whom to evict so that a pod of higher priority gets a node: nobody if there is another way, and as few as possible.
+"""Chooses pods to evict for one of higher priority: none if there is another way, and as few as possible.
 
 Upstream: kube-scheduler 1.37 `plugins/defaultpreemption` and `framework/preemption`. On each node where evictions may
 help, all pods of lower priority are thought away; then they are taken back one by one, those that a
@@ -164,7 +164,7 @@ def _may_evict(placed: PlacedPod, priority: int, rules: EvictionRules, now: floa
 
 
 def _against(view: View, pod_class: PodClass, slot: int, rivals: list[PlacedPod]) -> Mapping[str, int] | None:
-    """What is against the pod on a node; both with the pods that it has to yield to there, and without them."""
+    """Reasons against the pod on a node, if any; both with the pods that it has to yield to there, and without them."""
     if rivals:
         with Trial(view.state) as trial:
             for rival in rivals:

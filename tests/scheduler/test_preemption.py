@@ -1,4 +1,4 @@
-"""Whom to evict, on small clusters; against kube-scheduler itself: tests/conformance."""
+"""Pods to evict, on small clusters; against kube-scheduler itself: tests/conformance."""
 
 from typing import Any
 

@@ -19,7 +19,7 @@ class Aimed(Protocol):
 
     @property
     def term(self) -> Term:
-        """Whom it is about."""
+        """The pods that it is about."""
 
 
 A = TypeVar("A", bound=Aimed)

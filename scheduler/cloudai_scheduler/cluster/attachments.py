@@ -36,7 +36,7 @@ def handle_of(storage: Storage, key: ClaimKey) -> Handle | None:
 
 @dataclass(slots=True)
 class Attachments:
-    """What is attached where. `on_slot[slot]` are the volumes of the pods there."""
+    """Volumes that are attached, by node. `on_slot[slot]` are the volumes of the pods there."""
 
     on_slot: dict[int, set[Handle]] = field(default_factory=dict)
     slots_of: dict[Handle, set[int]] = field(default_factory=dict)

@@ -122,7 +122,7 @@ def test_claims_that_are_made_for_a_pod() -> None:
 
 
 def test_the_plan_takes_the_smallest_and_provisions_the_rest() -> None:
-    """What is promised to one pod is not there for the next."""
+    """A volume that is promised to one pod is not there for the next."""
     state = cluster("ab", LOCAL, LATE, a_claim("c", "local"), a_claim("d", "local"), a_claim("e"))
     add(state, a_volume("big", size="9Gi"), a_volume("small", size="2Gi"), a_volume("far", size="1Gi", zone="b"))
     first = PodVolumes.of(a_user("p", "c", "e")).claims
