@@ -7,7 +7,7 @@ twice in a row: between a list and our own state there are always events under w
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -18,11 +18,12 @@ from cloudai_kube.errors import KubeError
 from cloudai_kube.objects import Meta, Record
 from cloudai_kube.transport import Transport, pause
 from cloudai_scheduler.cluster.state import TERMINAL, ClusterState
-from cloudai_scheduler.cluster.usage import Usage
 from cloudai_scheduler.metrics import SchedulerMetrics
 
 _log = logging.getLogger(__name__)
 AGAIN_SECONDS: Final = 3.0
+AT_ONCE: Final = 200
+"""Nodes that are added up before others have their turn."""
 MOST_NAMED: Final = 20
 """Differences that one log line names."""
 
@@ -103,7 +104,12 @@ class Comparer:
     async def _differences(self) -> list[Difference]:
         nodes = await listing.read(self.transport, "/api/v1/nodes", _node, {})
         pods = await listing.read(self.transport, "/api/v1/pods", _pod, {})
-        return [*self._nodes({one.metadata.name for one in nodes.items}), *self._pods(pods.items), *sums(self.state)]
+        found = [*self._nodes({one.metadata.name for one in nodes.items}), *self._pods(pods.items)]
+        slots = list(self.state.by_slot)
+        for begin in range(0, len(slots), AT_ONCE):
+            found += sums(self.state, slots[begin : begin + AT_ONCE])
+            await asyncio.sleep(0)
+        return found
 
     def _nodes(self, there: set[str]) -> Iterator[Difference]:
         for name in sorted(there - self.state.nodes.keys()):
@@ -125,27 +131,22 @@ class Comparer:
                 yield Difference("pod", f"pod {name} is counted on {placed.node}, and is not there")
 
 
-def sums(state: ClusterState) -> Iterator[Difference]:
-    """Sums by node that are not those of the pods that we count there."""
-    requested: dict[int, Counter[str]] = {info.slot: Counter() for info in state.nodes.values()}
-    usage = Usage()
-    for placed in state.pods.values():
-        info = state.nodes.get(placed.node)
-        if info is not None:
-            requested[info.slot].update({name: amount for name, amount in placed.amounts.items() if amount})
-            usage.occupy(info.slot, placed.usual)
+def sums(state: ClusterState, slots: Iterable[int] | None = None) -> Iterator[Difference]:
+    """Sums of nodes (all, or those in these slots) that are not those of the pods that we count there."""
     width = len(state.fleet)
-    for resource in state.fleet.resources:
-        kept = state.fleet.requested(resource)
-        for slot, amounts in requested.items():
-            if int(kept[slot]) != amounts[resource]:
-                text = f"{resource} of {state.fleet.names[slot]}: {kept[slot]} instead of {amounts[resource]}"
+    kept = {resource: state.fleet.requested(resource) for resource in state.fleet.resources}
+    usual = {what: state.usage.of(index, width) for index, what in enumerate(("usual cpu", "usual memory"))}
+    for slot in state.by_slot if slots is None else slots:
+        if slot not in state.by_slot:
+            continue
+        wanted: Counter[str] = Counter()
+        for placed in state.pods_on(slot):
+            wanted.update(placed.amounts)
+            wanted.update(dict(zip(usual, placed.usual, strict=True)))
+        for what, row in {**kept, **usual}.items():
+            if int(row[slot]) != wanted[what]:
+                text = f"{what} of {state.fleet.names[slot]}: {row[slot]} instead of {wanted[what]}"
                 yield Difference("sum", text)
-    for index, what in enumerate(("usual cpu", "usual memory")):
-        for slot in requested:
-            kept_usage, wanted = int(state.usage.of(index, width)[slot]), int(usage.of(index, width)[slot])
-            if kept_usage != wanted:
-                yield Difference("sum", f"{what} of {state.fleet.names[slot]}: {kept_usage} instead of {wanted}")
 
 
 _decode_node = msgspec.json.Decoder(_Node).decode

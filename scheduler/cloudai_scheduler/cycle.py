@@ -28,11 +28,13 @@ class Unschedulable:
     """No node can take the pod now; the message has upstream's form, because people and autoscalers grep for it.
 
     `evictions`: pods that are to make room for it. `keeps_nomination`: it goes on waiting for a node that is nominated.
+    `look_again_seconds`: time alone may change that.
     """
 
     message: str
     evictions: Candidate | None = None
     keeps_nomination: bool = False
+    look_again_seconds: float | None = None
 
 
 Outcome = Placed | Deferred | Unschedulable
@@ -60,8 +62,10 @@ def decide(around: Surroundings, entry: QueuedPod, now: float) -> Outcome:
     walked = walk(view, pod_class)
     feasible = closed.unavoided(state, around.rejections, entry.owner, entry.avoided, walked.feasible, now)
     if not feasible.any():
-        pod_class.note_failure(state, walked.blamed(), walked.is_for_all())
-        return _unschedulable(around, view, pod_class, walked)
+        outcome = _unschedulable(around, view, pod_class, walked)
+        is_for_all = walked.is_for_all() and outcome.look_again_seconds is None
+        pod_class.note_failure(state, walked.blamed(), is_for_all)
+        return outcome
     feasible = _nominated(view, feasible)
     choice = choice_of(view, pod_class, feasible)
     if entry.is_plain and around.policy.mode == RTS:
@@ -114,7 +118,8 @@ def _unschedulable(around: Surroundings, view: View, pod_class: PodClass, walked
     if around.preemption is None or not around.state.nodes or is_about_pod(view, pod_class, walked):
         return Unschedulable(message)
     found = preempt(view, pod_class, walked, around.preemption, around.may_go_on)
-    return Unschedulable(f"{message} preemption: {found.text}", found.candidate, found.keeps_nomination)
+    text = f"{message} preemption: {found.text}"
+    return Unschedulable(text, found.candidate, found.keeps_nomination, found.look_again_seconds)
 
 
 def could_take(state: ClusterState, pod_class: PodClass, slot: int) -> bool:
@@ -126,6 +131,4 @@ def could_take(state: ClusterState, pod_class: PodClass, slot: int) -> bool:
         return True
     if slot >= len(pod_class.allowed) or not pod_class.allowed[slot]:
         return False
-    return all(
-        state.fleet.available(resource)[slot] >= amount for resource, amount in pod_class.amounts.items() if amount > 0
-    )
+    return state.fleet.fits_at(slot, pod_class.amounts)

@@ -259,6 +259,7 @@ class Intake:
         uid, message = pod.metadata.uid, message[:MAX_MESSAGE]
         known = self.held.get(uid)
         self.queue.remove(uid)
+        self.state.nominations.remove(uid)
         self.held[uid] = Held(pod, reason, message, self.clock())
         if known is None or (known.reason, known.message) != (reason, message):
             self.metrics.held.labels(reason).inc()

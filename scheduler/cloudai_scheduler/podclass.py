@@ -115,7 +115,10 @@ class ClassTable:
             self._classes.move_to_end(key)
             return known
         amounts, ports = requests_of(sample), host_ports_of(sample)
-        asked = ((one, one.asks(pod)) for one in FILTERS)
+        without_status = Pod(
+            metadata=pod.metadata, spec=pod.spec
+        )  # what it reports is no part of what its like ask for
+        asked = ((one, one.asks(without_status)) for one in FILTERS)
         asks = tuple((one, ask) for one, ask in asked if ask is not None)
         usual = usual_requests(sample)
         new = PodClass(key, amounts, ports, self._verdicts_of(sample), usual, len(spec), asks)

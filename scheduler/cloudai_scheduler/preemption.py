@@ -29,6 +29,10 @@ NEVER: Final = "not eligible due to preemptionPolicy=Never."
 TERMINATING: Final = "not eligible due to a terminating pod on the nominated node."
 NOT_EXAMINED: Final = "Preemption not examined yet"
 """No words of upstream: deciding may not hold up everybody, so on a large cluster the rest has its turn next time."""
+AGAIN_SECONDS, PROTECTED_SECONDS = 2.0, 30.0
+"""A pod is looked at again after so long if not all nodes were examined, or if pods are protected for a time."""
+_STRIDE: Final = 7919
+"""A prime: each look begins somewhere else."""
 LEAST_CANDIDATES: Final = 100
 SHARE_OF_NODES: Final = 0.1
 _OFFSET: Final = 1 << 31
@@ -48,12 +52,14 @@ class Candidate:
 class Preemption:
     """What to do for a pod that fits nowhere, and what kube-scheduler says then.
 
-    `keeps_nomination`: it goes on waiting for the node that it is nominated for.
+    `keeps_nomination`: it goes on waiting for the node that it is nominated for. `look_again_seconds`: not all nodes
+    were examined, or pods are protected for a time.
     """
 
     text: str
     candidate: Candidate | None = None
     keeps_nomination: bool = False
+    look_again_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +92,8 @@ def preempt(
         text = f"found a potential placement for pod on node {node}, preempting {len(best.victims)} victims"
         return Preemption(text, best)
     statuses[NOT_HELPFUL] = len(state.nodes) - len(slots)
-    return Preemption(summary(len(state.nodes), statuses))
+    again = AGAIN_SECONDS if statuses[NOT_EXAMINED] else PROTECTED_SECONDS if rules.min_runtime_seconds else None
+    return Preemption(summary(len(state.nodes), statuses), look_again_seconds=again)
 
 
 def _candidates(
@@ -100,7 +107,7 @@ def _candidates(
     """Nodes on which evictions help, as many as are enough; why they do not on others is counted in `statuses`."""
     candidates: list[Candidate] = []
     enough = min(len(slots), max(LEAST_CANDIDATES, int(len(slots) * SHARE_OF_NODES)))
-    for examined, slot in enumerate(_rotated(slots, view.state.version)):
+    for examined, slot in enumerate(_rotated(slots, int(view.now) * _STRIDE)):
         if not may_go_on():
             statuses[NOT_EXAMINED] = len(slots) - examined
             break
@@ -145,7 +152,9 @@ def _dry_run(view: View, pod_class: PodClass, slot: int, rules: EvictionRules) -
         if against is not None:
             return against
         lower.sort(key=lambda placed: _importance(placed, view.now))
-        violating, others = split_by_budgets(lower, state.budgets.items.values())
+        namespaces = {placed.namespace for placed in lower}
+        budgets = [one for one in state.budgets.items.values() if one.metadata.namespace in namespaces]
+        violating, others = split_by_budgets(lower, budgets)
         victims, violations = [], 0
         for placed, count in (*violating, *((placed, 0) for placed in others)):
             trial.place(slot, placed)

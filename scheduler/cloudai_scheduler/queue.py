@@ -26,6 +26,7 @@ LONGEST_PARKING_SECONDS: Final = 300.0
 WOKEN_AT_ONCE: Final = 128
 """Pods of one class moved by one event: no node frees room for more, and trying thousands would only burn CPU."""
 
+MOST_OLD_TICKETS: Final = 1000
 QueueKey = tuple[int, int, int, float, float]
 """Priority, then the level of the namespace (how much it has had lately), then the rest of `OrderKey`."""
 MOST_EARLY: Final = 64
@@ -115,6 +116,7 @@ class SchedulingQueue:
     def add(self, entry: QueuedPod, now: float) -> None:
         """A new pod, or one whose spec changed: it is active at once."""
         self.remove(entry.uid)
+        self._compact()
         self.entries[entry.uid] = entry
         self._activate(entry, now)
 
@@ -124,6 +126,19 @@ class SchedulingQueue:
         if entry is not None:
             self._leave(entry)
         return entry
+
+    def _compact(self) -> None:
+        """Drop tickets that are old. A standby pops nothing, and each pod that comes and goes leaves one."""
+        limit = 2 * len(self.entries) + MOST_OLD_TICKETS
+        if max(len(self._active), len(self._wakes), len(self._patience)) <= limit:
+            return
+        live = {uid: entry.ticket for uid, entry in self.entries.items()}
+        self._active = [one for one in self._active if live.get(one[2]) == one[1]]
+        self._wakes = [one for one in self._wakes if live.get(one[2]) == one[1]]
+        self._patience = [one for one in self._patience if one[1] in live]
+        heapq.heapify(self._active)
+        heapq.heapify(self._wakes)
+        heapq.heapify(self._patience)
 
     def pop(self, now: float) -> QueuedPod | None:
         """Return the pod to decide on now, None if none is active. It is in flight until put back or removed."""
@@ -178,13 +193,14 @@ class SchedulingQueue:
         entry.not_before = now + backoff_seconds(entry.failures)
         self._wait(entry, Place.BACKOFF, entry.not_before, now)
 
-    def park(self, entry: QueuedPod, now: float) -> None:
-        """No node can take it: wait for a change."""
+    def park(self, entry: QueuedPod, now: float, longest_seconds: float | None = None) -> None:
+        """No node can take it: wait for a change, so long at most."""
         if self.entries.get(entry.uid) is not entry:
             return
         entry.failures += 1
         entry.not_before = now + backoff_seconds(entry.failures)
-        self._wait(entry, Place.PARKED, now + LONGEST_PARKING_SECONDS, now)
+        longest = LONGEST_PARKING_SECONDS if longest_seconds is None else longest_seconds
+        self._wait(entry, Place.PARKED, now + longest, now)
         self._parked.setdefault(entry.pod_class.key, {})[entry.uid] = entry
 
     def defer(self, entry: QueuedPod, until: float, now: float) -> None:

@@ -34,7 +34,7 @@ from cloudai_scheduler.intake import Intake
 from cloudai_scheduler.metrics import SchedulerMetrics
 from cloudai_scheduler.podclass import PodClass
 from cloudai_scheduler.preemption import Candidate, EvictionRules
-from cloudai_scheduler.queue import QueuedPod, SchedulingQueue
+from cloudai_scheduler.queue import Place, QueuedPod, SchedulingQueue
 from cloudai_scheduler.volume_binder import TIMEOUT_SECONDS, VolumeBinder
 
 _log = logging.getLogger(__name__)
@@ -346,7 +346,7 @@ class Scheduler:
         self.metrics.attempts.labels("unschedulable", entry.pod.spec.schedulerName).inc()
         is_news = outcome.message != entry.message
         entry.message = outcome.message
-        self.queue.park(entry, now)
+        self.queue.park(entry, now, outcome.look_again_seconds)
         if is_news:
             self.recorder.warning(_subject(entry), "FailedScheduling", outcome.message)
             self.conditions.write(entry.uid, conditions.UNSCHEDULABLE, outcome.message)
@@ -385,6 +385,7 @@ class Scheduler:
                 self.state.pods[uid].is_preempted = False
         if failed:
             self.state.version += 1
+        if failed and entry.uid not in self.state.pods and entry.place is not Place.IN_FLIGHT:
             self.queue.postpone(entry, self.clock() + 1.0, self.clock())
             self._work.set()
 

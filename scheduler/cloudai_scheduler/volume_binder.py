@@ -105,6 +105,8 @@ class VolumeBinder:
 
     def _are_bound(self, node: str, plan: Plan, written: dict[str, str]) -> bool:
         """Whether all is bound. Raises `VolumesError` where it never will be."""
+        if self.state.fleet.slot(node) is None:
+            raise VolumesError(f"binding volumes: node {node} is gone")
         storage = self.state.storage
         done = True
         for name, key in plan.bindings:

@@ -1,7 +1,9 @@
 """Evictions at work, on a real HTTP server."""
 
+import asyncio
 from typing import Any
 
+from aiohttp import web
 from tests.api_server import running, status, until
 from tests.scheduler.live import NODES, PODS, Live, a_node, a_pod, cluster, live
 
@@ -69,6 +71,36 @@ async def test_room_that_is_kept_no_longer_is_taken() -> None:
         here.server.remove(PODS, "high")
         here.server.remove(PODS, "low")
         await here.bound("middle")
+
+
+async def test_an_eviction_that_fails_after_the_pod_has_found_room() -> None:
+    """The pod is on its way to another node by then, and stays so: nothing is decided twice."""
+    async with cluster("a") as here:
+        here.server.put(PODS, sized("low", "8"))
+        await here.bound("low")
+        answered, bound = asyncio.Event(), asyncio.Event()
+
+        async def late(_request: web.Request) -> web.StreamResponse:
+            await answered.wait()
+            return status(500, "InternalError", "sorry")
+
+        async def slow(request: web.Request) -> web.StreamResponse:
+            body = await request.json()
+            await bound.wait()
+            return here.server.act(request, body)
+
+        here.server.fail("DELETE .*/pods/low", late)
+        here.server.fail("POST .*/pods/high/binding", slow)
+        here.server.put(PODS, sized("high", "6", 100))
+        await until(lambda: here.scheduler.state.nominations.node_of("uid-high") == "a")
+        here.server.put(NODES, a_node("b"))
+        await until(lambda: "uid-high" in here.scheduler.state.pods)
+        answered.set()
+        await asyncio.sleep(1.5)
+        bound.set()
+        await here.bound("high")
+        assert (here.node_of("high"), there(here, "low")) == ("b", True)
+        assert sum("pods/high/binding" in asked for asked in here.server.requests) == 1
 
 
 async def test_an_eviction_that_fails_is_tried_again() -> None:

@@ -57,3 +57,12 @@ def test_what_asks_something_of_a_node_does(make: Make, spec: dict[str, Any]) ->
     """Selectors, tolerations, requests of every kind, host ports."""
     table = ClassTable()
     assert table.of(make.pod()) is not table.of(make.pod(spec=spec))
+
+
+def test_what_a_pod_reports_is_not_what_its_like_ask_for(make: Make) -> None:
+    """A tenant who may write the status of a pod changes nothing for others of that shape."""
+    reported = [{"name": "c", "allocatedResources": {"cpu": "1000000"}}]
+    table = ClassTable()
+    first = table.of(make.pod(status={"containerStatuses": reported}))
+    asked = [ask for one, ask in first.asks if one.name == "NodeResourcesFit"]
+    assert asked == [first.amounts] == [{"cpu": 1000, "pods": 1}]

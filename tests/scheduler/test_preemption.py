@@ -158,6 +158,8 @@ def test_pods_that_have_just_started_are_protected() -> None:
     state = cluster(a_pod("old", "4", node="0"), a_pod("young", "4", node="1", start=3590))
     assert chosen(judge(state, a_pod("new", "4", 10))) == (1, ["young"])
     assert chosen(judge(state, a_pod("new", "4", 10), EvictionRules(min_runtime_seconds=60.0))) == (0, ["old"])
+    found = judge(state, a_pod("new", "4", 10), EvictionRules(min_runtime_seconds=1e9))
+    assert (found.candidate, found.look_again_seconds is not None) == (None, True)  # time alone may help
 
 
 def test_room_is_kept_for_a_pod_that_others_have_left_it_to() -> None:
@@ -181,6 +183,7 @@ def test_the_search_ends_when_it_must() -> None:
     state.put_pod(a_pod("low", "1", node="3"))
     turns = iter([True, True, False])
     found = judge(state, a_pod("new", "2", 10), may_go_on=lambda: next(turns))
+    assert found.look_again_seconds is not None
     assert f"2 {NOT_EXAMINED}" in found.text
     assert "2 No preemption victims" in found.text
 

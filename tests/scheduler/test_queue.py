@@ -10,7 +10,7 @@ from cloudai_kube.objects import Pod
 from cloudai_rts.ordering import Standing
 from cloudai_rts.task import Task
 from cloudai_scheduler.podclass import PodClass
-from cloudai_scheduler.queue import Place, QueuedPod, SchedulingQueue, backoff_seconds
+from cloudai_scheduler.queue import MOST_OLD_TICKETS, Place, QueuedPod, SchedulingQueue, backoff_seconds
 from cloudai_scheduler.verdicts import Verdicts
 
 
@@ -253,3 +253,16 @@ def test_a_namespace_that_falls_back_moves_up() -> None:
     levels["a"] = 0
     queue.move_up({"a"}, 0.0)
     assert names(queue, 0.0) == ["a1", "b1"]
+
+
+def test_a_queue_that_nobody_pops_does_not_grow() -> None:
+    """A standby sees pods come and go for months."""
+    queue = SchedulingQueue()
+    for number in range(5 * MOST_OLD_TICKETS):
+        queue.add(entry(str(number), 50.0), 0.0)
+        if number % 2:
+            queue.remove(str(number))
+            queue.remove(str(number - 1))
+    assert len(queue._active) <= MOST_OLD_TICKETS + 2  # noqa: SLF001  that is what is tested
+    queue.add(entry("kept", 10.0), 0.0)
+    assert names(queue, 0.0)[0] == "kept"

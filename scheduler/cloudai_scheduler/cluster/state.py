@@ -18,7 +18,7 @@ from cloudai_kube.errors import FormatError
 from cloudai_kube.objects import Node, Pod, PodDisruptionBudget, Taint
 from cloudai_kube.series import NodeAddresses
 from cloudai_rts import contract, nodeclass
-from cloudai_rts.arrays import IntArray
+from cloudai_rts.arrays import BoolArray, IntArray
 from cloudai_rts.contract import CPU, MEMORY
 from cloudai_rts.fleet import Fleet, NodeSpec
 from cloudai_rts.harm import HarmTable, RunningTask
@@ -93,7 +93,7 @@ class ClusterState:
     `version` grows with every change that could make a pod fit; `changed_slots` lists slots whose static properties
     (labels, taints, cordon, existence) changed, oldest first, for those who keep filter results; `forgotten_changes`
     counts those that were dropped from its beginning. `priorities`: how many pods there are of each. `kept_match` is
-    the last answer of VolumeBinding.
+    the last answer of VolumeBinding, `kept_reach` are nodes from which volumes can be used.
     """
 
     classes: NodeClasses = field(default_factory=NodeClasses)
@@ -116,6 +116,7 @@ class ClusterState:
     usage: Usage = field(default_factory=Usage)
     images: Images = field(default_factory=Images)
     kept_match: tuple[object, Any] | None = None
+    kept_reach: tuple[int, dict[tuple[str, str], BoolArray]] = field(default_factory=lambda: (-1, {}))
     priorities: Counter[int] = field(default_factory=Counter)
     shares: Shares = field(default_factory=Shares)
     nominations: Nominations = field(default_factory=Nominations)

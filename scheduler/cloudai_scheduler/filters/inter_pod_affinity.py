@@ -145,9 +145,11 @@ def welcome(pod: Pod, state: ClusterState) -> BoolArray | None:
     if not rejecting:
         return None
     mask = ~_none(state)
+    by_key: dict[str, IntArray] = {}
     for key, slots in rejecting:
-        counts = np.zeros(len(state.fleet), np.int64)
+        counts = by_key.setdefault(key, np.zeros(len(state.fleet), np.int64))
         counts[[slot for slot in slots if slot < len(counts)]] = 1
+    for key, counts in by_key.items():
         mask &= by_domain(state.domain_of(key), counts) == 0
     return mask
 

@@ -24,8 +24,11 @@ from cloudai_scheduler.filters.base import Filter, View
 NODE_REASON: Final = "node(s) didn't match PersistentVolume's node affinity"
 BIND_REASON: Final = "node(s) didn't find available persistent volumes to bind"
 SPACE_REASON: Final = "node(s) did not have enough free storage"
+GONE_REASON: Final = "node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s)"
 IMMEDIATE: Final = "pod has unbound immediate PersistentVolumeClaims"
 _NOTHING: Final = -1
+MOST_REACHES: Final = 4096
+"""Volumes whose nodes are kept: one flag for each node."""
 
 
 class VolumeBinding(Filter[tuple[PodClaim, ...]]):
@@ -55,7 +58,10 @@ class VolumeBinding(Filter[tuple[PodClaim, ...]]):
         """Bound and unbound claims may both be against a node."""
         found = match(claims_of(ask, view.state), view.state)
         masks = {NODE_REASON: found.unreachable, BIND_REASON: found.without_volume, SPACE_REASON: found.without_space}
-        return Counter({reason: int(np.count_nonzero(excluded & mask)) for reason, mask in masks.items()})
+        counts = Counter({reason: int(np.count_nonzero(excluded & mask)) for reason, mask in masks.items()})
+        if found.is_volume_gone:
+            counts[GONE_REASON] = int(np.count_nonzero(excluded))
+        return counts
 
     def mark(self, ask: tuple[PodClaim, ...], state: ClusterState) -> tuple[int, ...]:
         """Its claims, their volumes and classes, and room for them."""
@@ -64,19 +70,24 @@ class VolumeBinding(Filter[tuple[PodClaim, ...]]):
 
 @dataclass(slots=True)
 class Match:
-    """What became of a pod's claims on each slot. `chosen[claim]` is an index into `volumes`, or -1."""
+    """What became of a pod's claims on each slot. `chosen[claim]` is an index into `volumes`, or -1.
+
+    `places` are those indices by name. `is_volume_gone`: a bound claim's volume is not there.
+    """
 
     unreachable: BoolArray
     without_volume: BoolArray
     without_space: BoolArray
+    is_volume_gone: bool = False
     waiting: list[Claim] = field(default_factory=list)
     volumes: list[Volume] = field(default_factory=list)
+    places: dict[str, int] = field(default_factory=dict)
     chosen: dict[ClaimKey, IntArray] = field(default_factory=dict)
 
     @property
     def passing(self) -> BoolArray:
         """Slots that nothing is against."""
-        return ~(self.unreachable | self.without_volume | self.without_space)
+        return ~(self.unreachable | self.without_volume | self.without_space) & (not self.is_volume_gone)
 
 
 def plan_for(ask: tuple[PodClaim, ...], state: ClusterState, slot: int) -> Plan:
@@ -115,6 +126,8 @@ def _match(claims: list[Claim], state: ClusterState) -> Match:
         volume = state.storage.volumes.get(claim.spec.volumeName) if claim.is_bound else None
         if volume is not None:
             found.unreachable |= ~_reach(volume, state)
+        elif claim.is_bound:
+            found.is_volume_gone = True
     elsewhere = _selected_elsewhere(found.waiting, state)
     provisioned: list[tuple[Claim, BoolArray]] = []
     unmatched: list[tuple[Claim, BoolArray]] = []
@@ -185,7 +198,14 @@ def _reach(volume: Volume, state: ClusterState) -> BoolArray:
     affinity = volume.spec.nodeAffinity
     if affinity is None or affinity.required is None:
         return np.ones(len(state.fleet), np.bool_)
-    return of_terms(state, affinity.required)
+    if state.kept_reach[0] != state.node_changes:
+        state.kept_reach = (state.node_changes, {})
+    kept, key = state.kept_reach[1], (volume.metadata.name, volume.metadata.resourceVersion)
+    if key not in kept:
+        if len(kept) >= MOST_REACHES:
+            kept.clear()
+        kept[key] = of_terms(state, affinity.required)
+    return kept[key].copy()
 
 
 def _choose(claim: Claim, found: Match, state: ClusterState) -> IntArray:
@@ -198,17 +218,17 @@ def _choose(claim: Claim, found: Match, state: ClusterState) -> IntArray:
             chosen[:] = _NOTHING
         else:
             where = where & (chosen == _NOTHING)
-        index = next((place for place, known in enumerate(found.volumes) if known is volume), _NOTHING)
+        index = found.places.get(volume.metadata.name, _NOTHING)
         if index != _NOTHING:  # one pod, two claims: each volume once
             for others in found.chosen.values():
                 where &= others != index
         if not where.any() and not is_kept:
             continue
         if index == _NOTHING:
+            index = found.places[volume.metadata.name] = len(found.volumes)
             found.volumes.append(volume)
-            index = len(found.volumes) - 1
         chosen[where] = index
-        if is_kept or (chosen != _NOTHING).all():
+        if is_kept or ((chosen != _NOTHING) | ~state.fleet.present).all():
             break
     return chosen
 

@@ -48,11 +48,13 @@ class InterPodAffinity(Preference[Company]):
         for wish in ask.terms:
             counts = state.neighbours.counts(Selection((wish.term.scope,)), width)
             sums += wish.weight * by_domain(state.domain_of(wish.term.topology_key), counts)
+        by_key: dict[str, IntArray] = {}
         for key, weight, slots in others:
-            counts = np.zeros(width, np.int64)
+            weighed = by_key.setdefault(key, np.zeros(width, np.int64))
             for slot, count in slots.items():
-                counts[slot] += count
-            sums += weight * by_domain(state.domain_of(key), counts)
+                weighed[slot] += weight * count
+        for key, weighed in by_key.items():
+            sums += by_domain(state.domain_of(key), weighed)
         sums = sums[choice.slots]
         least, most = int(sums.min()), int(sums.max())
         if most == least:

@@ -8,7 +8,7 @@ import numpy as np
 
 from cloudai_kube.objects import Pod
 from cloudai_rts.arrays import IntArray
-from cloudai_scheduler.cluster.pod_volumes import PodClaim, PodVolumes
+from cloudai_scheduler.cluster.pod_volumes import ClaimKey, PodClaim, PodVolumes
 from cloudai_scheduler.cluster.storage import requested_bytes, size_of
 from cloudai_scheduler.filters.volume_binding import Match, claims_of, key_of, largest_capacity, match
 from cloudai_scheduler.preferences.base import BEST, Choice, Preference
@@ -28,10 +28,12 @@ class VolumeBinding(Preference[tuple[PodClaim, ...]]):
         found = match(claims_of(ask, choice.view.state), choice.view.state)
         if not found.waiting:
             return None
-        return np.array([_score(found, choice, int(slot)) for slot in choice.slots], np.int64)
+        state = choice.view.state
+        capacities = {key_of(claim): largest_capacity(claim, state) for claim in found.waiting}
+        return np.array([_score(found, capacities, int(slot)) for slot in choice.slots], np.int64)
 
 
-def _score(found: Match, choice: Choice, slot: int) -> int:
+def _score(found: Match, capacities: dict[ClaimKey, IntArray | None], slot: int) -> int:
     bound: dict[str, list[int]] = {}
     made: dict[str, list[int]] = {}
     for claim in found.waiting:
@@ -41,7 +43,7 @@ def _score(found: Match, choice: Choice, slot: int) -> int:
             sums[0] += requested_bytes(claim)
             sums[1] += size_of(found.volumes[index].spec.capacity.get("storage"))
             continue
-        capacity = largest_capacity(claim, choice.view.state)
+        capacity = capacities[key_of(claim)]
         if capacity is not None:
             sums = made.setdefault(claim.class_name, [0, 0])
             sums[0] += requested_bytes(claim)

@@ -12,6 +12,7 @@ from cloudai_scheduler.cluster.pod_volumes import PodVolumes
 from cloudai_scheduler.cluster.storage import Plan
 from cloudai_scheduler.filters.volume_binding import (
     BIND_REASON,
+    GONE_REASON,
     IMMEDIATE,
     NODE_REASON,
     SPACE_REASON,
@@ -21,6 +22,7 @@ from cloudai_scheduler.filters.volume_binding import (
 
 LOCAL = a_class("local", "kubernetes.io/no-provisioner")
 LATE = a_class("late")
+BOUND = {"pv.kubernetes.io/bind-completed": "yes"}
 LETTERS = {"": "y", NODE_REASON: "n", BIND_REASON: "b", SPACE_REASON: "s", f"{BIND_REASON}, {NODE_REASON}": "+"}
 
 
@@ -153,3 +155,13 @@ def test_what_wakes_a_pod() -> None:
         before = VolumeBinding().mark(ask, state)
         add(state, change)
         assert (VolumeBinding().mark(ask, state) != before) == wakes
+
+
+def test_a_bound_claim_whose_volume_is_not_there() -> None:
+    """Of an ephemeral claim nobody else would notice: its volume's event comes later."""
+    owner = {"kind": "Pod", "name": "p", "uid": "uid-p", "controller": True}
+    state = cluster("ab", LATE, a_claim("p-s", volume="v", metadata={"ownerReferences": [owner], "annotations": BOUND}))
+    pod = a_user("p", volumes=[{"name": "s", "ephemeral": {}}])
+    assert said(state, pod, VolumeBinding()) == [GONE_REASON] * 2
+    add(state, a_volume("v", zone="b"))
+    assert said(state, pod, VolumeBinding()) == [NODE_REASON, ""]
