@@ -90,13 +90,13 @@ class Comparer:
         if not first:
             return []
         await asyncio.sleep(self.again_seconds)
-        return [one for one in await self._differences() if one in first]
+        return [difference for difference in await self._differences() if difference in first]
 
     def _tell(self, lasting: list[Difference]) -> None:
         for kind in ("node", "pod", "sum"):
-            self.metrics.cache_mismatches.labels(kind).inc(sum(one.kind == kind for one in lasting))
+            self.metrics.cache_mismatches.labels(kind).inc(sum(difference.kind == kind for difference in lasting))
         if lasting:
-            named = "; ".join(one.text for one in lasting[:MOST_NAMED])
+            named = "; ".join(difference.text for difference in lasting[:MOST_NAMED])
             _log.error("cache mismatch, %d differences: %s", len(lasting), named)
         else:
             _log.info("no cache mismatch: %d nodes, %d pods", len(self.state.nodes), len(self.state.pods))
@@ -104,27 +104,27 @@ class Comparer:
     async def _differences(self) -> list[Difference]:
         nodes = await listing.read(self.transport, "/api/v1/nodes", _node, {})
         pods = await listing.read(self.transport, "/api/v1/pods", _pod, {})
-        found = [*self._nodes({one.metadata.name for one in nodes.items}), *self._pods(pods.items)]
+        differences = [*self._nodes({node.metadata.name for node in nodes.items}), *self._pods(pods.items)]
         slots = list(self.state.by_slot)
         for begin in range(0, len(slots), AT_ONCE):
-            found += sums(self.state, slots[begin : begin + AT_ONCE])
+            differences += sums(self.state, slots[begin : begin + AT_ONCE])
             await asyncio.sleep(0)
-        return found
+        return differences
 
-    def _nodes(self, there: set[str]) -> Iterator[Difference]:
-        for name in sorted(there - self.state.nodes.keys()):
+    def _nodes(self, listed: set[str]) -> Iterator[Difference]:
+        for name in sorted(listed - self.state.nodes.keys()):
             yield Difference("node", f"node {name} is not known")
-        for name in sorted(self.state.nodes.keys() - there):
+        for name in sorted(self.state.nodes.keys() - listed):
             yield Difference("node", f"node {name} does not exist")
 
     def _pods(self, listed: list[_Pod]) -> Iterator[Difference]:
-        bound = {one.metadata.uid: one for one in listed if one.spec.nodeName and one.status.phase not in TERMINAL}
-        for uid, one in bound.items():
+        bound = {pod.metadata.uid: pod for pod in listed if pod.spec.nodeName and pod.status.phase not in TERMINAL}
+        for uid, pod in bound.items():
             placed = self.state.pods.get(uid)
-            if placed is None or placed.node != one.spec.nodeName:
+            if placed is None or placed.node != pod.spec.nodeName:
                 where = "nowhere" if placed is None else f"on {placed.node}"
-                name = f"{one.metadata.namespace}/{one.metadata.name}"
-                yield Difference("pod", f"pod {name} is on {one.spec.nodeName}, and we count it {where}")
+                name = f"{pod.metadata.namespace}/{pod.metadata.name}"
+                yield Difference("pod", f"pod {name} is on {pod.spec.nodeName}, and we count it {where}")
         for uid, placed in self.state.pods.items():
             if uid not in bound and not placed.assumed:
                 name = f"{placed.namespace}/{placed.name}"

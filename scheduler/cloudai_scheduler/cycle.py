@@ -117,9 +117,9 @@ def _unschedulable(around: Surroundings, view: View, pod_class: PodClass, walked
     message = fit_error(view, pod_class, walked)
     if around.preemption is None or not around.state.nodes or is_about_pod(view, pod_class, walked):
         return Unschedulable(message)
-    found = preempt(view, pod_class, walked, around.preemption, around.may_go_on)
-    text = f"{message} preemption: {found.text}"
-    return Unschedulable(text, found.candidate, found.keeps_nomination, found.look_again_seconds)
+    outcome = preempt(view, pod_class, walked, around.preemption, around.may_go_on)
+    text = f"{message} preemption: {outcome.text}"
+    return Unschedulable(text, outcome.candidate, outcome.keeps_nomination, outcome.look_again_seconds)
 
 
 def could_take(state: ClusterState, pod_class: PodClass, slot: int) -> bool:

@@ -87,7 +87,7 @@ def preempt(
     else:
         candidates = _candidates(view, pod_class, slots, rules, may_go_on, statuses)
     if candidates:
-        best = min(candidates, key=lambda one: _badness(one, view.now))
+        best = min(candidates, key=lambda candidate: _badness(candidate, view.now))
         node = state.by_slot[best.slot].name
         text = f"found a potential placement for pod on node {node}, preempting {len(best.victims)} victims"
         return Preemption(text, best)
@@ -111,13 +111,13 @@ def _candidates(
         if not may_go_on():
             statuses[NOT_EXAMINED] = len(slots) - examined
             break
-        found = _dry_run(view, pod_class, slot, rules)
-        if isinstance(found, Candidate):
-            candidates.append(found)
-            if len(candidates) >= enough and any(not one.violations for one in candidates):
+        judged = _dry_run(view, pod_class, slot, rules)
+        if isinstance(judged, Candidate):
+            candidates.append(judged)
+            if len(candidates) >= enough and any(not candidate.violations for candidate in candidates):
                 break
         else:
-            statuses.update(found)
+            statuses.update(judged)
     return candidates
 
 
@@ -153,7 +153,7 @@ def _dry_run(view: View, pod_class: PodClass, slot: int, rules: EvictionRules) -
             return against
         lower.sort(key=lambda placed: _importance(placed, view.now))
         namespaces = {placed.namespace for placed in lower}
-        budgets = [one for one in state.budgets.items.values() if one.metadata.namespace in namespaces]
+        budgets = [budget for budget in state.budgets.items.values() if budget.metadata.namespace in namespaces]
         violating, others = split_by_budgets(lower, budgets)
         victims, violations = [], 0
         for placed, count in (*violating, *((placed, 0) for placed in others)):
@@ -189,16 +189,16 @@ def split_by_budgets(
     pods: list[PlacedPod], budgets: Iterable[PodDisruptionBudget]
 ) -> tuple[list[tuple[PlacedPod, int]], list[PlacedPod]]:
     """Pods whose eviction would exceed a budget, each with what it counts for; and the others. The order is kept."""
-    known = [(one, matcher(one.spec.selector)) for one in budgets]
-    left = [one.status.disruptionsAllowed for one, _ in known]
+    known = [(budget, matcher(budget.spec.selector)) for budget in budgets]
+    left = [budget.status.disruptionsAllowed for budget, _ in known]
     violating: list[tuple[PlacedPod, int]] = []
     others: list[PlacedPod] = []
     for placed in pods:
         labels, exceeds = dict(placed.neighbour.key), False
-        for index, (one, selector) in enumerate(known):
-            if not labels or one.metadata.namespace != placed.namespace or not selector.tests:
+        for index, (budget, selector) in enumerate(known):
+            if not labels or budget.metadata.namespace != placed.namespace or not selector.tests:
                 continue  # an empty selector selects nothing here, as upstream has it
-            if not selector.matches(labels) or placed.name in one.status.disruptedPods:
+            if not selector.matches(labels) or placed.name in budget.status.disruptedPods:
                 continue
             left[index] -= 1
             if left[index] < 0:

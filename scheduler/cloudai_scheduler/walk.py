@@ -55,31 +55,35 @@ class Walk:
 
     def is_for_all(self) -> bool:
         """Whether all pods of the class hear the same."""
-        return not self.yielding and not any(one.filter.is_about_single_pods(one.ask) for one in self.looked)
+        return not self.yielding and not any(
+            verdict.filter.is_about_single_pods(verdict.ask) for verdict in self.looked
+        )
 
     def blamed(self) -> tuple[tuple[Filter[Any], Any], ...]:
         """Filters that were against a node which no static filter is against, with what they read of the pod."""
-        return tuple((one.filter, one.ask) for one in self.looked if bool((self.open & ~one.passing).any()))
+        return tuple(
+            (verdict.filter, verdict.ask) for verdict in self.looked if bool((self.open & ~verdict.passing).any())
+        )
 
 
 def walk(view: View, pod_class: PodClass) -> Walk:
     """Pass the nodes through all filters."""
     possible = pod_class.allowed & view.state.fleet.present
-    for one, ask in pod_class.asks:
-        rejection = one.rejects(ask, view)
+    for filter_, ask in pod_class.asks:
+        rejection = filter_.rejects(ask, view)
         if rejection is not None:
             nowhere: BoolArray = np.zeros(len(possible), np.bool_)
             everywhere = ~nowhere
-            return Walk(everywhere, nowhere, nowhere, (Looked(one, ask, nowhere),), {}, rejection)
+            return Walk(everywhere, nowhere, nowhere, (Looked(filter_, ask, nowhere),), {}, rejection)
     is_open, feasible = possible.copy(), possible.copy()
     looked: list[Looked] = []
-    for one, ask in pod_class.asks:
-        passing = one.passing(ask, view)
+    for filter_, ask in pod_class.asks:
+        passing = filter_.passing(ask, view)
         if passing is None:
             continue
-        looked.append(Looked(one, ask, passing))
+        looked.append(Looked(filter_, ask, passing))
         feasible &= passing
-        if not one.is_about_room:
+        if not filter_.is_about_room:
             possible &= passing
     yielding = _yielding(view, pod_class, feasible)
     if yielding:
@@ -89,7 +93,7 @@ def walk(view: View, pod_class: PodClass) -> Walk:
 
 def _yielding(view: View, pod_class: PodClass, feasible: BoolArray) -> dict[int, Against]:
     """Slots that would pass but for pods of equal or higher priority that are nominated for them."""
-    found: dict[int, Against] = {}
+    against_by_slot: dict[int, Against] = {}
     state, pod = view.state, view.pod
     for node, rivals in state.nominations.before(pod.metadata.uid, pod.spec.priority).items():
         slot = state.fleet.slot(node)
@@ -100,18 +104,18 @@ def _yielding(view: View, pod_class: PodClass, feasible: BoolArray) -> dict[int,
                 trial.place(slot, rival)
             against = blamed_at(view, pod_class, slot)
         if against is not None:
-            found[slot] = against
-    return found
+            against_by_slot[slot] = against
+    return against_by_slot
 
 
 def blamed_at(view: View, pod_class: PodClass, slot: int) -> Against | None:
     """The first filter that is against one node as it is now, or as it is in a trial."""
-    for one, ask in pod_class.asks:
-        if not one.passes_at(ask, view, slot):
+    for filter_, ask in pod_class.asks:
+        if not filter_.passes_at(ask, view, slot):
             alone: BoolArray = np.zeros(len(view.state.fleet), np.bool_)
             alone[slot] = True
-            reasons = {reason: 1 for reason, count in one.reasons(ask, view, alone).items() if count}
-            return Against(one, ask, reasons, bool(one.helped_by_eviction(ask, view)[slot]))
+            reasons = {reason: 1 for reason, count in filter_.reasons(ask, view, alone).items() if count}
+            return Against(filter_, ask, reasons, bool(filter_.helped_by_eviction(ask, view)[slot]))
     return None
 
 

@@ -42,11 +42,11 @@ class Nominations:
 
     def before(self, uid: str, priority: int) -> dict[str, list[PlacedPod]]:
         """Pods that one of this priority has to yield to, by node: those of equal or higher priority."""
-        found = {
+        stronger = {
             node: [placed for placed in pods.values() if placed.priority >= priority and placed.uid != uid]
             for node, pods in self.by_node.items()
         }
-        return {node: pods for node, pods in found.items() if pods}
+        return {node: pods for node, pods in stronger.items() if pods}
 
     def below(self, node: str, priority: int) -> list[str]:
         """UIDs of pods of lower priority that are nominated for a node."""

@@ -39,8 +39,8 @@ class Table(Generic[T]):
 
     def retain(self, listed: list[Meta]) -> None:
         """Take a list."""
-        there = {(meta.namespace, meta.name) for meta in listed}
-        for key in [key for key in self.items if key not in there]:
+        keys = {(meta.namespace, meta.name) for meta in listed}
+        for key in [key for key in self.items if key not in keys]:
             self.changed(self.items.pop(key))
 
     def apply(self, event: str, item: T) -> None:

@@ -68,7 +68,7 @@ def _installed(new: set[Handle], state: ClusterState) -> dict[str, BoolArray]:
         mask: BoolArray = np.zeros(len(state.fleet), np.bool_)
         for (_, name), node in state.storage.nodes.items.items():
             slot = state.fleet.slot(name)
-            if slot is not None and any(one.name == driver for one in node.spec.drivers or ()):
+            if slot is not None and any(reported.name == driver for reported in node.spec.drivers or ()):
                 mask[slot] = True
         masks[driver] = mask
     return masks
@@ -85,7 +85,7 @@ def _with_places(new: set[Handle], state: ClusterState) -> BoolArray:
         of_driver = [handle for handle in new if handle[0] == driver]
         needed = np.full(width, len(of_driver), np.int64)
         for handle in of_driver:
-            there = [slot for slot in attachments.slots_of.get(handle, ()) if slot < width]
-            needed[there] -= 1
+            attached = [slot for slot in attachments.slots_of.get(handle, ()) if slot < width]
+            needed[attached] -= 1
         mask &= (limit == NO_LIMIT) | (needed == 0) | (attachments.used(driver, width) + needed <= limit)
     return mask

@@ -43,8 +43,8 @@ class VolumeBinding(Filter[tuple[PodClaim, ...]]):
 
     def rejects(self, ask: tuple[PodClaim, ...], view: View) -> str | None:
         """Claims that are missing, lost, going, somebody else's, or bound by others and not bound yet."""
-        for one in ask:
-            problem = _problem(one, view)
+        for asked in ask:
+            problem = _problem(asked, view)
             if problem is not None:
                 return problem
         claims = [claim for claim in claims_of(ask, view.state) if not claim.is_bound]
@@ -56,16 +56,20 @@ class VolumeBinding(Filter[tuple[PodClaim, ...]]):
 
     def reasons(self, ask: tuple[PodClaim, ...], view: View, excluded: BoolArray) -> Counter[str]:
         """Bound and unbound claims may both be against a node."""
-        found = match(claims_of(ask, view.state), view.state)
-        masks = {NODE_REASON: found.unreachable, BIND_REASON: found.without_volume, SPACE_REASON: found.without_space}
+        matched = match(claims_of(ask, view.state), view.state)
+        masks = {
+            NODE_REASON: matched.unreachable,
+            BIND_REASON: matched.without_volume,
+            SPACE_REASON: matched.without_space,
+        }
         counts = Counter({reason: int(np.count_nonzero(excluded & mask)) for reason, mask in masks.items()})
-        if found.is_volume_gone:
+        if matched.is_volume_gone:
             counts[GONE_REASON] = int(np.count_nonzero(excluded))
         return counts
 
     def mark(self, ask: tuple[PodClaim, ...], state: ClusterState) -> tuple[int, ...]:
         """Its claims, their volumes and classes, and room for them."""
-        return state.storage.mark(tuple(one.key for one in ask))
+        return state.storage.mark(tuple(asked.key for asked in ask))
 
 
 @dataclass(slots=True)
@@ -92,16 +96,16 @@ class Match:
 
 def plan_for(ask: tuple[PodClaim, ...], state: ClusterState, slot: int) -> Plan:
     """What has to be written before the pod can be bound to the node in a slot that passes."""
-    found = match(claims_of(ask, state), state)
+    matched = match(claims_of(ask, state), state)
     bindings: list[tuple[str, ClaimKey]] = []
     provisions: list[ClaimKey] = []
-    for claim in found.waiting:
+    for claim in matched.waiting:
         key = key_of(claim)
-        index = int(found.chosen[key][slot]) if key in found.chosen else _NOTHING
+        index = int(matched.chosen[key][slot]) if key in matched.chosen else _NOTHING
         if index == _NOTHING:
             provisions.append(key)
         else:
-            bindings.append((found.volumes[index].metadata.name, key))
+            bindings.append((matched.volumes[index].metadata.name, key))
     return Plan(tuple(bindings), tuple(provisions))
 
 
@@ -114,38 +118,38 @@ def match(claims: list[Claim], state: ClusterState) -> Match:
     asked = (tuple(map(key_of, claims)), state.storage.version, state.storage.promises, state.node_changes)
     if kept is None or kept[0] != asked:
         kept = state.kept_match = (asked, _match(claims, state))
-    found: Match = kept[1]
-    return found
+    matched: Match = kept[1]
+    return matched
 
 
 def _match(claims: list[Claim], state: ClusterState) -> Match:
     everywhere: BoolArray = np.ones(len(state.fleet), np.bool_)
-    found = Match(~everywhere, ~everywhere, ~everywhere)
-    found.waiting = sorted((claim for claim in claims if not claim.is_bound), key=requested_bytes)
+    matched = Match(~everywhere, ~everywhere, ~everywhere)
+    matched.waiting = sorted((claim for claim in claims if not claim.is_bound), key=requested_bytes)
     for claim in claims:
         volume = state.storage.volumes.get(claim.spec.volumeName) if claim.is_bound else None
         if volume is not None:
-            found.unreachable |= ~_reach(volume, state)
+            matched.unreachable |= ~_reach(volume, state)
         elif claim.is_bound:
-            found.is_volume_gone = True
-    elsewhere = _selected_elsewhere(found.waiting, state)
+            matched.is_volume_gone = True
+    elsewhere = _selected_elsewhere(matched.waiting, state)
     provisioned: list[tuple[Claim, BoolArray]] = []
     unmatched: list[tuple[Claim, BoolArray]] = []
-    for claim in found.waiting:
+    for claim in matched.waiting:
         if state.storage.selected_node(claim) is not None:
             provisioned.append((claim, everywhere))
             continue
-        found.chosen[key_of(claim)] = _choose(claim, found, state)
-        unmatched.append((claim, found.chosen[key_of(claim)] == _NOTHING))
+        matched.chosen[key_of(claim)] = _choose(claim, matched, state)
+        unmatched.append((claim, matched.chosen[key_of(claim)] == _NOTHING))
     undecided = ~elsewhere
     for claim, where in (*provisioned, *unmatched):
         lacking, full = _provisioning(claim, state)
-        found.without_volume |= undecided & where & lacking
+        matched.without_volume |= undecided & where & lacking
         undecided = undecided & ~(where & lacking)
-        found.without_space |= undecided & where & full
+        matched.without_space |= undecided & where & full
         undecided = undecided & ~(where & full)
-    found.without_volume |= elsewhere
-    return found
+    matched.without_volume |= elsewhere
+    return matched
 
 
 def key_of(claim: Claim) -> ClaimKey:
@@ -155,20 +159,20 @@ def key_of(claim: Claim) -> ClaimKey:
 
 def claims_of(ask: tuple[PodClaim, ...], state: ClusterState) -> list[Claim]:
     """The claims that are there."""
-    return [claim for one in ask if (claim := state.storage.claim(one.key)) is not None]
+    return [claim for asked in ask if (claim := state.storage.claim(asked.key)) is not None]
 
 
-def _problem(one: PodClaim, view: View) -> str | None:
-    (namespace, name), claim, pod = one.key, view.state.storage.claim(one.key), view.pod.metadata
+def _problem(asked: PodClaim, view: View) -> str | None:
+    (namespace, name), claim, pod = asked.key, view.state.storage.claim(asked.key), view.pod.metadata
     if claim is None:
         waiting = "waiting for ephemeral volume controller to create the persistentvolumeclaim"
-        return f'{waiting} "{name}"' if one.is_ephemeral else f'persistentvolumeclaim "{name}" not found'
+        return f'{waiting} "{name}"' if asked.is_ephemeral else f'persistentvolumeclaim "{name}" not found'
     if claim.status.phase == "Lost":
         return f'persistentvolumeclaim "{name}" bound to non-existent persistentvolume "{claim.spec.volumeName}"'
     if claim.metadata.deletionTimestamp is not None:
         return f'persistentvolumeclaim "{name}" is being deleted'
     owners = claim.metadata.ownerReferences
-    if one.is_ephemeral and not any(owner.controller and owner.uid == pod.uid for owner in owners):
+    if asked.is_ephemeral and not any(owner.controller and owner.uid == pod.uid for owner in owners):
         return f"PVC {namespace}/{name} was not created for pod {pod.namespace}/{pod.name} (pod is not owner)"
     return None
 
@@ -208,7 +212,7 @@ def _reach(volume: Volume, state: ClusterState) -> BoolArray:
     return kept[key].copy()
 
 
-def _choose(claim: Claim, found: Match, state: ClusterState) -> IntArray:
+def _choose(claim: Claim, matched: Match, state: ClusterState) -> IntArray:
     """The volume for a claim on each slot (upstream's `FindMatchingVolume`): one kept for it, else the smallest."""
     chosen: IntArray = np.full(len(state.fleet), _NOTHING, np.int64)
     for volume in _fitting(claim, state):
@@ -218,15 +222,15 @@ def _choose(claim: Claim, found: Match, state: ClusterState) -> IntArray:
             chosen[:] = _NOTHING
         else:
             where = where & (chosen == _NOTHING)
-        index = found.places.get(volume.metadata.name, _NOTHING)
+        index = matched.places.get(volume.metadata.name, _NOTHING)
         if index != _NOTHING:  # one pod, two claims: each volume once
-            for others in found.chosen.values():
+            for others in matched.chosen.values():
                 where &= others != index
         if not where.any() and not is_kept:
             continue
         if index == _NOTHING:
-            index = found.places[volume.metadata.name] = len(found.volumes)
-            found.volumes.append(volume)
+            index = matched.places[volume.metadata.name] = len(matched.volumes)
+            matched.volumes.append(volume)
         chosen[where] = index
         if is_kept or ((chosen != _NOTHING) | ~state.fleet.present).all():
             break

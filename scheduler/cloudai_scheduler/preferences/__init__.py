@@ -34,13 +34,17 @@ WISHES: tuple[Preference[Any], ...] = (
 
 def asks_of(pod: Pod) -> Asks:
     """The wishes that have something to say of a pod, each with what it reads of it."""
-    asked = ((one, one.asks(pod)) for one in WISHES)
-    return tuple((one, ask) for one, ask in asked if ask is not None)
+    asked = ((preference, preference.asks(pod)) for preference in WISHES)
+    return tuple((preference, ask) for preference, ask in asked if ask is not None)
 
 
 def wished(asks: Asks, choice: Choice) -> FloatArray | None:
     """How much each slot of the fleet is wished for, in 0..1 (weighted mean); None where nobody wishes anything."""
-    parts = [(one.weight, scores) for one, ask in asks if (scores := one.scores(ask, choice)) is not None]
+    parts = [
+        (preference.weight, scores)
+        for preference, ask in asks
+        if (scores := preference.scores(ask, choice)) is not None
+    ]
     if not parts:
         return None
     total: FloatArray = np.zeros(len(choice.view.state.fleet), np.float64)
@@ -59,8 +63,8 @@ def totals(asks: Asks, choice: Choice, packed: tuple[str, ...] = ()) -> IntArray
     evenness = balanced(choice) if packing is None else None
     if evenness is not None:
         summed = summed + evenness
-    for one, ask in asks:
-        scores = one.scores(ask, choice)
+    for preference, ask in asks:
+        scores = preference.scores(ask, choice)
         if scores is not None:
-            summed = summed + one.weight * scores
+            summed = summed + preference.weight * scores
     return summed

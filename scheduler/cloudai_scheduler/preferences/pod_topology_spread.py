@@ -56,16 +56,16 @@ class PodTopologySpread(Preference[Spread]):
     def scores(self, ask: Spread, choice: Choice) -> IntArray | None:
         """From the pods counted in each domain."""
         state, slots = choice.view.state, choice.slots
-        places = [state.domain_of(one.key) for one in ask.constraints]
+        places = [state.domain_of(constraint.key) for constraint in ask.constraints]
         has_all: BoolArray = np.logical_and.reduce([place != NONE for place in places])
         ignored = ~has_all[slots] if ask.needs_all else np.zeros(len(slots), np.bool_)
         sums: FloatArray = np.zeros(len(slots), np.float64)
         scored = slots[~ignored]
-        for one, place in zip(ask.constraints, places, strict=True):
-            counts = _counted(one, choice, has_all if ask.needs_all else None, place)
-            domains = len(scored) if one.key == HOST else len(np.unique(place[scored]))
+        for constraint, place in zip(ask.constraints, places, strict=True):
+            counts = _counted(constraint, choice, has_all if ask.needs_all else None, place)
+            domains = len(scored) if constraint.key == HOST else len(np.unique(place[scored]))
             weight = math.log(domains + 2)
-            sums += np.where(place[slots] != NONE, counts * weight + (one.max_skew - 1), 0.0)
+            sums += np.where(place[slots] != NONE, counts * weight + (constraint.max_skew - 1), 0.0)
         raw = np.asarray(_rounded(sums), np.int64)
         kept = raw[~ignored]
         most, least = int(kept.max(initial=0)), int(kept.min(initial=np.iinfo(np.int64).max))
@@ -73,21 +73,21 @@ class PodTopologySpread(Preference[Spread]):
         return np.where(ignored, 0, scores)
 
 
-def _counted(one: Constraint, choice: Choice, has_all: BoolArray | None, place: IntArray) -> IntArray:
+def _counted(constraint: Constraint, choice: Choice, has_all: BoolArray | None, place: IntArray) -> IntArray:
     """Pods of the selection in the domain of each slot."""
     view, slots = choice.view, choice.slots
     width = len(view.state.fleet)
-    if one.selection is None:
+    if constraint.selection is None:
         return np.zeros(len(slots), np.int64)
-    counts = view.state.neighbours.counts(one.selection, width)
-    if one.key == HOST:  # each by itself, whatever the policies say
+    counts = view.state.neighbours.counts(constraint.selection, width)
+    if constraint.key == HOST:  # each by itself, whatever the policies say
         return counts[slots]
     included = view.state.fleet.present.copy()
     if has_all is not None:
         included &= has_all
-    if one.honours_affinity:
+    if constraint.honours_affinity:
         included &= view.affine
-    if one.honours_taints:
+    if constraint.honours_taints:
         included &= view.tolerated
     sums = np.zeros(int(place.max(initial=NONE)) + 2, np.int64)
     np.add.at(sums, place[included], counts[included])
@@ -100,7 +100,7 @@ def _rounded(values: FloatArray) -> FloatArray:
 
 
 def _by_default(pod: Pod) -> Spread | None:
-    owner = next((one for one in pod.metadata.ownerReferences if one.controller), None)
+    owner = next((reference for reference in pod.metadata.ownerReferences if reference.controller), None)
     if owner is None or owner.kind not in CONTROLLERS:
         return None
     labels = {key: text for key, text in pod.metadata.labels.items() if key not in OWN_LABELS}

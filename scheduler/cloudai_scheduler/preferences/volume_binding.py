@@ -25,23 +25,23 @@ class VolumeBinding(Preference[tuple[PodClaim, ...]]):
 
     def scores(self, ask: tuple[PodClaim, ...], choice: Choice) -> IntArray | None:
         """Volumes that are there already go before those that would be made."""
-        found = match(claims_of(ask, choice.view.state), choice.view.state)
-        if not found.waiting:
+        matched = match(claims_of(ask, choice.view.state), choice.view.state)
+        if not matched.waiting:
             return None
         state = choice.view.state
-        capacities = {key_of(claim): largest_capacity(claim, state) for claim in found.waiting}
-        return np.array([_score(found, capacities, int(slot)) for slot in choice.slots], np.int64)
+        capacities = {key_of(claim): largest_capacity(claim, state) for claim in matched.waiting}
+        return np.array([_score(matched, capacities, int(slot)) for slot in choice.slots], np.int64)
 
 
-def _score(found: Match, capacities: dict[ClaimKey, IntArray | None], slot: int) -> int:
+def _score(matched: Match, capacities: dict[ClaimKey, IntArray | None], slot: int) -> int:
     bound: dict[str, list[int]] = {}
     made: dict[str, list[int]] = {}
-    for claim in found.waiting:
-        index = int(found.chosen[key_of(claim)][slot]) if key_of(claim) in found.chosen else -1
+    for claim in matched.waiting:
+        index = int(matched.chosen[key_of(claim)][slot]) if key_of(claim) in matched.chosen else -1
         if index >= 0:
             sums = bound.setdefault(claim.class_name, [0, 0])
             sums[0] += requested_bytes(claim)
-            sums[1] += size_of(found.volumes[index].spec.capacity.get("storage"))
+            sums[1] += size_of(matched.volumes[index].spec.capacity.get("storage"))
             continue
         capacity = capacities[key_of(claim)]
         if capacity is not None:
