@@ -32,6 +32,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 from scenario import LARGE, TAU, Scene, scene, settings
+from worlds import worlds
 
 from cloudai_kube.node_use import NodeUse
 from cloudai_optimizer import epoch, genes
@@ -41,7 +42,7 @@ from cloudai_optimizer.rules import Rules
 from cloudai_rts import lateness
 from cloudai_rts.arrays import FloatArray
 from cloudai_rts.parameters import HINGE, Document
-from cloudai_rts.placement import ROUND_ROBIN
+from cloudai_rts.policy import ROUND_ROBIN
 from cloudai_rts.replay import trace
 from cloudai_rts.replay.chooser import (
     EDF_BEST_NODE,
@@ -127,15 +128,18 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=8)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--loads", default=".60,.75,.90,1.05")
-    parser.add_argument("--shapes", default="reference", help=f"of {'; '.join(settings())}; or all".replace("%", "%%"))
+    known = [*settings(), *worlds()]
+    named = f"of {'; '.join(known)}; all: those of the reference cluster, foreign: the others"
+    parser.add_argument("--shapes", default="reference", help=named.replace("%", "%%"))
     parser.add_argument("--policies", default="all", help=f"of {', '.join(POLICIES)}; lateness is always there")
     parser.add_argument("--width", type=float, default=math.inf, help="more seeds until half-widths are at most this")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("-o", "--output", choices=["text", "json"], default="text")
     arguments = parser.parse_args()
-    shapes = list(settings()) if arguments.shapes == "all" else [name.strip() for name in arguments.shapes.split(";")]
+    groups = {"all": list(settings()), "foreign": list(worlds())}
+    shapes = groups.get(arguments.shapes) or [name.strip() for name in arguments.shapes.split(";")]
     policies = POLICIES if arguments.policies == "all" else (*arguments.policies.split(","), "lateness")
-    unknown = [name for name in (*policies, *shapes) if name not in {*POLICIES, *settings()}]
+    unknown = [name for name in (*policies, *shapes) if name not in {*POLICIES, *known}]
     if unknown:
         parser.error(f"unknown: {', '.join(unknown)}; see --help")
     loads = [float(text) for text in arguments.loads.split(",")]
@@ -306,7 +310,7 @@ def _large(jobs: Sequence[Job], late: FloatArray) -> float:
 def table(shape: str, loads: Sequence[float], seeds: range, results: dict[Case, Result]) -> Table:
     """Violations by policy and load."""
     found = Table(title=f"{shape}: deadlines missed, % (paired difference to lateness +- 95 %)")
-    large = shape == "8-GPU jobs"
+    large = not math.isnan(results[Case(shape, loads[0], seeds[0], "lateness")].large)
     extra = [*(["8-GPU tasks late, %"] if large else []), "tardiness, %", "p95 slowdown", "GPU-h a task", "GPU-h idle"]
     for name in ("policy", *(f"load {load:.2f}" for load in loads), *extra):
         found.add_column(name, justify="left" if name == "policy" else "right")

@@ -23,7 +23,7 @@ from scenario import TAU, Scene, scene, settings
 from cloudai_rts.arrays import FloatArray
 from cloudai_rts.history import Record
 from cloudai_rts.parameters import Document, RuntimeModel
-from cloudai_rts.placement import ROUND_ROBIN
+from cloudai_rts.policy import ROUND_ROBIN
 from cloudai_rts.prediction import load_curve
 from cloudai_rts.replay import trace
 from cloudai_rts.replay.chooser import LEAST_ALLOCATED, Chooser, RtsChooser, ScoreChooser

@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 import numpy as np
+from worlds import Disturbance, worlds
 
 from cloudai_kube.node_use import NodeUse
 from cloudai_optimizer import learn
@@ -43,13 +44,16 @@ class Setting:
 
     `heterogeneity` is the power to which the factors between GPU models are raised (0: all are alike); `joined` makes
     three machines with eight V100 out of those with four; `memory` is the share of their memory that machines have:
-    with little of it memory, not CPU, is what loads them.
+    with little of it memory, not CPU, is what loads them. `machines` stand for the reference cluster where there are
+    any.
     """
 
     shape: Shape = field(default_factory=Shape)
     heterogeneity: float = 1.0
     joined: bool = False
     memory: float = 1.0
+    machines: tuple[FleetNode, ...] = ()
+    disturbance: Disturbance = field(default_factory=Disturbance)
 
 
 @lru_cache(maxsize=1)
@@ -92,7 +96,8 @@ class Scene:
 
     def world(self) -> world.World:
         """The truth."""
-        return world.from_speeds(self.nodes, self.speeds, list(TAU))
+        plain = world.from_speeds(self.nodes, self.speeds, list(TAU))
+        return self.setting.disturbance.of(self.seed, plain)
 
     def test(self, load: float, count: int = TASKS) -> Drawn:
         """Tasks on which policies are judged, from the same user as the history."""
@@ -141,12 +146,11 @@ class Scene:
 
 def scene(name: str, seed: int) -> Scene:
     """A setting under a seed: one machine of each kind is slow, and nothing announces it."""
-    setting = settings()[name]
+    setting = _setting(name, seed)
     measured = traces.read_speeds((ROOT / "benchmarks/data/gavel-speeds.csv").read_text(encoding="utf-8"))
     speeds = {pair: factor**setting.heterogeneity for pair, factor in measured.items()}
-    nodes = [
-        replace(node, memory_bytes=int(setting.memory * node.memory_bytes)) for node in fleet(seed, setting.joined)
-    ]
+    there = _slow(setting.machines, seed) if setting.machines else fleet(seed, setting.joined)
+    nodes = [replace(node, memory_bytes=int(setting.memory * node.memory_bytes)) for node in there]
     return Scene(setting, seed, nodes, speeds)
 
 
@@ -160,6 +164,19 @@ def fleet(seed: int, joined: bool = False) -> list[FleetNode]:
         others = [node for node in nodes if node.gpu_product != product]
         big = replace(whole, gpu=LARGE, cpu=2 * whole.cpu, memory_bytes=2 * whole.memory_bytes)
         nodes = [*others, *(replace(big, node=f"large-{index}") for index in range(3))]
+    return _slow(nodes, seed)
+
+
+def _setting(name: str, seed: int) -> Setting:
+    if name not in worlds():
+        return settings()[name]
+    foreign = worlds()[name]
+    machines = () if foreign.fleet is None else tuple(foreign.fleet(seed))
+    return Setting(foreign.shape(seed), machines=machines, disturbance=foreign.disturbance)
+
+
+def _slow(nodes: Sequence[FleetNode], seed: int) -> list[FleetNode]:
+    """One machine of each kind is slow."""
     rng = np.random.default_rng(9000 + seed)
     kinds: dict[str, list[int]] = {}
     for index, node in enumerate(nodes):

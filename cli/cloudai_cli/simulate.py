@@ -13,7 +13,7 @@ import numpy as np
 from cloudai_cli.scenario import Scenario
 from cloudai_rts.arrays import FloatArray, IntArray
 from cloudai_rts.parameters import HINGE, LATENESS, Document, RuntimeModel
-from cloudai_rts.placement import ROUND_ROBIN
+from cloudai_rts.policy import ROUND_ROBIN
 from cloudai_rts.replay.chooser import (
     EDF_BEST_NODE,
     LEAST_ALLOCATED,

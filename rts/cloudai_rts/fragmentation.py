@@ -5,8 +5,7 @@ tasks of one shape is what stays free when as many of them as fit are there, whe
 memory beside them. So a task without GPUs is kept from a GPU node just as far as it would make GPUs useless there.
 """
 
-import math
-from collections import deque
+from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -15,6 +14,11 @@ import numpy as np
 from cloudai_rts.arrays import FloatArray, IntArray
 
 REMEMBERED: Final = 256
+"""Requests of one tenant."""
+MOST_TENANTS: Final = 64
+MOST_SHARE: Final = 0.25
+"""Of one tenant in the mix, where there are others: requests are claims, and cost nothing while they wait."""
+_ROUNDS: Final = 4
 REFRESH: Final = 32
 """The shapes are taken anew after so many requests; at the beginning more often."""
 _EARLY: Final = frozenset({1, 2, 4, 8, 16})
@@ -30,6 +34,10 @@ class Room:
     gpus: IntArray
     cpu: IntArray
     memory: IntArray
+
+    def at(self, nodes: IntArray) -> "Room":
+        """The room of some of the nodes."""
+        return Room(self.gpus[nodes], self.cpu[nodes], self.memory[nodes])
 
     def before_and_after(self, request: "GpuRequest") -> "Room":
         """The room now, followed by the room when a request has been placed there, `[2 x nodes]`."""
@@ -58,15 +66,19 @@ class _Shapes:
 
 @dataclass(slots=True)
 class RequestMix:
-    """What the recent tasks with one GPU resource asked for."""
+    """What those that came lately with one GPU resource asked for, placed or not: what waits must not be forgotten."""
 
-    _recent: deque[GpuRequest] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
+    _recent: OrderedDict[str, deque[GpuRequest]] = field(default_factory=OrderedDict)
     _shapes: _Shapes | None = None
     _noted: int = 0
 
-    def note(self, request: GpuRequest) -> None:
-        """A task with GPUs was placed."""
-        self._recent.append(request)
+    def note(self, request: GpuRequest, tenant: str = "") -> None:
+        """A task with GPUs came."""
+        own = self._recent.pop(tenant, None)
+        self._recent[tenant] = deque(maxlen=REMEMBERED) if own is None else own
+        self._recent[tenant].append(request)
+        if len(self._recent) > MOST_TENANTS:
+            self._recent.popitem(last=False)
         self._noted += 1
         if self._noted % REFRESH == 0 or self._noted in _EARLY:
             self._shapes = self._summary()
@@ -81,18 +93,31 @@ class RequestMix:
 
     def _summary(self) -> _Shapes:
         """One shape for each number of GPUs, with its share; the most frequent ones."""
-        groups: dict[int, list[GpuRequest]] = {}
-        for one in self._recent:
-            groups.setdefault(one.gpus, []).append(one)
-        common = sorted(groups.values(), key=len, reverse=True)[:MOST_SHAPES]
-        total = sum(map(len, common))
-        shapes = [_upper(group) for group in common]
+        groups: dict[int, list[_Weighted]] = {}
+        for requests, weight in zip(self._recent.values(), self._voices(), strict=True):
+            for request in requests:
+                groups.setdefault(request.gpus, []).append((request, weight))
+        weights = {gpus: sum(weight for _, weight in group) for gpus, group in groups.items()}
+        common = sorted(groups, key=lambda gpus: -weights[gpus])[:MOST_SHAPES]
+        total = sum(weights[gpus] for gpus in common)
+        shapes = [_upper(groups[gpus]) for gpus in common]
         gpus, cpu, memory = (
             np.array(amounts, np.int64)[:, None]
-            for amounts in zip(*((one.gpus, one.cpu, one.memory) for one in shapes), strict=True)
+            for amounts in zip(*((shape.gpus, shape.cpu, shape.memory) for shape in shapes), strict=True)
         )
-        share = np.array([len(group) / total for group in common])
+        share = np.array([weights[gpus] / total for gpus in common])
         return _Shapes(gpus, cpu, memory, share * gpus[:, 0])
+
+    def _voices(self) -> FloatArray:
+        """What one request of each tenant weighs, `[tenants]`: none has more than its share, as far as others came."""
+        counts = np.array([len(requests) for requests in self._recent.values()], np.float64)
+        whole = counts
+        for _ in range(_ROUNDS):
+            whole = np.minimum(whole, MOST_SHARE * whole.sum())
+        return np.asarray(whole / counts, np.float64)
+
+
+_Weighted = tuple[GpuRequest, float]
 
 
 def _usable(shapes: _Shapes, room: Room) -> FloatArray:
@@ -103,8 +128,15 @@ def _usable(shapes: _Shapes, room: Room) -> FloatArray:
     return np.asarray(shapes.expected @ np.maximum(tasks, 0), np.float64)
 
 
-def _upper(group: list[GpuRequest]) -> GpuRequest:
+def _upper(group: list[_Weighted]) -> GpuRequest:
     """The request that most of a group fit into; at least 1 of everything, what is asked for is divided by."""
-    rank = math.ceil(UPPER * len(group)) - 1
-    cpu, memory = sorted(one.cpu for one in group)[rank], sorted(one.memory for one in group)[rank]
-    return GpuRequest(group[0].gpus, max(1, cpu), max(1, memory))
+    cpu = _quantile([(request.cpu, weight) for request, weight in group])
+    memory = _quantile([(request.memory, weight) for request, weight in group])
+    return GpuRequest(group[0][0].gpus, max(1, cpu), max(1, memory))
+
+
+def _quantile(amounts: list[tuple[int, float]]) -> int:
+    """The upper quantile of weighted amounts."""
+    ordered = sorted(amounts)
+    reached = np.cumsum([weight for _, weight in ordered])
+    return ordered[int(np.searchsorted(reached, UPPER * reached[-1]))][0]

@@ -16,7 +16,7 @@ from cloudai_rts.fleet import Fleet
 from cloudai_rts.parameters import Document
 
 REFRESH_SECONDS: Final = 10.0
-_COLUMNS: Final = 6
+_COLUMNS: Final = 9
 _FIRST_ROWS: Final = 64
 
 
@@ -24,7 +24,8 @@ _FIRST_ROWS: Final = 64
 class RunningTask:
     """A task with a deadline on a node. Times in seconds since the epoch, `predicted` in seconds.
 
-    What it says about itself is its `tenant`'s claim: the harm of one tenant's tasks on a node is limited.
+    What it says about itself is its `tenant`'s claim: the harm of one tenant's tasks on a node is limited. At its end
+    `gpus` devices, `cpu` millicores and `memory` bytes are free again.
     """
 
     predicted: float
@@ -32,6 +33,28 @@ class RunningTask:
     deadline: float
     log_sd: float
     tenant: str = ""
+    gpus: int = 0
+    cpu: int = 0
+    memory: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RunningRows:
+    """Tasks with a predicted end, one entry each: node (slot) and times in seconds.
+
+    `held` is what they give back, `[devices, millicores, bytes] x tasks`.
+    """
+
+    slot: IntArray
+    predicted: FloatArray
+    started: FloatArray
+    log_sd: FloatArray
+    held: IntArray
+
+    def upper_ends(self, now: float, sds: float) -> FloatArray:
+        """When each will have ended, `sds` standard deviations of its logarithm above what was predicted."""
+        upper = self.started + self.predicted * np.exp(sds * self.log_sd) - now
+        return now + np.maximum(upper, lateness.MIN_REMAINING_SHARE * self.predicted)
 
 
 @dataclass(slots=True)
@@ -60,7 +83,8 @@ class HarmTable:
                 self._grow()
             rows[uid] = self._free.pop()
         tenant = zlib.crc32(task.tenant.encode(errors="replace"))
-        self._table[:, rows[uid]] = (slot, task.predicted, task.started, task.deadline, task.log_sd, tenant)
+        times = (task.predicted, task.started, task.deadline, task.log_sd)
+        self._table[:, rows[uid]] = (slot, *times, tenant, task.gpus, task.cpu, task.memory)
         self._dirty.add(slot)
 
     def remove(self, slot: int, uid: str) -> None:
@@ -81,6 +105,11 @@ class HarmTable:
         self._free.extend(rows)
         self._dirty.add(slot)
 
+    def rows(self) -> RunningRows:
+        """Everything that runs and has a predicted end."""
+        table = self._table[:, self._table[0] >= 0]
+        return RunningRows(table[0].astype(np.int64), table[1], table[2], table[4], table[6:].astype(np.int64))
+
     def values(self, fleet: Fleet, document: Document, now: float) -> FloatArray:
         """h_j for all slots."""
         width = len(fleet)
@@ -98,7 +127,7 @@ class HarmTable:
     def _refresh(self, fleet: Fleet, document: Document, now: float, slots: IntArray, rows: IntArray) -> None:
         """Look at these nodes (ascending) and the tasks on them again."""
         self._dirty.clear()
-        slot, predicted, started, deadline, log_sd, tenant = self._table[:, rows]
+        slot, predicted, started, deadline, log_sd, tenant = self._table[:6, rows]
         node = np.searchsorted(slots, slot)
         elapsed = np.maximum(0.0, now - started)
         running = lateness.RunningTasks(node, predicted, elapsed, deadline - now, log_sd, tenant.astype(np.int64))

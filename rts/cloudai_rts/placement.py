@@ -15,14 +15,14 @@ from cloudai_rts.arrays import BoolArray, FloatArray, IntArray
 from cloudai_rts.choice import Rotation
 from cloudai_rts.contract import CPU, MEMORY
 from cloudai_rts.errors import UndecidableError
-from cloudai_rts.fleet import Fleet, Resources
-from cloudai_rts.fragmentation import GpuRequest, RequestMix, Room
-from cloudai_rts.nodeclass import class_for
-from cloudai_rts.parameters import HINGE, Document
+from cloudai_rts.fleet import Resources
+from cloudai_rts.fragmentation import Room
+from cloudai_rts.harm import HarmTable
+from cloudai_rts.parameters import HINGE
+from cloudai_rts.policy import ROUND_ROBIN, RTS, Policy, request_of
+from cloudai_rts.reservation import MIN_GPUS, Claim, Reservation, Reservations
 from cloudai_rts.task import Task
 
-RTS: Final = "rts"
-ROUND_ROBIN: Final = "round-robin"
 DEFAULT_PROFILE: Final = "default-profile"
 """Of pods without a deadline and a type: the caller places them as kube-scheduler would."""
 
@@ -32,7 +32,8 @@ class Candidates:
     """Everything about the nodes that one placement needs besides the fleet.
 
     `feasible`: nodes that pass every filter now. `eligible`: nodes that pass every filter but free resources and whose
-    whole capacity fits. `harm` is h_j, `typical_load` is by class, `preference` the soft wishes in 0..1 or None.
+    whole capacity fits. `harm` is h_j, `typical_load` is by class, `preference` the soft wishes in 0..1 or None. `kept`
+    is the room that is kept for others than the one with this `claim`.
     """
 
     feasible: BoolArray
@@ -40,6 +41,8 @@ class Candidates:
     harm: FloatArray
     typical_load: FloatArray
     preference: FloatArray | None = None
+    kept: Reservations = field(default_factory=Reservations)
+    claim: Claim | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,70 +63,18 @@ class Placed:
 
 @dataclass(frozen=True, slots=True)
 class Deferred:
-    """Waiting is better than the best node free now; the deferral ends at `until` at the latest (epoch seconds)."""
+    """Waiting is better than the best node free now; the deferral ends at `until` at the latest (epoch seconds).
+
+    `log_factor` is u + v + ln f of that node: only a faster one is worth another decision. Where all room is kept for
+    others, `is_kept`, any other node is.
+    """
 
     until: float
     late_probability: float
     promised: float
     best_slot: int
-
-
-@dataclass(slots=True)
-class Policy:
-    """A parameter document applied to a fleet, with the learned factors kept until either of them changes."""
-
-    fleet: Fleet
-    document: Document
-    mode: str = RTS
-    rotation: Rotation = field(default_factory=Rotation)
-    rounds: dict[str, Rotation] = field(default_factory=dict)
-    mixes: dict[str, RequestMix] = field(default_factory=dict)
-    _topology: int = -1
-    _u: dict[tuple[str, str], FloatArray] = field(default_factory=dict)
-    _v: FloatArray = field(default_factory=lambda: np.zeros(0, np.float64))
-    _learned: dict[tuple[str, str], tuple[FloatArray, FloatArray]] = field(default_factory=dict)
-
-    def use(self, document: Document) -> None:
-        """Switch to another document; the next decision rests on it."""
-        self.document = document
-        self._topology = -1
-
-    def class_factors(self, task: Task) -> FloatArray:
-        """Return u of the task's type by class."""
-        self._refresh()
-        key = (task.type, task.gpu_resource)
-        if key not in self._u:
-            names = [class_for(name, task.gpu_resource) for name in self.fleet.class_names]
-            self._u[key] = prediction.class_factors(task.type, names, self.document.Runtime)
-        return self._u[key]
-
-    def node_factors(self) -> FloatArray:
-        """Return v by node."""
-        self._refresh()
-        return self._v
-
-    def learned_scores(self, task: Task) -> tuple[FloatArray, FloatArray]:
-        """Affinity and penalty by node, for `hinge`."""
-        self._refresh()
-        key = (task.type, task.gpu_resource)
-        if key not in self._learned:
-            factor = self.class_factors(task)[self.fleet.class_index] + self._v
-            self._learned[key] = hinge.learned_scores(task.type, self.fleet.names, factor, self.document)
-        return self._learned[key]
-
-    def best_runtime(self, task: Task, allowed: BoolArray) -> float:
-        """Min E over the allowed nodes at load 0, seconds; 0 where none is allowed. Decides who is hopeless."""
-        if not allowed.any():
-            return 0.0
-        factors = self.class_factors(task)[self.fleet.class_index] + self.node_factors()
-        return task.reference_runtime * float(np.exp(factors[allowed].min()))
-
-    def _refresh(self) -> None:
-        if self._topology != self.fleet.topology:
-            self._topology = self.fleet.topology
-            self._u.clear()
-            self._learned.clear()
-            self._v = prediction.node_factors(self.fleet.names, self.document.Runtime)
+    log_factor: float = math.inf
+    is_kept: bool = False
 
 
 def place(
@@ -199,6 +150,11 @@ def _place_lateness(
 ) -> Placed | Deferred:
     fleet, document = policy.fleet, policy.document
     runtime, weights = document.Runtime, document.Lateness
+    closed = _closed(policy, task, amounts, slots, candidates, now)
+    if not closed.all():
+        slots = slots[~closed]
+    elif (until := _until(task, policy.fastest(task, candidates.eligible), now, deferred_until)) is not None:
+        return Deferred(until, 0.0, 0.0, int(slots[0]), is_kept=True)
     load = fleet.load()[slots]
     load_after = fleet.load(amounts)[slots]
     curve = prediction.load_curve(load_after, runtime.Kappa, runtime.Mu, weights.LoadScale)
@@ -223,9 +179,7 @@ def _place_lateness(
     told += math.log(prediction.load_curve_at(float(load_after[at]), runtime.Kappa, runtime.Mu))
     late = None if task.deadline is None else lateness.told_probability(told, task.slack(now), task.log_sd)
     if waiting is not None:
-        return Deferred(waiting[0], late or 0.0, waiting[1], slot)
-    if task.gpu > 0:
-        policy.mixes.setdefault(task.gpu_resource, RequestMix()).note(_request(task, task.gpu_resource))
+        return Deferred(waiting[0], late or 0.0, waiting[1], slot, policy.log_factor_at(task, amounts, slot))
     return Placed(
         slot=slot,
         policy=RTS,
@@ -239,6 +193,37 @@ def _place_lateness(
     )
 
 
+def keep_room(
+    policy: Policy, task: Task, amounts: Resources, candidates: Candidates, running: HarmTable, now: float
+) -> Reservation | None:
+    """Choose a node to be kept for a task that finds none now, if it is one of those that need much of one."""
+    claim, fleet = candidates.claim, policy.fleet
+    if policy.mode != RTS or policy.document.model == HINGE:
+        return None
+    if claim is None or claim.request.gpus < MIN_GPUS or task.deadline is None:
+        return None
+    slots = np.flatnonzero(candidates.eligible)
+    room = Room(*(fleet.available(name)[slots] for name in (task.gpu_resource, CPU, MEMORY)))
+    return candidates.kept.choose(claim, slots, room, running.rows(), policy.upper_runtime(task, amounts, slots), now)
+
+
+def _closed(
+    policy: Policy, task: Task, amounts: Resources, slots: IntArray, candidates: Candidates, now: float
+) -> BoolArray:
+    """Which of the nodes are kept for others; none for a pod without a deadline, which kube-scheduler would place."""
+    if task.deadline is None or candidates.claim is None or not candidates.kept.kept:
+        return np.zeros(len(slots), np.bool_)
+    return candidates.kept.closed(candidates.claim, slots, policy.upper_runtime(task, amounts, slots), now)
+
+
+def _until(task: Task, best_runtime: float, now: float, begun: float | None) -> float | None:
+    """The end of a deferral that goes on now; None where there is none, or no more."""
+    if task.deadline is None:
+        return None
+    until = deferral.wait_until(now, task.deadline, best_runtime) if begun is None else begun
+    return until if until > now else None
+
+
 def _fragmentation(policy: Policy, task: Task, slots: IntArray) -> FloatArray | None:
     """GPUs that the task would make useless on each candidate; None where no GPU is concerned."""
     fleet = policy.fleet
@@ -250,13 +235,8 @@ def _fragmentation(policy: Policy, task: Task, slots: IntArray) -> FloatArray | 
         gpus = fleet.available(resource)[slots]
         there = np.flatnonzero(gpus > 0)
         room = Room(gpus[there], cpu[there], memory[there])
-        found[there] += mix.added(room, _request(task, resource))
+        found[there] += mix.added(room, request_of(task, resource))
     return found
-
-
-def _request(task: Task, resource: str) -> GpuRequest:
-    gpus = round(task.gpu) if task.gpu_resource == resource else 0
-    return GpuRequest(gpus, round(task.cpu * 1000), round(task.memory))
 
 
 def _deferral(
@@ -279,11 +259,11 @@ def _deferral(
     if not (policy.fleet.busy() & candidates.eligible).any():
         return None
     runtime, scale = policy.document.Runtime, policy.document.Lateness.LoadScale
-    where = (task, u, policy.fleet.class_index, candidates.eligible, candidates.typical_load, runtime)
+    added = policy.fleet.load(amounts) - policy.fleet.load()
+    where = (task, u, policy.fleet.class_index, candidates.eligible, candidates.typical_load, added, runtime)
     best = deferral.promise(*where, scale, now)
     if best is None:
         return None
-    added = policy.fleet.load(amounts) - policy.fleet.load()
     least_harm = float((candidates.harm * added)[candidates.eligible].min())
     if not deferral.should_defer(late, harm, best, least_harm, policy.document.Lateness):
         return None

@@ -23,6 +23,8 @@ INFERENCE_MAX_BYTES: Final = 16 * GIB
 COLD_LOG_SD: Final = 0.5
 MIN_LOG_SD: Final = 0.05
 MAX_LOG_SD: Final = 2.0
+SURE_SDS: Final = 1.645
+"""A normal quantity exceeds its mean minus so many standard deviations with probability .95."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,14 @@ class Task:
     def slack(self, now: float) -> float:
         """Seconds left until the deadline; infinite without one."""
         return math.inf if self.deadline is None else self.deadline - now
+
+    def least_runtime(self) -> float:
+        """Seconds that it takes at least with probability .95, on the reference class at load 0.
+
+        tau is a mean, and its logarithm lies half a variance above the mean of the logarithms: with heavy tails most
+        tasks are much shorter.
+        """
+        return self.reference_runtime * math.exp(-0.5 * self.log_sd**2 - SURE_SDS * self.log_sd)
 
 
 def deadline_of(arrival: float, sla_multiplier: float, tau: float) -> float:

@@ -4,13 +4,17 @@ This module reads as the algorithm. It decides and changes nothing: the caller a
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cloudai_rts.arrays import BoolArray
+from cloudai_rts.arrays import BoolArray, FloatArray
+from cloudai_rts.contract import CPU, MEMORY
+from cloudai_rts.fragmentation import GpuRequest
 from cloudai_rts.load_history import LoadHistory
-from cloudai_rts.placement import DEFAULT_PROFILE, RTS, Candidates, Deferred, Placed, Policy, place
+from cloudai_rts.placement import DEFAULT_PROFILE, Candidates, Deferred, Placed, keep_room, place
+from cloudai_rts.policy import RTS, Policy
+from cloudai_rts.reservation import MIN_GPUS, Claim, Reservation
 from cloudai_scheduler import preferences
 from cloudai_scheduler.cluster.rejections import Rejections
 from cloudai_scheduler.cluster.state import ClusterState
@@ -28,13 +32,14 @@ class Unschedulable:
     """No node can take the pod now; the message has upstream's form, because people and autoscalers grep for it.
 
     `evictions`: pods that are to make room for it. `keeps_nomination`: it goes on waiting for a node that is nominated.
-    `look_again_seconds`: time alone may change that.
+    `look_again_seconds`: time alone may change that. `reservation`: the node that is to be kept for it meanwhile.
     """
 
     message: str
     evictions: Candidate | None = None
     keeps_nomination: bool = False
     look_again_seconds: float | None = None
+    reservation: Reservation | None = None
 
 
 Outcome = Placed | Deferred | Unschedulable
@@ -65,19 +70,38 @@ def decide(around: Surroundings, entry: QueuedPod, now: float) -> Outcome:
         outcome = _unschedulable(around, view, pod_class, walked)
         is_for_all = walked.is_for_all() and outcome.look_again_seconds is None
         pod_class.note_failure(state, walked.blamed(), is_for_all)
+        if outcome.evictions is None and entry.task.gpu >= MIN_GPUS:
+            candidates = _candidates(around, entry, walked, feasible, now)
+            kept = keep_room(around.policy, entry.task, pod_class.amounts, candidates, state.harm, now)
+            return replace(outcome, reservation=kept)
         return outcome
     feasible = _nominated(view, feasible)
     choice = choice_of(view, pod_class, feasible)
     if entry.is_plain and around.policy.mode == RTS:
         return _as_by_default(around, entry, choice)
-    candidates = Candidates(
+    candidates = _candidates(around, entry, walked, feasible, now, preferences.wished(entry.wishes, choice))
+    return place(around.policy, entry.task, pod_class.amounts, candidates, now, entry.deferred_until)
+
+
+def _candidates(
+    around: Surroundings,
+    entry: QueuedPod,
+    walked: Walk,
+    feasible: BoolArray,
+    now: float,
+    preference: FloatArray | None = None,
+) -> Candidates:
+    state, amounts = around.state, entry.pod_class.amounts
+    asked = GpuRequest(round(entry.task.gpu), amounts.get(CPU, 0), amounts.get(MEMORY, 0))
+    return Candidates(
         feasible=feasible,
-        eligible=walked.possible & state.fleet.could_fit(pod_class.amounts),
+        eligible=walked.possible & state.fleet.could_fit(amounts),
         harm=state.harm.values(state.fleet, around.policy.document, now),
         typical_load=around.loads.typical(state.fleet),
-        preference=preferences.wished(entry.wishes, choice),
+        preference=preference,
+        kept=state.reservations,
+        claim=Claim(entry.uid, entry.pod.metadata.namespace, entry.pod.spec.priority, asked),
     )
-    return place(around.policy, entry.task, pod_class.amounts, candidates, now, entry.deferred_until)
 
 
 def _as_by_default(around: Surroundings, entry: QueuedPod, choice: Choice) -> Placed:

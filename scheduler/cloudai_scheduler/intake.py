@@ -15,7 +15,7 @@ from cloudai_kube.events import Recorder, Subject
 from cloudai_kube.objects import Meta, Namespace, Node, Pod
 from cloudai_rts import contract
 from cloudai_rts.ordering import Standing
-from cloudai_rts.placement import Policy
+from cloudai_rts.policy import Policy
 from cloudai_rts.task import Task
 from cloudai_rts.tau import TauStore
 from cloudai_scheduler import conditions, preferences
@@ -186,6 +186,7 @@ class Intake:
     def _leave_queue(self, uid: str) -> None:
         self.queue.remove(uid)
         self.state.nominations.remove(uid)
+        self.state.release_room(uid)
         self.held.pop(uid, None)
         self.conditions.drop(uid)
 
@@ -229,6 +230,8 @@ class Intake:
         if known is None and (soft := unsupported.soft(pod)):
             text = f"not all wishes are looked at: {', '.join(soft)}"
             self.recorder.warning(Subject.of("v1", "Pod", pod.metadata), "PreferenceIgnored", text[:MAX_MESSAGE])
+        if known is None:
+            self.policy.note(promises.task, pod.metadata.namespace)
         enqueued = known.enqueued if known is not None else self._since(pod)
         return QueuedPod(
             pod=pod,

@@ -20,6 +20,7 @@ class SchedulerMetrics:
     binds: Counter = field(init=False)
     decisions: Counter = field(init=False)
     preemptions: Counter = field(init=False)
+    reservations: Counter = field(init=False)
     victims: Histogram = field(init=False)
     observed: Counter = field(init=False)
     cache_mismatches: Counter = field(init=False)
@@ -64,6 +65,7 @@ class SchedulerMetrics:
         )
         self.binds = counter(prefix + "binds", "Bindings by outcome", "outcome")
         self.decisions = counter(prefix + "decisions", "Placements by policy", "policy")
+        self.reservations = counter(prefix + "reservations", "Nodes kept for tasks that need several GPUs of one")
         self.preemptions = counter(prefix + "preemption_attempts", "Pods for which others were evicted")
         self.victims = Histogram(
             prefix + "preemption_victims", "Pods evicted for one", buckets=_VICTIMS, registry=self.registry

@@ -7,6 +7,7 @@ active, a few pods that something may help do not wait for the end of their paus
 
 import heapq
 import itertools
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -48,7 +49,8 @@ class QueuedPod:
     """A pod that waits for a node. Times in seconds since the epoch; `newer` is what came while it was in flight.
 
     `owner` is its controller, `avoided` are nodes that refused it before. `is_plain`: nothing is promised of it, and
-    nothing known. `wishes` are the preferences that have something to say of it.
+    nothing known. `wishes` are the preferences that have something to say of it. `refused`: how slow the best node was
+    that was free when it was deferred (`Deferred.log_factor`).
     """
 
     pod: Pod
@@ -64,6 +66,7 @@ class QueuedPod:
     failures: int = 0
     not_before: float = 0.0
     deferred_until: float | None = None
+    refused: float = math.inf
     message: str = ""
     newer: Pod | None = None
     place: Place = Place.ACTIVE
@@ -203,20 +206,25 @@ class SchedulingQueue:
         self._wait(entry, Place.PARKED, now + longest, now)
         self._parked.setdefault(entry.pod_class.key, {})[entry.uid] = entry
 
-    def defer(self, entry: QueuedPod, until: float, now: float) -> None:
-        """A better node is worth waiting for, `until` at the latest; looked at again every 30 s."""
+    def defer(self, entry: QueuedPod, until: float, now: float, refused: float = math.inf) -> None:
+        """A better node than `refused` is worth waiting for, `until` at the latest; now and then looked at again."""
         if self.entries.get(entry.uid) is not entry:
             return
-        entry.deferred_until = until
+        entry.deferred_until, entry.refused = until, refused
         self._wait(entry, Place.DEFERRED, min(until, now + RECHECK_SECONDS), now)
         self._parked.setdefault(entry.pod_class.key, {})[entry.uid] = entry
 
-    def capacity(self, could_fit: Callable[[PodClass], bool], now: float) -> None:
-        """A node changed: wake the waiting pods of every class that it could take."""
+    def capacity(
+        self,
+        could_fit: Callable[[PodClass], bool],
+        now: float,
+        is_better: Callable[[QueuedPod], bool] = lambda _entry: True,
+    ) -> None:
+        """A node changed: wake the waiting pods of every class that it could take, deferred ones if it is better."""
         for key in list(self._parked):
             waiting = self._parked[key]
             if could_fit(next(iter(waiting.values())).pod_class):
-                self._wake(waiting.values(), now)
+                self._wake([one for one in waiting.values() if one.place is Place.PARKED or is_better(one)], now)
 
     def wake_next(self, key: bytes, now: float) -> None:
         """A pod of this class found a node: perhaps two more of it do, though no single event woke them all."""

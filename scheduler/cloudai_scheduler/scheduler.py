@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,11 +12,14 @@ from cloudai_kube.errors import InvariantError
 from cloudai_kube.events import Recorder, Subject
 from cloudai_kube.objects import Pod
 from cloudai_kube.transport import pause
+from cloudai_rts.contract import CPU, MEMORY
 from cloudai_rts.harm import RunningTask
 from cloudai_rts.load_history import SAMPLE_SECONDS, LoadHistory
 from cloudai_rts.ordering import share_of
 from cloudai_rts.parameters import Document
-from cloudai_rts.placement import Deferred, Placed, Policy
+from cloudai_rts.placement import Deferred, Placed
+from cloudai_rts.policy import Policy
+from cloudai_rts.reservation import Reservation
 from cloudai_rts.tau import TauStore
 from cloudai_scheduler import conditions, decision
 from cloudai_scheduler.binding import Binder, BindOutcome, BindResult
@@ -51,6 +55,8 @@ RETRY_SECONDS: Final = 60.0
 """After so long a pod that could not be handled is tried again."""
 IDLE_SECONDS: Final = 1.0
 DRAIN_SECONDS: Final = 10.0
+MOST_COMPARED: Final = 16
+"""Nodes with new room that are compared with what each deferred pod was offered."""
 """How long the last binds may take after `stop`; the next leader finds out what became of them."""
 
 
@@ -190,7 +196,9 @@ class Scheduler:
         if self._freed:
             slots = [slot for slot in map(self.state.fleet.slot, self._freed) if slot is not None]
             self._freed.clear()
-            self.queue.capacity(lambda pod_class: self._takes(pod_class, slots), now)
+            self.queue.capacity(
+                lambda pod_class: self._takes(pod_class, slots), now, lambda entry: self._is_better(entry, slots)
+            )
         if self._surroundings_seen != self.state.surroundings:
             self._surroundings_seen = self.state.surroundings
             self.queue.capacity(lambda pod_class: pod_class.surroundings_changed(self.state), now)
@@ -205,6 +213,13 @@ class Scheduler:
 
     def _takes(self, pod_class: PodClass, slots: list[int]) -> bool:
         return any(could_take(self.state, pod_class, slot) for slot in slots)
+
+    def _is_better(self, entry: QueuedPod, slots: list[int]) -> bool:
+        """Whether one of these nodes is faster for a deferred pod than what it was offered; of many one surely is."""
+        if len(slots) > MOST_COMPARED or entry.refused == math.inf:
+            return True
+        policy, amounts = self._policy_for(entry), entry.pod_class.amounts
+        return any(policy.is_worth_another_look(entry.task, amounts, slot, entry.refused) for slot in slots)
 
     def _decide_for_a_while(self) -> None:
         if not self.may_act():
@@ -302,6 +317,7 @@ class Scheduler:
         meta = entry.pod.metadata
         self.conditions.drop(meta.uid)
         self.state.nominations.remove(meta.uid)
+        self.state.release_room(meta.uid)
         self.queue.wake_next(entry.pod_class.key, now)
         placed_pod = self.intake.as_placed(entry.pod, node.name)
         placed_pod.running = _running(entry, placed, now)
@@ -326,21 +342,36 @@ class Scheduler:
     def _defer(self, entry: QueuedPod, deferred: Deferred, now: float) -> None:
         self.metrics.attempts.labels("deferred", entry.pod.spec.schedulerName).inc()
         begins = entry.deferred_until is None
-        self.queue.defer(entry, deferred.until, now)
+        self.queue.defer(entry, deferred.until, now, deferred.log_factor)
         if begins or entry.message:
-            best = self.state.fleet.names[deferred.best_slot]
-            late, elsewhere = (
-                f"{deferred.late_probability:.0%}".replace("%", " %"),
-                f"{deferred.promised:.0%}".replace("%", " %"),
-            )
-            message = (
-                f"waiting at most {max(1, round(deferred.until - now))} s for a better node: {late} chance of missing "
-                f"its deadline on {best}, the best one free now, and {elsewhere} on a better one"
-            )
+            message = self._why_deferred(deferred, now)
             entry.message = ""
             if begins:
                 self.recorder.normal(_subject(entry), "Deferred", message)
             self.conditions.write(entry.uid, conditions.DEFERRED, message)
+
+    def _why_deferred(self, deferred: Deferred, now: float) -> str:
+        """What a user reads about a pod that waits although a node is free."""
+        best = self.state.fleet.names[deferred.best_slot]
+        until = f"waiting at most {max(1, round(deferred.until - now))} s"
+        if deferred.is_kept:
+            return f"{until}: nodes with room, such as {best}, are kept for tasks that need several GPUs of one node"
+        late, elsewhere = f"{100 * deferred.late_probability:.0f} %", f"{100 * deferred.promised:.0f} %"
+        return (
+            f"{until} for a better node: {late} chance of missing its deadline on {best}, the best one free now, "
+            f"and {elsewhere} on a better one"
+        )
+
+    def _keep_room(self, entry: QueuedPod, reservation: Reservation | None, now: float) -> None:
+        """Keep a node for a pod that needs much of one, and say so when it is another one than before."""
+        before = self.state.reservations.kept.get(entry.uid)
+        self.state.reservations.renew(entry.uid, reservation)
+        if reservation is None or (before is not None and before.slot == reservation.slot):
+            return
+        self.metrics.reservations.inc()
+        node, wait = self.state.fleet.names[reservation.slot], max(1, round(reservation.start - now))
+        text = f"{node} is kept for it: its {round(entry.task.gpu)} GPUs should be free there within {wait} s"
+        self.recorder.normal(_subject(entry), "RoomKept", text)
 
     def _park(self, entry: QueuedPod, outcome: Unschedulable, now: float) -> None:
         self.metrics.attempts.labels("unschedulable", entry.pod.spec.schedulerName).inc()
@@ -350,6 +381,8 @@ class Scheduler:
         if is_news:
             self.recorder.warning(_subject(entry), "FailedScheduling", outcome.message)
             self.conditions.write(entry.uid, conditions.UNSCHEDULABLE, outcome.message)
+        if not outcome.keeps_nomination:
+            self._keep_room(entry, outcome.reservation, now)
         if outcome.evictions is not None:
             self._preempt(entry, outcome.evictions, now)
         elif not outcome.keeps_nomination:
@@ -421,5 +454,8 @@ def _subject(entry: QueuedPod) -> Subject:
 def _running(entry: QueuedPod, placed: Placed, now: float) -> RunningTask | None:
     if entry.task.deadline is None or placed.predicted_runtime is None:
         return None
-    tenant = entry.pod.metadata.namespace
-    return RunningTask(placed.predicted_runtime, now, entry.task.deadline, entry.task.log_sd, tenant)
+    task, amounts = entry.task, entry.pod_class.amounts
+    held = (round(task.gpu), amounts.get(CPU, 0), amounts.get(MEMORY, 0))
+    return RunningTask(
+        placed.predicted_runtime, now, entry.task.deadline, task.log_sd, entry.pod.metadata.namespace, *held
+    )

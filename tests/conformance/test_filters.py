@@ -35,7 +35,7 @@ from cloudai_kube.transport import MERGE_PATCH, Transport
 from cloudai_rts.load_history import LoadHistory
 from cloudai_rts.ordering import Standing
 from cloudai_rts.parameters import Document
-from cloudai_rts.placement import Policy
+from cloudai_rts.policy import Policy
 from cloudai_rts.task import Task
 from cloudai_sandbox.control_plane import ControlPlane
 from cloudai_sandbox.sandbox import Sandbox

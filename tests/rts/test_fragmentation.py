@@ -75,3 +75,15 @@ def test_never_negative_never_more_than_there_is(
     known = mix(*(GpuRequest(*one) for one in asked))
     added = float(known.added(room(free, cpu=cpu), GpuRequest(taken, cpu // 2, 0))[0])
     assert 0.0 <= added <= free - taken + 1e-9
+
+
+def test_one_tenant_does_not_decide_what_usually_comes() -> None:
+    """Hundreds of requests of one tenant that wait weigh as its share: tasks of others are still known."""
+    known = RequestMix()
+    for tenant in range(4):
+        for _ in range(8):
+            known.note(GpuRequest(4, 1, 1), f"tenant-{tenant}")
+    for _ in range(REMEMBERED):
+        known.note(GpuRequest(1, 1, 1), "flood")
+    lost = known.added(room(4), GpuRequest(1, 1, 1))[0]
+    assert lost > 0.6 * 4 * 0.75  # three of four GPUs become useless to nearly three quarters of the mix

@@ -1,6 +1,7 @@
 """One placement: RTS first, deferral where waiting pays, round-robin where RTS cannot decide."""
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,8 +11,11 @@ from hypothesis import strategies as st
 from cloudai_rts.contract import CPU, PODS
 from cloudai_rts.deferral import Promise, should_defer, wait_until
 from cloudai_rts.fleet import Fleet, NodeSpec
+from cloudai_rts.fragmentation import GpuRequest, Room
 from cloudai_rts.parameters import Document, LatenessTerms, RuntimeModel
-from cloudai_rts.placement import Candidates, Deferred, Placed, Policy, place
+from cloudai_rts.placement import Candidates, Deferred, Placed, place
+from cloudai_rts.policy import Policy
+from cloudai_rts.reservation import Claim, Reservation, Reservations
 from cloudai_rts.task import Task
 
 FAST_SLOW = RuntimeModel(U={"t": {"fast": -1.0, "slow": 1.0}})
@@ -61,7 +65,8 @@ def test_deferred_when_only_the_slow_node_is_free() -> None:
     policy = Policy(fleet, Document(Runtime=FAST_SLOW))
     first = place(policy, task(), ASK, candidates(fleet), now=0.0)
     assert isinstance(first, Deferred)
-    expected = 100 * np.exp(-1) * (1 + 1.5 * 0.3 * 0.25)
+    load = 0.25 + 0.75 * 0.5  # its own share of the node, and of the rest as much as is usual
+    expected = 100 * np.exp(-1) * (1 + 1.5 * 0.3 * load**2)
     assert first.until == pytest.approx(300 - expected)
 
 
@@ -159,3 +164,43 @@ def test_new_parameters_hold_at_once() -> None:
     placed = place(policy, task(), ASK, candidates(fleet), 0.0)
     assert isinstance(placed, Placed)
     assert fleet.names[placed.slot] == "slow-0"
+
+
+def kept_for_another(fleet: Fleet) -> Candidates:
+    """Both nodes are kept for a large task that may begin in a minute."""
+    kept, none = Reservations(), Room(np.zeros(1, np.int64), np.zeros(1, np.int64), np.zeros(1, np.int64))
+    for slot in range(len(fleet)):
+        large = Claim(f"large-{slot}", "other", 0, GpuRequest(4, 1, 1))
+        kept.renew(large.name, Reservation(large, slot, 60.0, none))
+    return replace(candidates(fleet), kept=kept, claim=Claim("p", "ns", 0, GpuRequest(0, 1000, 0)))
+
+
+def test_room_kept_for_others_defers() -> None:
+    """A task that would still run then stands back, as long as it can; the end of that is the same as ever."""
+    fleet = cluster("slow", "slow")
+    policy = Policy(fleet, Document(Runtime=FAST_SLOW))
+    first = place(policy, task(600.0), ASK, kept_for_another(fleet), now=0.0)
+    assert isinstance(first, Deferred)
+    assert first.is_kept
+    assert first.until == pytest.approx(600.0 - 100.0 * np.e)
+    assert isinstance(place(policy, task(600.0), ASK, kept_for_another(fleet), 400.0, first.until), Placed)
+
+
+def test_short_tasks_and_pods_without_a_deadline_ignore_kept_room() -> None:
+    """What is over by then may run, and kube-scheduler would place the other."""
+    fleet = cluster("fast", "fast")
+    policy = Policy(fleet, Document(Runtime=FAST_SLOW))
+    short = replace(task(600.0), reference_runtime=50.0)
+    assert isinstance(place(policy, short, ASK, kept_for_another(fleet), now=0.0), Placed)
+    assert isinstance(place(policy, task(None), ASK, kept_for_another(fleet), now=0.0), Placed)
+
+
+def test_only_a_faster_node_is_worth_another_look() -> None:
+    """A node that gained room counts with its class and its load."""
+    fleet = cluster("slow", "fast", "slow")
+    policy = Policy(fleet, Document(Runtime=FAST_SLOW))
+    refused = policy.log_factor_at(task(), ASK, 0)
+    assert policy.is_worth_another_look(task(), ASK, 1, refused)
+    assert not policy.is_worth_another_look(task(), ASK, 2, refused)
+    fleet.request(0, {CPU: 3000})
+    assert policy.is_worth_another_look(task(), ASK, 2, policy.log_factor_at(task(), ASK, 0))

@@ -1,8 +1,9 @@
 """Types of tasks and their deadlines."""
 
+import numpy as np
 import pytest
 
-from cloudai_rts.task import STANDARD_TYPES, deadline_of, infer_type
+from cloudai_rts.task import STANDARD_TYPES, Task, deadline_of, infer_type
 
 GIB = 1 << 30
 
@@ -30,3 +31,11 @@ def test_inference(cpu: float, memory_gib: float, gpu: float, expected: str) -> 
 def test_deadline() -> None:
     """EDD 3.4: D = A + k tau."""
     assert deadline_of(1000.0, 1.5, 200.0) == 1300.0
+
+
+def test_what_a_task_takes_at_least() -> None:
+    """With heavy tails the mean is far above what most tasks take: only 5 of 100 are shorter than this."""
+    known = Task("t", 1.0, 1.0, reference_runtime=1000.0, log_sd=1.5)
+    sizes = 1000.0 * np.exp(np.random.default_rng(1).normal(-0.5 * 1.5**2, 1.5, 20_000))
+    assert np.mean(sizes < known.least_runtime()) == pytest.approx(0.05, abs=0.005)
+    assert known.least_runtime() < 0.05 * known.reference_runtime

@@ -11,7 +11,8 @@ from cloudai_rts.history import Record, decode
 from cloudai_rts.load_history import LoadHistory
 from cloudai_rts.ordering import Standing
 from cloudai_rts.parameters import Document
-from cloudai_rts.placement import Placed, Policy
+from cloudai_rts.placement import Placed
+from cloudai_rts.policy import Policy
 from cloudai_rts.task import Task
 from cloudai_scheduler import decision, preferences
 from cloudai_scheduler.cluster.neighbours import Neighbour

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloudai_kube.objects import Pod
+from cloudai_rts.deferral import RECHECK_SECONDS
 from cloudai_rts.ordering import Standing
 from cloudai_rts.task import Task
 from cloudai_scheduler.podclass import PodClass
@@ -90,18 +91,33 @@ def test_nobody_is_parked_for_ever() -> None:
     assert names(queue, 300.0) == ["p"]
 
 
-def test_deferred_pods_are_looked_at_every_30_s_and_at_the_end() -> None:
+def test_deferred_pods_are_looked_at_now_and_then_and_at_the_end() -> None:
     """A deferral never sleeps without a wake-up."""
     queue = SchedulingQueue()
     one = entry("p", 1000.0)
     queue.add(one, 0.0)
     queue.pop(0.0)
-    queue.defer(one, 40.0, 0.0)
-    assert queue.next_wake() == 30.0
-    queue.tick(30.0)
-    assert queue.pop(30.0) is one
-    queue.defer(one, 40.0, 30.0)
-    assert queue.next_wake() == 40.0
+    queue.defer(one, 400.0, 0.0)
+    assert queue.next_wake() == RECHECK_SECONDS
+    queue.tick(RECHECK_SECONDS)
+    assert queue.pop(RECHECK_SECONDS) is one
+    queue.defer(one, 400.0, RECHECK_SECONDS)
+    assert queue.next_wake() == 400.0
+
+
+def test_a_deferred_pod_is_woken_by_a_better_node_only() -> None:
+    """What is no better than the node that it refused is no news; a pod that found none takes what it gets."""
+    queue = SchedulingQueue()
+    deferred, parked = entry("deferred", 1000.0), entry("parked", 1000.0)
+    for one in (deferred, parked):
+        queue.add(one, 0.0)
+        queue.pop(0.0)
+    queue.defer(deferred, 400.0, 0.0, 0.5)
+    queue.park(parked, 0.0)
+    queue.capacity(lambda _: True, 20.0, lambda one: one.refused > 0.7)
+    assert names(queue, 20.0) == ["parked"]
+    queue.capacity(lambda _: True, 20.0, lambda one: one.refused > 0.3)
+    assert names(queue, 20.0) == ["deferred"]
 
 
 def test_one_event_wakes_at_most_128_of_a_class_the_most_urgent_first() -> None:

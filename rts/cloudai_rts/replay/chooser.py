@@ -10,12 +10,15 @@ from cloudai_rts.arrays import BoolArray, FloatArray
 from cloudai_rts.choice import Rotation
 from cloudai_rts.contract import CPU, MEMORY
 from cloudai_rts.fleet import Fleet
+from cloudai_rts.fragmentation import GpuRequest
 from cloudai_rts.harm import HarmTable
 from cloudai_rts.load_history import LoadHistory
 from cloudai_rts.ordering import Standing
 from cloudai_rts.parameters import Document
-from cloudai_rts.placement import ROUND_ROBIN, RTS, Candidates, Deferred, Placed, Policy, place
+from cloudai_rts.placement import Candidates, Deferred, Placed, keep_room, place
+from cloudai_rts.policy import ROUND_ROBIN, RTS, Policy
 from cloudai_rts.replay.job import Admitted, Job
+from cloudai_rts.reservation import Claim, Reservations
 
 
 @dataclass(slots=True)
@@ -38,6 +41,9 @@ class Chooser(Protocol):
     ) -> Placed | Deferred | None:
         """Node, deferral, or None where no node is free."""
 
+    def improves(self, view: View, job: Job, slot: int, refused: float) -> bool:
+        """Whether a deferred job should look at a node that gained room; `refused` as in `Deferred.log_factor`."""
+
 
 @dataclass(slots=True)
 class RtsChooser:
@@ -46,6 +52,7 @@ class RtsChooser:
     document: Document
     mode: str = RTS
     policy: Policy | None = None
+    kept: Reservations = field(default_factory=Reservations)
     _standings: dict[str, Standing] = field(default_factory=dict)
     _eligible: dict[tuple[object, ...], BoolArray] = field(default_factory=dict)
     _best: dict[tuple[str, str, Admitted], float] = field(default_factory=dict)
@@ -57,6 +64,7 @@ class RtsChooser:
         standing = self._standings.get(job.name)
         if standing is None:
             best = 0.0 if job.known.deadline is None else self._best_runtime(view, job, allowed)
+            self._policy_on(view).note(job.known, job.tenant)
             standing = Standing(job.priority, job.known.deadline, job.known.arrival, best)
             self._standings[job.name] = standing
         return standing.key(now)
@@ -66,24 +74,34 @@ class RtsChooser:
         known = job.known
         key = (known.type, known.gpu_resource, job.admitted)
         if key not in self._best:
-            self._best[key] = self._policy_on(view).best_runtime(known, allowed) / known.reference_runtime
-        return self._best[key] * known.reference_runtime
+            self._best[key] = self._policy_on(view).best_runtime(known, allowed) / known.least_runtime()
+        return self._best[key] * known.least_runtime()
 
     def decide(
         self, view: View, job: Job, allowed: BoolArray, now: float, deferred_until: float | None
     ) -> Placed | Deferred | None:
         """One call of the production rule."""
         policy = self._policy_on(view)
-        feasible = allowed & view.fleet.fits(job.amounts)
-        if not feasible.any():
-            return None
         candidates = Candidates(
-            feasible=feasible,
+            feasible=allowed & view.fleet.fits(job.amounts),
             eligible=self._could_take(view, job, allowed),
             harm=view.harm.values(view.fleet, self.document, now),
             typical_load=view.loads.typical(view.fleet),
+            kept=self.kept,
+            claim=Claim(job.name, job.tenant, job.priority, GpuRequest(*job.held)),
         )
-        return place(policy, job.known, job.amounts, candidates, now, deferred_until)
+        if not candidates.feasible.any():
+            kept = keep_room(policy, job.known, job.amounts, candidates, view.harm, now)
+            self.kept.renew(job.name, kept)
+            return None
+        outcome = place(policy, job.known, job.amounts, candidates, now, deferred_until)
+        if isinstance(outcome, Placed):
+            self.kept.release(job.name)
+        return outcome
+
+    def improves(self, view: View, job: Job, slot: int, refused: float) -> bool:
+        """Whether a deferred job should look at a node that gained room."""
+        return self._policy_on(view).is_worth_another_look(job.known, job.amounts, slot, refused)
 
     def _could_take(self, view: View, job: Job, allowed: BoolArray) -> BoolArray:
         """Machines whose whole capacity fits; in a replay they stay as they are."""
@@ -95,6 +113,7 @@ class RtsChooser:
     def _policy_on(self, view: View) -> Policy:
         if self.policy is None or self.policy.fleet is not view.fleet:
             self.policy = Policy(view.fleet, self.document, self.mode)
+            self.kept.kept.clear()
             self._standings.clear()
             self._eligible.clear()
             self._best.clear()
@@ -136,6 +155,10 @@ class ScoreChooser:
         score = self._score(view, job)[slots]
         slot = choice.lowest(score, slots, self.rotation)
         return Placed(slot, self.name, self.name, None, None, None, 0.0, 0.0)
+
+    def improves(self, view: View, job: Job, slot: int, refused: float) -> bool:  # noqa: ARG002  it never defers
+        """Nothing is ever deferred."""
+        return True
 
     def _score(self, view: View, job: Job) -> FloatArray:
         fleet = view.fleet

@@ -28,7 +28,7 @@ from cloudai_rts.replay.world import DEFAULT_PHI, World
 
 SAMPLE_SECONDS: Final = 15.0
 """How often the load that policies see is measured; what starts in between counts by its request."""
-_ARRIVAL, _END, _RECHECK = 0, 1, 2
+_ARRIVAL, _END, _RECHECK, _DRIFT = 0, 1, 2, 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,11 +125,14 @@ class Replay:
     _size: list[tuple[float, float]] = field(init=False)
     _tasks: list[Job] = field(init=False)
     _truth: list[tuple[list[float], float]] = field(init=False)
+    _kinds: list[str] = field(init=False)
+    _hour: list[float] = field(default_factory=list)
     _open: int = field(init=False)
     _coming: int = field(init=False)
     _events: list[tuple[float, int, int, int, int]] = field(default_factory=list)
     _tickets: Iterator[int] = field(default_factory=itertools.count)
     _waiting: dict[int, float | None] = field(default_factory=dict)
+    _refused: dict[int, float] = field(default_factory=dict)
     _ready: set[int] = field(default_factory=set)
     _sampled_at: float = -1e18
     _allowed: dict[Admitted, BoolArray] = field(default_factory=dict)
@@ -154,6 +157,7 @@ class Replay:
         own = {name: factors.tolist() for name, factors in self.world.own.items()}  # looked up one by one
         kinds = [job.true_type or job.known.type for job in (*self.jobs, *(one.job for one in self.carried))]
         self._truth = [(own[kind], self.world.phi.get(kind, DEFAULT_PHI)) for kind in kinds]
+        self._kinds = kinds
         self._used, self._held = self.world.background.tolist(), self.world.held()
         memory = self.world.memory or [math.inf] * len(self.world.nodes)
         self._size = list(zip(self.world.cores.tolist(), memory, strict=True))
@@ -172,6 +176,7 @@ class Replay:
             self._push(job.known.arrival, _ARRIVAL, index)
         now = self.jobs[0].known.arrival if self.jobs else 0.0
         self._accounted = now
+        self._turn(now)
         self._carry(now)
         while self._open and self._events and self._events[0][0] <= horizon:
             now = self._events[0][0]
@@ -180,7 +185,7 @@ class Replay:
             self._sample(now)
             self._wake(freed)
             self._dispatch(now)
-            if not self._coming and not self._waiting and horizon == math.inf:
+            if not self._coming and not self._waiting and horizon == math.inf and self.world.drift is None:
                 now = self._run_out(now)
                 break
         return Course(
@@ -207,7 +212,7 @@ class Replay:
             machine.remaining[len(self._tasks)] = one.left
             self._tasks.append(one.job)
             if known.deadline is not None:
-                running = RunningTask(one.predicted, one.started, known.deadline, known.log_sd)
+                running = RunningTask(one.predicted, one.started, known.deadline, known.log_sd, "", *one.job.held)
                 self.view.harm.add(one.node, one.job.name, running)
         for slot in sorted({one.node for one in self.carried}):
             self._plan_end(slot)
@@ -224,10 +229,24 @@ class Replay:
             elif kind == _RECHECK:
                 if index in self._waiting:
                     self._ready.add(index)
+            elif kind == _DRIFT:
+                self._turn(now)
             elif self._machines[index].ticket == ticket:
                 freed.add(index)
                 self._end_those_that_are_done(index, now)
         return freed
+
+    def _turn(self, now: float) -> None:
+        """Rates at this hour; from now on each machine works by them."""
+        drift = self.world.drift
+        if drift is None:
+            return
+        for slot in range(len(self._machines)):
+            self._advance(slot, now)
+        self._hour = drift.factors(now)
+        for slot in range(len(self._machines)):
+            self._plan_end(slot)
+        self._push(now + drift.step, _DRIFT, -1)
 
     def _end_those_that_are_done(self, slot: int, now: float) -> None:
         self._advance(slot, now)
@@ -306,8 +325,9 @@ class Replay:
         self._start[index], self._node[index] = now, slot
         if placed.predicted_runtime is not None:
             self._predicted[index] = now + placed.predicted_runtime
-            if job.known.deadline is not None:
-                running = RunningTask(placed.predicted_runtime, now, job.known.deadline, job.known.log_sd)
+            known = job.known
+            if known.deadline is not None:
+                running = RunningTask(placed.predicted_runtime, now, known.deadline, known.log_sd, "", *job.held)
                 self.view.harm.add(slot, job.name, running)
         if placed.late_probability is not None:
             self._late[index] = placed.late_probability
@@ -323,6 +343,7 @@ class Replay:
         if self._waiting[index] is None:
             self._deferrals += 1
         self._waiting[index] = deferred.until
+        self._refused[index] = deferred.log_factor
         self._push(min(deferred.until, now + RECHECK_SECONDS), _RECHECK, index)
 
     def _wake(self, freed: set[int]) -> None:
@@ -342,8 +363,15 @@ class Replay:
                     mask[slot] and all(fleet.available(name)[slot] >= amount for name, amount in job.amounts.items())
                     for slot in freed
                 )
-            if known[shape]:
+            if known[shape] and self._is_better(index, freed):
                 self._ready.add(index)
+
+    def _is_better(self, index: int, freed: set[int]) -> bool:
+        """Whether one of the freed nodes is better than the best that a deferred task was offered."""
+        if self._waiting[index] is None or self._refused[index] == math.inf:
+            return True
+        job, refused = self.jobs[index], self._refused[index]
+        return any(self.chooser.improves(self.view, job, slot, refused) for slot in freed)
 
     def _advance(self, slot: int, now: float) -> None:
         machine = self._machines[slot]
@@ -366,7 +394,19 @@ class Replay:
         for index in self._machines[slot].remaining:
             own, phi = self._truth[index]
             found[index] = own[slot] * (1.0 + phi * square + beyond)
+        if self.world.interference:
+            self._disturb(found)
+        if self._hour:
+            found = {index: self._hour[slot] * factor for index, factor in found.items()}
         return found
+
+    def _disturb(self, factors: dict[int, float]) -> None:
+        """Slow the tasks of one node down by each other."""
+        kinds = [self._kinds[index] for index in factors]
+        for index in factors:
+            own = self.world.interference.get(self._kinds[index], {})
+            beside = sum(own.get(kind, 0.0) for kind in kinds) - own.get(self._kinds[index], 0.0)
+            factors[index] *= 1.0 + beside
 
     def _plan_end(self, slot: int) -> None:
         machine = self._machines[slot]

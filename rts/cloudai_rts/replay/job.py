@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from cloudai_rts.contract import CPU, MEMORY
 from cloudai_rts.fleet import Resources
 from cloudai_rts.task import Task
 
@@ -15,8 +16,8 @@ class Job:
     `known` is what the policy sees (arrival and deadline in seconds of the replay's clock). True are `work` (seconds on
     an idle reference machine), `cpu_used` (cores), `memory_used` (bytes) and `due`, the deadline it is judged by, None
     where nobody waits for it. `true_type` is what it is, whatever its user called it (empty: what it was called).
-    `amounts` are its requests; `gpu_product` restricts it to machines with that GPU, `classes` to machines of these
-    classes (empty: it does not).
+    `tenant` is whose it is. `amounts` are its requests; `gpu_product` restricts it to machines with that GPU, `classes`
+    to machines of these classes (empty: it does not).
     """
 
     name: str
@@ -30,6 +31,13 @@ class Job:
     classes: tuple[str, ...] = ()
     priority: int = 0
     memory_used: float = 0.0
+    tenant: str = ""
+
+    @property
+    def held(self) -> tuple[int, int, int]:
+        """Devices, millicores and bytes that it gives back when it ends."""
+        amounts = self.amounts
+        return round(self.known.gpu), amounts.get(CPU, 0), amounts.get(MEMORY, 0)
 
     @property
     def admitted(self) -> Admitted:

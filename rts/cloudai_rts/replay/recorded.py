@@ -206,5 +206,6 @@ def _job(work: Work, begin: float, document: Document, store: TauStore) -> Job:
         due,
         true_type(record),
         classes=record.allowed_classes,
+        tenant=record.namespace,
         memory_used=record.memory if record.used_memory is None else record.used_memory,
     )

@@ -45,6 +45,7 @@ def jobs(
                 true_type=task.type,
                 gpu_product=task.gpu_product,
                 priority=task.priority,
+                tenant=task.user,
             )
         )
     return found

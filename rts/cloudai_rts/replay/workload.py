@@ -66,7 +66,8 @@ class Shape:
     of the tasks declare a run time, wrong by a log-normal factor of `declared_log_sd`; `deadline_on` says what k
     multiplies: the type's run time, the true one or the declared one; `mislabelled` is the share with a wrong type;
     `day_amplitude` in 0..1 lets the rate of arrivals follow the day. `multiplier_quantiles` (share, k) stand for the
-    `multipliers`, recorded `gaps` between arrivals (any unit) for the drawn ones, where there are any.
+    `multipliers`, recorded `gaps` between arrivals (any unit) for the drawn ones, where there are any. Sizes lie
+    `modes` (natural logarithm) apart where a type has two kinds of tasks, and none exceeds `largest_size`.
     """
 
     load: float = 0.75
@@ -81,6 +82,8 @@ class Shape:
     day_amplitude: float = 0.0
     multiplier_quantiles: tuple[tuple[float, float], ...] = ()
     gaps: tuple[float, ...] = ()
+    modes: float = 0.0
+    largest_size: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +112,9 @@ def draw(seed: int, count: int, shape: Shape, nodes: Sequence[FleetNode]) -> Dra
     mislabelled = rng.random(count) < shape.mislabelled
     other = rng.integers(0, len(names), count)
     gaps = _gaps(rng, count)
+    if shape.modes:
+        size *= np.exp(shape.modes * (rng.random(count) < 0.5)) / (0.5 + 0.5 * math.exp(shape.modes))
+    size = np.minimum(size, shape.largest_size)
     if shape.multiplier_quantiles:
         share, value = np.array(shape.multiplier_quantiles).T
         multiplier = np.interp(rng.random(count), share, value)

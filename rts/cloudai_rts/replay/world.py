@@ -4,9 +4,10 @@ A policy never sees this; it sees what it has learned. In a replay of recorded h
 truth (equation (1)), in a simulation the trace's speeds are.
 """
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, field
+from typing import ClassVar, Final
 
 import numpy as np
 
@@ -37,6 +38,30 @@ REFERENCE_PHI: Final[Mapping[str, float]] = {
 
 
 @dataclass(frozen=True, slots=True)
+class Drift:
+    """Machines that are slower at some hours: run times x (1 + amplitude sin(2 pi (t / period + phase))).
+
+    `phases` by node in 0..1, `period` in seconds. Rates are taken anew `STEPS` times a period.
+    """
+
+    amplitude: float
+    period: float
+    phases: FloatArray
+
+    STEPS: ClassVar[int] = 48
+
+    @property
+    def step(self) -> float:
+        """Seconds between two changes."""
+        return self.period / self.STEPS
+
+    def factors(self, now: float) -> list[float]:
+        """By node, from `now` until a step later."""
+        angle = 2.0 * math.pi * (math.floor(now / self.step) / self.STEPS + self.phases)
+        return [float(factor) for factor in 1.0 + self.amplitude * np.sin(angle)]
+
+
+@dataclass(frozen=True, slots=True)
 class World:
     """Machines and their true speeds.
 
@@ -47,6 +72,8 @@ class World:
     vendors; `occupied` is what others keep of them for good. `energy` is what use takes; `gpu_watts` what a busy GPU
     of each node does, if anybody measured that. `memory` is bytes by node where those make load too, and the fuller of
     the two counts: recorded loads are such, those of a drawn trace are of cores alone.
+    What no fitted model knows: `interference[type][other]` is how much longer, as a share, a task takes beside each one
+    of another type on its node, and `drift` what the hour does.
     """
 
     nodes: Sequence[FleetNode]
@@ -61,6 +88,8 @@ class World:
     energy: EnergyRates = USUAL
     gpu_watts: Sequence[float] = ()
     memory: Sequence[float] = ()
+    interference: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    drift: Drift | None = None
 
     def held(self) -> list[float]:
         """Bytes by node that others keep for good."""

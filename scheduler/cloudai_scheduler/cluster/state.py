@@ -23,6 +23,7 @@ from cloudai_rts.contract import CPU, MEMORY
 from cloudai_rts.fleet import Fleet, NodeSpec
 from cloudai_rts.harm import HarmTable, RunningTask
 from cloudai_rts.nodeclass import Hardware, NodeClasses
+from cloudai_rts.reservation import Reservations
 from cloudai_scheduler.cluster import pod_volumes
 from cloudai_scheduler.cluster.attachments import Attachments
 from cloudai_scheduler.cluster.domains import Domains
@@ -120,6 +121,7 @@ class ClusterState:
     priorities: Counter[int] = field(default_factory=Counter)
     shares: Shares = field(default_factory=Shares)
     nominations: Nominations = field(default_factory=Nominations)
+    reservations: Reservations = field(default_factory=Reservations)
     budgets: Table[PodDisruptionBudget] = field(default_factory=lambda: Table(lambda _item: None))
     _same_amounts: Interned[Amounts] = field(default_factory=Interned)
     _same_usual: Interned[Usual] = field(default_factory=Interned)
@@ -217,6 +219,7 @@ class ClusterState:
             return
         self.fleet.remove(name)
         self.harm.clear(info.slot)
+        self.reservations.leave(info.slot)
         self.images.put(info.slot, [])
         for placed in self._on_node.get(name, {}).values():
             self._leave(info.slot, placed)
@@ -316,6 +319,13 @@ class ClusterState:
         placed = self.pods.get(uid)
         if placed is not None and placed.assumed:
             self.remove_pod(uid)
+
+    def release_room(self, uid: str) -> None:
+        """Nothing is kept any more for a pod: those that stood back may go there."""
+        reservation = self.reservations.release(uid)
+        info = None if reservation is None else self.by_slot.get(reservation.slot)
+        if info is not None:
+            self._changed(info.name)
 
     def remove_pod(self, uid: str) -> PlacedPod | None:
         """Free what a pod held. Returns its record, None if it held nothing."""

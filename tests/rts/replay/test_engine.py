@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.rts.replay.conftest import job, world
 
 from cloudai_rts.parameters import Document
-from cloudai_rts.placement import ROUND_ROBIN
+from cloudai_rts.policy import ROUND_ROBIN
 from cloudai_rts.replay.chooser import EDF_BEST_NODE, LEAST_ALLOCATED, MOST_ALLOCATED, Chooser, RtsChooser, ScoreChooser
 from cloudai_rts.replay.engine import Course, Replay
 from cloudai_rts.replay.job import Carried

@@ -1,0 +1,147 @@
+"""Room that is kept for tasks which need much of one machine: reservation with backfill by predicted ends.
+
+Where small tasks come all the time, half a machine hardly ever becomes free by itself, however many GPUs are free in
+total. So a task of several GPUs that finds no node gets the one on which it would end first, by what is predicted of
+those that run there. Meanwhile only those may begin there that fit beside it or will have ended before it begins
+(backfill: Lifka, "The ANL/IBM SP Scheduling System", 1995), both by an upper quantile of the run time: half of the ends
+are later than a median. A node is kept from tasks with a deadline only, and never longer than those can wait.
+"""
+
+import math
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+
+from cloudai_rts.arrays import BoolArray, FloatArray, IntArray
+from cloudai_rts.fragmentation import GpuRequest, Room
+from cloudai_rts.harm import RunningRows
+
+MIN_GPUS: Final = 2
+"""A task of one GPU takes the first that becomes free."""
+MOST_KEPT: Final = 0.2
+"""Share of the nodes that suit a task which are kept at the same time; at least one may be. With half of it tasks of
+eight GPUs miss 35 instead of 29 % where machines are alike and full (`benchmarks/policy.py`, one model, load 1.70)."""
+MOST_OF_TENANT: Final = 0.15
+"""The same for one tenant: who asks for more room than there is must not close the cluster to others."""
+MOST_LOOKED_AT: Final = 200
+"""Nodes: what runs on 5,000 would hold the event loop for a tenth of a second."""
+UPPER_SD: Final = 0.84
+"""Standard deviations of ln run time above its mean: the run is over by then four times out of five."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A task that needs room: its name (unique), whose it is, its priority and what it asks for."""
+
+    name: str
+    tenant: str
+    priority: int
+    request: GpuRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """A node kept for a task: from when on it will have room (seconds since the epoch), and what is left beside it."""
+
+    claim: Claim
+    slot: int
+    start: float
+    spare: Room
+
+
+@dataclass(slots=True)
+class Reservations:
+    """What is kept, by the task's name."""
+
+    kept: dict[str, Reservation] = field(default_factory=dict)
+
+    def release(self, name: str) -> Reservation | None:
+        """The task has been placed, or is gone. Returns what was kept for it."""
+        return self.kept.pop(name, None)
+
+    def renew(self, name: str, reservation: Reservation | None) -> None:
+        """Keep this for the task from now on, or nothing."""
+        self.release(name)
+        if reservation is not None:
+            self.kept[name] = reservation
+
+    def leave(self, slot: int) -> None:
+        """A node is gone."""
+        for name in [name for name, reservation in self.kept.items() if reservation.slot == slot]:
+            del self.kept[name]
+
+    def closed(self, claim: Claim, slots: IntArray, run_seconds: FloatArray, now: float) -> BoolArray:
+        """Which nodes the task must leave to others; `slots` ascending, `run_seconds` by node, an upper quantile."""
+        closed = np.zeros(len(slots), np.bool_)
+        for name, reservation in self.kept.items():
+            if name == claim.name or claim.priority > reservation.claim.priority:
+                continue
+            at = _position(slots, reservation.slot)
+            if at is not None and not _fits(claim.request, reservation.spare):
+                closed[at] |= now + run_seconds[at] > reservation.start
+        return closed
+
+    def choose(
+        self,
+        claim: Claim,
+        slots: IntArray,
+        room: Room,
+        running: RunningRows,
+        run_seconds: FloatArray,
+        now: float,
+    ) -> Reservation | None:
+        """Choose the node on which the task will end first, among those that suit it: `slots` (ascending), `room`.
+
+        None where as much as may be is kept already, or where nobody knows when anything ends. `run_seconds` is an
+        upper quantile by node, `now` in seconds since the epoch. Of many nodes those are looked at that have most free.
+        """
+        others = [reservation for name, reservation in self.kept.items() if name != claim.name]
+        own = sum(reservation.claim.tenant == claim.tenant for reservation in others)
+        if claim.request.gpus < MIN_GPUS or not len(slots):
+            return None
+        if len(others) >= _most(MOST_KEPT, slots) or own >= _most(MOST_OF_TENANT, slots):
+            return None
+        looked_at = np.sort(np.argsort(-room.gpus, kind="stable")[:MOST_LOOKED_AT])
+        slots, run_seconds, room = slots[looked_at], run_seconds[looked_at], room.at(looked_at)
+        start, spare = openings(slots, room, claim.request, running, now)
+        start[np.isin(slots, [reservation.slot for reservation in others])] = np.inf
+        at = int(np.argmin(start + run_seconds))
+        if not math.isfinite(start[at]):
+            return None
+        return Reservation(claim, int(slots[at]), float(start[at]), spare.at(np.array([at])))
+
+
+def openings(
+    slots: IntArray, room: Room, request: GpuRequest, running: RunningRows, now: float
+) -> tuple[FloatArray, Room]:
+    """When each node will have room for a request (seconds since the epoch), and what is left beside it then.
+
+    Infinite where what ends as predicted does not free enough.
+    """
+    start = np.full(len(slots), np.inf)
+    spare = np.stack([room.gpus - request.gpus, room.cpu - request.cpu, room.memory - request.memory])
+    start[(spare >= 0).all(axis=0)] = now
+    at = np.minimum(np.searchsorted(slots, running.slot), len(slots) - 1)
+    ends = running.upper_ends(now, UPPER_SD)
+    here = np.flatnonzero(slots[at] == running.slot)
+    for row in here[np.argsort(ends[here], kind="stable")].tolist():
+        node = int(at[row])
+        if start[node] == np.inf:
+            spare[:, node] += running.held[:, row]
+            if (spare[:, node] >= 0).all():
+                start[node] = ends[row]
+    return start, Room(*spare)
+
+
+def _position(slots: IntArray, slot: int) -> int | None:
+    at = int(np.searchsorted(slots, slot))
+    return at if at < len(slots) and slots[at] == slot else None
+
+
+def _fits(request: GpuRequest, spare: Room) -> bool:
+    return bool(request.gpus <= spare.gpus[0] and request.cpu <= spare.cpu[0] and request.memory <= spare.memory[0])
+
+
+def _most(share: float, slots: IntArray) -> int:
+    return max(1, math.floor(share * len(slots)))

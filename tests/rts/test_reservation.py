@@ -1,0 +1,136 @@
+"""Room that is kept for tasks which need much of one machine."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cloudai_rts.fragmentation import GpuRequest, Room
+from cloudai_rts.harm import HarmTable, RunningRows, RunningTask
+from cloudai_rts.reservation import UPPER_SD, Claim, Reservation, Reservations, openings
+
+NOW = 1000.0
+PLENTY = 1_000_000
+
+
+def running(*tasks: tuple[int, float, int], log_sd: float = 0.3) -> RunningRows:
+    """Tasks that began just now: slot, predicted seconds, GPUs."""
+    table = HarmTable()
+    for number, (slot, predicted, gpus) in enumerate(tasks):
+        table.add(slot, f"task-{number}", RunningTask(predicted, NOW, NOW + 1e4, log_sd, "", gpus, 1000, 10))
+    return table.rows()
+
+
+def room(*gpus: int) -> Room:
+    """Nodes with so many free GPUs."""
+    size = len(gpus)
+    return Room(np.array(gpus), np.full(size, PLENTY), np.full(size, PLENTY))
+
+
+def claim(gpus: int, name: str = "large", tenant: str = "a", priority: int = 0) -> Claim:
+    """A task that asks for GPUs and little else."""
+    return Claim(name, tenant, priority, GpuRequest(gpus, 1, 1))
+
+
+def choose(kept: Reservations, asking: Claim, rows: RunningRows, *gpus: int, seconds: float = 50.0) -> Reservation:
+    """What is chosen, and kept, on nodes with so many free GPUs."""
+    slots = np.arange(len(gpus))
+    chosen = kept.choose(asking, slots, room(*gpus), rows, np.full(len(gpus), seconds), NOW)
+    assert chosen is not None
+    kept.renew(asking.name, chosen)
+    return chosen
+
+
+def test_the_node_that_has_room_first_by_predicted_ends() -> None:
+    """Node 0 frees two GPUs after 100 s and the other two after 900 s, node 1 all four after 300 s: node 1."""
+    rows = running((0, 100.0, 2), (0, 900.0, 2), (1, 300.0, 4))
+    chosen = choose(Reservations(), claim(4), rows, 0, 0)
+    assert chosen.slot == 1
+    assert chosen.start == pytest.approx(NOW + 300.0 * np.exp(UPPER_SD * 0.3))
+
+
+def test_a_faster_node_may_be_worth_a_later_start() -> None:
+    """What counts is when the task ends."""
+    rows = running((0, 100.0, 4), (1, 300.0, 4))
+    chosen = Reservations().choose(claim(4), np.arange(2), room(0, 0), rows, np.array([900.0, 100.0]), NOW)
+    assert chosen is not None
+    assert chosen.slot == 1
+
+
+def test_what_never_ends_frees_nothing() -> None:
+    """A node whose GPUs others hold for good is never chosen; where all are such, nothing is kept."""
+    assert Reservations().choose(claim(4), np.arange(2), room(0, 1), running(), np.full(2, 5.0), NOW) is None
+
+
+def test_backfill() -> None:
+    """Until then a task may run there that is over before, or that fits beside it; nothing else, and no later one."""
+    kept = Reservations()
+    start = choose(kept, claim(4), running((0, 100.0, 6)), 2).start - NOW
+    slots, small = np.arange(1), claim(1, "small")
+    assert not kept.closed(small, slots, np.array([start - 1.0]), NOW)[0]
+    assert not kept.closed(small, slots, np.array([start + 1.0]), NOW)[0]  # of 8 GPUs then, 4 are left
+    assert kept.closed(claim(5, "other"), slots, np.array([start + 1.0]), NOW)[0]
+    assert not kept.closed(claim(5, "other"), slots, np.array([start - 1.0]), NOW)[0]
+    assert kept.closed(claim(5, "other"), slots, np.array([start - 1.0]), NOW + 5.0)[0]
+
+
+def test_for_itself_and_for_higher_priority_nothing_is_closed() -> None:
+    """A reservation is no preemption, and no way around priority."""
+    kept = Reservations()
+    choose(kept, claim(4, priority=5), running((0, 100.0, 4)), 0)
+    later = np.array([1e6])
+    assert not kept.closed(claim(4), np.arange(1), later, NOW)[0]
+    assert not kept.closed(claim(1, "urgent", priority=6), np.arange(1), later, NOW)[0]
+    assert kept.closed(claim(1, "equal", priority=5), np.arange(1), later, NOW)[0]
+
+
+def test_a_node_is_kept_for_one_task() -> None:
+    """The next one gets another node."""
+    kept, rows = Reservations(), running(*((slot, 100.0 + slot, 4) for slot in range(20)))
+    free = [0] * 20
+    assert [choose(kept, claim(4, f"large-{n}", f"tenant-{n}"), rows, *free).slot for n in range(3)] == [0, 1, 2]
+    assert choose(kept, claim(4, "large-1", "tenant-1"), rows, *free).slot == 1
+
+
+@given(st.integers(1, 60), st.lists(st.tuples(st.integers(0, 40), st.integers(0, 3)), max_size=60))
+def test_no_more_than_a_share_of_the_nodes_is_kept(nodes: int, asking: list[tuple[int, int]]) -> None:
+    """A fifth in all, of which one tenant has three quarters; one node at least."""
+    kept, slots = Reservations(), np.arange(nodes)
+    rows = running(*((slot, 100.0, 8) for slot in range(nodes)))
+    for name, tenant in asking:
+        known = claim(8, f"task-{name}-{tenant}", f"tenant-{tenant}")
+        chosen = kept.choose(known, slots, room(*[0] * nodes), rows, np.full(nodes, 5.0), NOW)
+        kept.renew(known.name, chosen)
+    tenants = [reservation.claim.tenant for reservation in kept.kept.values()]
+    assert len(tenants) <= max(1, nodes // 5)
+    assert all(tenants.count(name) <= max(1, int(0.15 * nodes)) for name in tenants)
+    assert len({reservation.slot for reservation in kept.kept.values()}) == len(tenants)
+
+
+def test_released_with_the_task_and_with_the_node() -> None:
+    """What is gone keeps nothing."""
+    kept, rows = Reservations(), running((0, 100.0, 4), (1, 200.0, 4))
+    choose(kept, claim(4), rows, 0, 0)
+    released = kept.release("large")
+    assert released is not None
+    assert released.slot == 0
+    assert kept.release("large") is None
+    choose(kept, claim(4), rows, 0, 0)
+    kept.leave(1)
+    assert kept.kept
+    kept.leave(0)
+    assert not kept.kept
+
+
+def test_one_gpu_needs_no_reservation() -> None:
+    """It takes the first that becomes free."""
+    rows = running((0, 100.0, 4))
+    assert Reservations().choose(claim(1), np.arange(1), room(0), rows, np.full(1, 5.0), NOW) is None
+
+
+def test_what_outlived_its_prediction_is_about_to_end_and_not_gone() -> None:
+    """A share of the prediction is left, however long it has run."""
+    table = HarmTable()
+    table.add(0, "late", RunningTask(100.0, NOW - 5000.0, NOW, 0.3, "", 4, 1, 1))
+    start, _ = openings(np.arange(1), room(0), GpuRequest(4, 1, 1), table.rows(), NOW)
+    assert start[0] == pytest.approx(NOW + 15.0)
