@@ -59,6 +59,7 @@ from cloudai_rts.replay.summary import Summary, summarise, violated
 
 TUNED: Final = "tuned"
 WORDLESS: Final = "without users' words"
+COLD: Final = "cold"
 UNDECLARED: Final = "without declarations"
 UNTIMED: Final = "without time allowed"
 UNFRAGMENTED: Final = "without fragmentation"
@@ -79,6 +80,7 @@ POLICIES: Final = (
     *ABLATIONS,
     FIRST_COME,
     "without learning",
+    COLD,
     WORDLESS,
     UNDECLARED,
     UNTIMED,
@@ -250,7 +252,9 @@ def run(case: Case) -> Result:
 def parameters(shape: str, seed: int, policy: str) -> Document:
     """What a policy knows."""
     at = scene(shape, seed)
-    if policy in UNLEARNED:
+    if policy == COLD:
+        document = Document()
+    elif policy in UNLEARNED:
         document = Document(Tau=TAU)
     elif policy == ORACLE:
         document = Document(Tau=TAU, Runtime=at.truth())

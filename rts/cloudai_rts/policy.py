@@ -51,7 +51,7 @@ class Policy:
         key = (task.type, task.gpu_resource)
         if key not in self._u:
             names = [class_for(name, task.gpu_resource) for name in self.fleet.class_names]
-            self._u[key] = prediction.class_factors(task.type, names, self.document.Runtime)
+            self._u[key] = prediction.class_factors(task.type, names, self.document.Runtime, task.gpu > 0)
         return self._u[key]
 
     def node_factors(self) -> FloatArray:

@@ -5,13 +5,14 @@ the configuration): then all nodes differ by their load only.
 """
 
 import math
+import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
 import numpy as np
 
-from cloudai_rts import contract
+from cloudai_rts import contract, products
 from cloudai_rts.arrays import FloatArray, IntArray
 from cloudai_rts.parameters import EVERYBODY, Indication, RuntimeModel
 from cloudai_rts.task import COLD_LOG_SD, MAX_LOG_SD, MIN_LOG_SD
@@ -20,6 +21,8 @@ COLD_DECLARED: Final = Indication(0.0, 0.6, 0.0)
 """A declaration is taken at its word, with this spread, until more is known."""
 COLD_ALLOWED: Final = Indication(0.0, 0.6, 0.0, 0.0)
 """A deadline says nothing of its task until more is known."""
+BUILT_IN_LOG_SD: Final = 1.5
+"""Of a built-in run time: tasks of one type differ that much in published traces, and nobody has seen one here."""
 GUESS_LOG_SD: Final = 3.0
 """Of a built-in run time beside a declared one: nobody has seen a task of the type, so the declaration rules."""
 HISTORY_MIN_SD: Final = 0.1
@@ -58,10 +61,20 @@ def load_curve_slope(load: FloatArray, kappa: float, mu: float, scale: float = 1
     return scale * (2.0 * kappa * load + mu * (load > 1.0))
 
 
-def class_factors(task_type: str, class_names: list[str], runtime: RuntimeModel) -> FloatArray:
-    """u[type, class] for each class name; 0 where nothing is known (a type or class never seen)."""
+def class_factors(task_type: str, class_names: list[str], runtime: RuntimeModel, on_gpu: bool = False) -> FloatArray:
+    """u[type, class] for each class name. A class never seen has 0, for tasks `on_gpu` what its product lets expect.
+
+    What products let expect is moved by as much as the classes that were seen are off from it on average. Where none
+    was, a run time is taken to be one on a middling product of those there.
+    """
     known = runtime.U.get(task_type, {})
-    return np.array([known.get(name, 0.0) for name in class_names], np.float64)
+    guessed = {name: products.log_factor(name) for name in class_names} if on_gpu else {}
+    cold = {name: guess for name, guess in guessed.items() if guess is not None}
+    off = [known[name] - guess for name, guess in cold.items() if name in known]
+    if cold and not off:
+        off = [-statistics.fmean(cold.values())]
+    cold = {name: guess + statistics.fmean(off) for name, guess in cold.items()}
+    return np.array([known.get(name, cold.get(name, 0.0)) for name in class_names], np.float64)
 
 
 def node_factors(names: list[str], runtime: RuntimeModel) -> FloatArray:
@@ -108,7 +121,7 @@ def estimate(task_type: str, tau: float, said: Said, runtime: RuntimeModel, has_
     `has_learned`: whether tau rests on runs of the type, not on a built-in value.
     """
     like = runtime.Identity.get(said.identity) if said.identity else None
-    history = Estimate(tau, type_log_sd(task_type, runtime))
+    history = Estimate(tau, type_log_sd(task_type, runtime) if has_learned else BUILT_IN_LOG_SD)
     if like is not None and like.Sd < history.log_sd:
         history = Estimate(math.exp(like.LogTau + 0.5 * like.Sd**2), like.Sd)
     known = history = Estimate(history.seconds, max(HISTORY_MIN_SD, history.log_sd))

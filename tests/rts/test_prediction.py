@@ -11,7 +11,7 @@ from cloudai_rts import prediction
 from cloudai_rts.contract import MAX_SECONDS
 from cloudai_rts.parameters import Indication, RuntimeModel
 from cloudai_rts.prediction import Estimate, Said
-from cloudai_rts.task import MAX_LOG_SD, MIN_LOG_SD
+from cloudai_rts.task import COLD_LOG_SD, MAX_LOG_SD, MIN_LOG_SD
 
 
 def test_load_curve_by_hand() -> None:
@@ -149,3 +149,22 @@ def test_a_declaration_rules_where_nothing_is_learned(declared: float) -> None:
     found = prediction.estimate("gpu-training", 900.0, Said("u", declared), RuntimeModel(), has_learned=False)
     assert found.seconds == pytest.approx(declared, rel=0.15)
     assert 0.5 <= found.log_sd <= 0.65
+
+
+def test_products_are_a_guess_for_classes_that_nobody_ran_on() -> None:
+    """Cold: around a middling product. Learned: moved by what is known of others. Without GPUs: nothing is guessed."""
+    names = ["NVIDIA-V100", "NVIDIA-H100", "64c-256g"]
+    v100, h100, cpu = prediction.class_factors("t", names, RuntimeModel(), on_gpu=True)
+    assert (v100 + h100, cpu) == (pytest.approx(0.0), 0.0)
+    assert h100 < -0.3 < 0.3 < v100
+    known = RuntimeModel(U={"t": {"NVIDIA-V100": 0.2}})
+    learned = prediction.class_factors("t", names, known, on_gpu=True)
+    assert learned[0] == 0.2
+    assert learned[1] == pytest.approx(0.2 + h100 - v100)
+    assert prediction.class_factors("t", names, known).tolist() == [0.2, 0.0, 0.0]
+
+
+def test_a_built_in_run_time_is_a_wide_guess() -> None:
+    """Nobody has seen a task of the type here: its spread is that of types in published traces."""
+    assert prediction.estimate("t", 600.0, Said(), RuntimeModel(), has_learned=False).log_sd == 1.5
+    assert prediction.estimate("t", 600.0, Said(), RuntimeModel()).log_sd == COLD_LOG_SD

@@ -164,7 +164,7 @@ class ScoreChooser:
         fleet = view.fleet
         if self.name == EDF_BEST_NODE:
             names = fleet.class_names
-            u = prediction.class_factors(job.known.type, names, self.document.Runtime)
+            u = prediction.class_factors(job.known.type, names, self.document.Runtime, job.known.gpu > 0)
             runtime = self.document.Runtime
             curve = prediction.load_curve(fleet.load(job.amounts), runtime.Kappa, runtime.Mu)
             v = prediction.node_factors(fleet.names, runtime)
