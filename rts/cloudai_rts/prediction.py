@@ -21,7 +21,11 @@ COLD_DECLARED: Final = Indication(0.0, 0.6, 0.0)
 """A declaration is taken at its word, with this spread, until more is known."""
 COLD_ALLOWED: Final = Indication(0.0, 0.6, 0.0, 0.0)
 """A deadline says nothing of its task until more is known."""
-BUILT_IN_LOG_SD: Final = 1.5
+UNSEEN_ALLOWED: Final = Indication(-0.9, 0.8, 0.0, 0.4)
+"""Unless nobody has seen a task of the type: then it is taken to allow two and a half times the run time, more or less,
+and to know two fifths of what is not known. Before anything is learned 14.1 instead of 15.1 % are missed at load .90 of
+the reference workload, and less in eight of nine others; P(late) is off by at most 34 instead of 39 points."""
+BUILT_IN_LOG_SD: Final = 1.8
 """Of a built-in run time: tasks of one type differ that much in published traces, and nobody has seen one here."""
 GUESS_LOG_SD: Final = 3.0
 """Of a built-in run time beside a declared one: nobody has seen a task of the type, so the declaration rules."""
@@ -132,7 +136,8 @@ def estimate(task_type: str, tau: float, said: Said, runtime: RuntimeModel, has_
         known = heard(known, said.declared, *_worth(runtime.Declared, said.user, COLD_DECLARED), bias)
     if said.allowed and said.allowed > 0:
         bias = runtime.AllowedOf.get(task_type, 0.0)
-        known = heard(known, said.allowed, *_worth(runtime.Allowed, said.user, COLD_ALLOWED), bias)
+        cold = COLD_ALLOWED if has_learned or like is not None else UNSEEN_ALLOWED
+        known = heard(known, said.allowed, *_worth(runtime.Allowed, said.user, cold), bias)
     # The type's own spread holds that of nodes.
     log_sd = known.log_sd if known is history else math.hypot(known.log_sd, node_log_sd(runtime))
     return Estimate(min(contract.MAX_SECONDS, max(MIN_SECONDS, known.seconds)), clip_log_sd(log_sd))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from cloudai_rts import prediction
 from cloudai_rts.contract import MAX_SECONDS
 from cloudai_rts.parameters import Indication, RuntimeModel
-from cloudai_rts.prediction import Estimate, Said
+from cloudai_rts.prediction import BUILT_IN_LOG_SD, Estimate, Said
 from cloudai_rts.task import COLD_LOG_SD, MAX_LOG_SD, MIN_LOG_SD
 
 
@@ -166,5 +166,15 @@ def test_products_are_a_guess_for_classes_that_nobody_ran_on() -> None:
 
 def test_a_built_in_run_time_is_a_wide_guess() -> None:
     """Nobody has seen a task of the type here: its spread is that of types in published traces."""
-    assert prediction.estimate("t", 600.0, Said(), RuntimeModel(), has_learned=False).log_sd == 1.5
+    assert prediction.estimate("t", 600.0, Said(), RuntimeModel(), has_learned=False).log_sd == BUILT_IN_LOG_SD
     assert prediction.estimate("t", 600.0, Said(), RuntimeModel()).log_sd == COLD_LOG_SD
+
+
+def test_a_deadline_says_something_of_a_type_that_nobody_has_seen() -> None:
+    """A minute allowed and ten days are not the same task; once the type is known, a stranger's say nothing."""
+    short, long = (
+        prediction.estimate("new", 600.0, Said("ann", allowed=allowed), RuntimeModel(), has_learned=False)
+        for allowed in (60.0, 864_000.0)
+    )
+    assert short.seconds < 600.0 < 3.0 * 600.0 < long.seconds
+    assert short.log_sd < BUILT_IN_LOG_SD
