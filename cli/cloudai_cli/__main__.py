@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -16,7 +16,7 @@ from typing import Any, Final
 from rich.console import Console
 from rich.progress import track
 
-from cloudai_cli import apply, cluster, imported, plot, simulate, trial
+from cloudai_cli import apply, cluster, doubts, experience, imported, plot, pod_list, sacct, simulate, templates, trial
 from cloudai_cli import arguments as bounds
 from cloudai_cli.cluster import Whereabouts
 from cloudai_cli.errors import CliError, InputError, TrialError
@@ -41,10 +41,16 @@ _EXAMPLES = """examples:
       --knows-speeds --plot build/response.png
   kubectl cloudai simulate --tasks tasks.csv --fleet fleet.csv --parameters parameters.json -o json
   kubectl cloudai workload --fleet config/reference-fleet.csv --count 200 --apply --time-scale 60
+  kubectl cloudai simulate --tasks tasks.csv --fleet fleet.csv --learn first-half --by-class
+  kubectl cloudai simulate --template tasks > tasks.csv               a trace to begin with; docs/traces.md
   kubectl cloudai simulate --from-cluster                            what finished here, under every policy
   kubectl cloudai import --from-prometheus 14d --fleet-file fleet.csv > tasks.csv
+  kubectl cloudai import --from-sacct jobs.txt > tasks.csv            what Slurm has run
   kubectl cloudai try --image cloudai:0.1.0                           one Task from apply to Complete"""
 MAX_DAYS: Final = 90
+FIRST_HALF: Final = "first-half"
+LOG_SECONDS: Final = 2.0
+"""Between two lines of progress where there is no terminal."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -81,6 +87,15 @@ def _parser() -> argparse.ArgumentParser:
     what_if.add_argument("--namespace", default=contract.NAMESPACE, help="of its parameters")
     what_if.add_argument("--speeds", type=Path, help="true run-time factors by type and GPU, CSV")
     what_if.add_argument("--knows-speeds", action="store_true", help="the policies know the table of speeds")
+    what_if.add_argument(
+        "--learn",
+        metavar="first-half|FILE",
+        default="",
+        help="let the product learn from the first half of the tasks, or from another trace, and judge the others",
+    )
+    what_if.add_argument(
+        "--template", choices=sorted(templates.FILES), help="print an example of such a file (docs/traces.md) and end"
+    )
     what_if.add_argument("--policy", default=",".join(POLICIES), help=f"of {', '.join(POLICIES)}")
     what_if.add_argument("--parameters", type=Path, help="parameter document, JSON; default: built in")
     what_if.add_argument(
@@ -111,9 +126,14 @@ def _parser() -> argparse.ArgumentParser:
     make.add_argument("--name-prefix", default="task", help="of the tasks; one for each workload in a namespace")
     make.add_argument("--kubeconfig", default="", help="with --apply; empty: $KUBECONFIG")
     make.add_argument("--namespace", default="default", help="with --apply")
-    bring = commands.add_parser("import", help="a trace out of kube-state-metrics of a cluster that never ran us")
+    bring = commands.add_parser("import", help="a trace out of what another scheduler has run")
     bring.set_defaults(run=_import)
-    bring.add_argument("--from-prometheus", required=True, metavar="DAYS", help="how far back, such as 14d")
+    source = bring.add_mutually_exclusive_group(required=True)
+    source.add_argument(
+        "--from-prometheus", metavar="DAYS", help="out of kube-state-metrics; how far back, such as 14d"
+    )
+    source.add_argument("--from-sacct", type=Path, metavar="FILE", help=f"out of Slurm: {sacct.COMMAND}")
+    source.add_argument("--from-pods", type=Path, metavar="FILE", help=f"out of {pod_list.COMMAND}")
     bring.add_argument("--prometheus-url", default="", help="its address; empty: $PROMETHEUS_URL")
     bring.add_argument("--matchers", default="", help='label matchers of every query, such as cluster="east"')
     bring.add_argument("--token-file", default="", help="file with a bearer token for it")
@@ -164,6 +184,9 @@ async def _tried(arguments: argparse.Namespace) -> Task:
 
 
 def _simulate(arguments: argparse.Namespace) -> None:
+    if arguments.template:
+        sys.stdout.write(templates.FILES[arguments.template])
+        return
     policies = [name.strip() for name in arguments.policy.split(",") if name.strip()]
     unknown = [name for name in policies if name not in POLICIES]
     if unknown or not policies:
@@ -172,12 +195,15 @@ def _simulate(arguments: argparse.Namespace) -> None:
     seeds = arguments.seeds or 3
     scenario: Scenario
     if arguments.from_cluster:
+        if arguments.learn:
+            raise InputError("--learn: the parameters of the cluster are learned already; leave it out")
         if arguments.seeds:
             raise InputError("--seeds: what is recorded is replayed as it was, nothing is drawn; leave it out")
         seeds = 1
         scenario = asyncio.run(cluster.read(_whereabouts(arguments), given))
     else:
-        scenario = _trace(arguments, given or Document())
+        scenario = _learning(arguments, _trace(arguments, given or Document()))
+        policies = simulate.shown(policies, bool(arguments.learn))
     outcomes = _run(scenario, policies, seeds, arguments.workers)
     found = simulate.rows(outcomes)
     if arguments.plot is not None:
@@ -204,19 +230,51 @@ def _trace(arguments: argparse.Namespace, document: Document) -> TraceScenario:
         raise InputError("give --tasks FILE and --fleet FILE, or --from-cluster")
     speeds = traces.read_speeds(_read(arguments.speeds)) if arguments.speeds else {}
     if arguments.knows_speeds:
+        if not speeds:
+            raise InputError("--knows-speeds: there is nothing to know; give a table with --speeds FILE")
         document = simulate.known_speeds(speeds, document)
     tasks = traces.read_tasks(_read(arguments.tasks))
     if not tasks:
         raise InputError(f"{arguments.tasks} holds no tasks; write at least one line below the header")
-    return TraceScenario(tasks, traces.read_fleet(_read(arguments.fleet)), speeds, document)
+    scenario = TraceScenario(tasks, traces.read_fleet(_read(arguments.fleet)), speeds, document)
+    for doubt in doubts.of(scenario, arguments.knows_speeds):
+        _say(f"note: {doubt}")
+    return scenario
+
+
+def _learning(arguments: argparse.Namespace, scenario: TraceScenario) -> TraceScenario:
+    """The scenario with what `--learn` lets the product learn before."""
+    if not arguments.learn:
+        return scenario
+    tasks = scenario.tasks
+    if arguments.learn == FIRST_HALF:
+        before, tasks = tasks[: len(tasks) // 2], tasks[len(tasks) // 2 :]
+    else:
+        before = traces.read_tasks(_read(Path(arguments.learn)))
+    if len(before) < experience.LEAST_TASKS:
+        raise InputError(f"--learn {arguments.learn}: {len(before)} tasks; nothing is learned from fewer than ten")
+    _say(f"learning from {len(before)} tasks, judging {len(tasks)} ...")
+    document = experience.learned(replace(scenario, tasks=before))
+    return replace(scenario, tasks=tasks, learned=document)
 
 
 def _run(scenario: Scenario, policies: Sequence[str], seeds: int, workers: int) -> list[Outcome]:
     cases = [(policy, seed) for policy in policies for seed in range(seeds)]
     with ProcessPoolExecutor(workers) as executor:
-        found = executor.map(partial(simulate.run, scenario), *zip(*cases, strict=True))
-        quiet = not sys.stderr.isatty()
-        return list(track(found, "replays", len(cases), console=Console(stderr=True), transient=True, disable=quiet))
+        outcomes = executor.map(partial(simulate.run, scenario), *zip(*cases, strict=True))
+        if sys.stderr.isatty():
+            return list(track(outcomes, "replays", len(cases), console=Console(stderr=True), transient=True))
+        return list(_told(outcomes, len(cases)))
+
+
+def _told(outcomes: Iterator[Outcome], count: int) -> Iterator[Outcome]:
+    """The outcomes as they come, with a line now and then for a log."""
+    said = time.monotonic()
+    for number, outcome in enumerate(outcomes, start=1):
+        if time.monotonic() - said >= LOG_SECONDS:
+            said = time.monotonic()
+            _say(f"{number} of {count} replays")
+        yield outcome
 
 
 def _table(found: Sequence[dict[str, Any]], by_class: Sequence[str]) -> str:
@@ -256,7 +314,7 @@ def _by_class(found: Sequence[dict[str, Any]], names: Sequence[str]) -> str:
                 + _width(row["half_widths_by_class"][name][one] if at else None)
                 for at, row in enumerate(found)
             ]
-            lines.append([one, *cells])
+            lines.append([f"{one} ({found[0]['class_sizes'][one]})", *cells])
         tables.append(f"\n{_columns(lines)}\n")
     return "".join(tables)
 
@@ -295,6 +353,26 @@ def _workload(arguments: argparse.Namespace) -> None:
 
 
 def _import(arguments: argparse.Namespace) -> None:
+    file = arguments.from_sacct or arguments.from_pods
+    if file is None:
+        _import_from_prometheus(arguments)
+        return
+    if arguments.fleet_file is not None:
+        raise InputError("--fleet-file: such a file tells of no machines; kubectl cloudai simulate --template fleet")
+    runs, left_out = (sacct if arguments.from_sacct else pod_list).read(_read(file))
+    trace = imported.to_trace(runs, arguments.multiplier)
+    for why, count in sorted(left_out.items()):
+        _say(f"{count} left out: they {why}")
+    if not trace.tasks:
+        raise InputError(f"{file} holds nothing that ran to its end on one node")
+    sys.stdout.write(traces.write_tasks(trace.tasks))
+    _say(
+        f"{len(trace.tasks)} tasks, {100 * trace.late_share:.1f} % took longer than {arguments.multiplier:g} x what "
+        "was declared, or what their like usually take"
+    )
+
+
+def _import_from_prometheus(arguments: argparse.Namespace) -> None:
     days = _days(arguments.from_prometheus)
     url = arguments.prometheus_url or os.environ.get("PROMETHEUS_URL", "")
     if not url:

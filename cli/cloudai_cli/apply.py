@@ -1,6 +1,7 @@
 """A workload on a cluster: each task of a trace becomes a Task when it arrives."""
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -29,9 +30,9 @@ def manifest(task: TraceTask, time_scale: float, image: str = IMAGE) -> dict[str
     sla: dict[str, Any] = {}
     if task.expected_runtime_s:
         sla["expectedRuntime"] = f"{max(1, round(task.expected_runtime_s / time_scale))}s"
-    if task.deadline_s is not None:
+    if task.deadline_s is not None and task.deadline_s < math.inf:
         sla["finishWithin"] = f"{max(1, round((task.deadline_s - task.arrival_s) / time_scale))}s"
-    else:
+    elif task.deadline_s is None:
         sla["multiplier"] = str(task.sla_multiplier)
     return {
         "apiVersion": contract.API_VERSION,

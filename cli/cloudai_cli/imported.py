@@ -49,7 +49,7 @@ PRODUCTS: Final = (
 MOST_UIDS: Final = 3
 """Pods of one name that a day's series may know: a name is used again at once only by a StatefulSet's pods."""
 _DRAWN: Final = "[bcdfghjklmnpqrstvwxz2456789]"
-_SERIAL: Final = re.compile(rf"(-{_DRAWN}{{5}}|-{_DRAWN}{{8,10}}|-\d+)+$")
+SERIAL: Final = re.compile(rf"(-{_DRAWN}{{5}}|-{_DRAWN}{{8,10}}|-\d+)+$")
 """What Kubernetes puts behind names: drawn letters (no vowels, so that they are no words), hashes, numbers."""
 
 
@@ -62,7 +62,10 @@ class Source(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A pod that succeeded. Times in seconds since the epoch; requests in cores, bytes, devices."""
+    """What ran and succeeded. Times in seconds since the epoch; requests in cores, bytes, devices.
+
+    `declared` is what its user said it would take, seconds.
+    """
 
     uid: str
     name: str
@@ -71,6 +74,7 @@ class Run:
     started: float
     completed: float
     requests: Mapping[str, float]
+    declared: float | None = None
 
     @property
     def seconds(self) -> float:
@@ -125,7 +129,7 @@ def read_runs(source: Source, days: float, now: float) -> tuple[list[Run], int]:
             dropped += 1
             continue
         created = min(started, values["created"].get(uid, started))
-        workload = f"{names[uid].partition('/')[0]}/{_SERIAL.sub('', owners.get(uid, names[uid]))}"
+        workload = f"{names[uid].partition('/')[0]}/{SERIAL.sub('', owners.get(uid, names[uid]))}"
         found.append(Run(uid, names[uid], workload, created, started, completed, requests[uid]))
     return sorted(found, key=lambda run: (run.created, run.uid)), dropped
 
@@ -169,7 +173,7 @@ def to_trace(runs: Sequence[Run], multiplier: float, dropped: int = 0) -> Import
     tasks, late = [], 0
     for run in runs:
         task = _task(run, begin)
-        expected = usual.get(run.workload) or usual[task.type]
+        expected = run.declared or usual.get(run.workload) or usual[task.type]
         due = run.created + multiplier * expected
         late += run.completed > due
         tasks.append(replace(task, sla_multiplier=multiplier, expected_runtime_s=expected, deadline_s=due - begin))

@@ -31,12 +31,16 @@ class Scenario(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class TraceScenario:
-    """Tasks, machines, true speeds, and the parameters that the policies know."""
+    """Tasks, machines, true speeds, and the parameters that the policies know.
+
+    `learned` is what was learned before from other tasks, where that is asked for.
+    """
 
     tasks: Sequence[TraceTask]
     nodes: Sequence[FleetNode]
     speeds: Speeds
     document: Document
+    learned: Document | None = None
 
     def world(self) -> World:
         """The machines of the fleet under the table of speeds."""

@@ -3,14 +3,14 @@
 import math
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any, Final
 
 import msgspec
 import numpy as np
 
-from cloudai_cli.scenario import Scenario
+from cloudai_cli.scenario import Scenario, TraceScenario
 from cloudai_rts.arrays import FloatArray, IntArray
 from cloudai_rts.parameters import HINGE, LATENESS, Document, RuntimeModel
 from cloudai_rts.policy import ROUND_ROBIN
@@ -22,13 +22,16 @@ from cloudai_rts.replay.chooser import (
     RtsChooser,
     ScoreChooser,
 )
-from cloudai_rts.replay.engine import Replay
+from cloudai_rts.replay.engine import Course, Replay
 from cloudai_rts.replay.interval import half_width, half_width_over_tasks
 from cloudai_rts.replay.job import Job
 from cloudai_rts.replay.summary import Summary, joules, overrun, summarise, violated
 from cloudai_rts.traces import Speeds
 
 POLICIES: Final = (LATENESS, HINGE, ROUND_ROBIN, LEAST_ALLOCATED, MOST_ALLOCATED, EDF_BEST_NODE)
+COLD: Final = f"{LATENESS} (cold)"
+LEARNED: Final = f"{LATENESS} (learned)"
+"""With `--learn`: what the product does on its first day, and after what it has seen since."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,7 @@ class Outcome:
 
     `tasks` are the figures by task, in the units of the summary; NaN where a task has none: without a deadline, or
     never ended. `response` is the time from arrival to end over what was allowed. `classes` are the tasks' positions by
-    type, and by number of GPUs.
+    type, and by number of GPUs. `arrival` in seconds of the replay's clock, `gpus` in devices, by task.
     """
 
     policy: str
@@ -72,6 +75,14 @@ class Outcome:
     tasks: dict[str, FloatArray]
     classes: dict[str, IntArray]
     response: FloatArray
+    course: Course
+    arrival: FloatArray
+    gpus: FloatArray
+
+
+def shown(policies: Sequence[str], learns: bool) -> list[str]:
+    """The rows of the table: where something is learned, `lateness` stands there without it and with it."""
+    return [row for name in policies for row in ((COLD, LEARNED) if learns and name == LATENESS else (name,))]
 
 
 def known_speeds(speeds: Speeds, document: Document) -> Document:
@@ -86,6 +97,8 @@ def known_speeds(speeds: Speeds, document: Document) -> Document:
 
 def run(scenario: Scenario, policy: str, seed: int) -> Outcome:
     """Replay once."""
+    if isinstance(scenario, TraceScenario) and scenario.learned is not None and policy != COLD:
+        scenario = replace(scenario, document=scenario.learned)
     there, jobs = scenario.world(), scenario.jobs(seed)
     course = Replay(there, jobs, chooser(policy, scenario.document)).run()
     arrival = np.array([job.known.arrival for job in jobs])
@@ -99,11 +112,14 @@ def run(scenario: Scenario, policy: str, seed: int) -> Outcome:
         "energy_kwh": joules(there, jobs, course),
     }
     summary = summarise(there, jobs, course)
-    return Outcome(policy, seed, summary, tasks, _classes(jobs), (course.finish - arrival) / due)
+    gpus = np.array([job.known.gpu for job in jobs])
+    return Outcome(policy, seed, summary, tasks, _classes(jobs), (course.finish - arrival) / due, course, arrival, gpus)
 
 
 def chooser(policy: str, document: Document) -> Chooser:
     """The decider behind a policy's name."""
+    if policy in {COLD, LEARNED}:
+        policy = LATENESS
     if policy in {LATENESS, HINGE}:
         return RtsChooser(msgspec.structs.replace(document, model=policy))
     if policy == ROUND_ROBIN:
@@ -135,6 +151,7 @@ def _row(policy: str, own: Sequence[Outcome], reference: Sequence[Outcome]) -> d
         "differences": {name: _finite(statistics.mean(values)) for name, values in gaps.items()},
         "half_widths": widths,
         "floor": 100.0 * statistics.mean(outcome.summary.floor for outcome in own),
+        "class_sizes": {name: len(at) for name, at in classes.items()},
         "by_class": {name: {one: _of(name, own, at) for one, at in classes.items()} for name in OF_TASKS},
         "half_widths_by_class": {
             name: {one: _half_width(name, own, reference, at) for one, at in classes.items()} for name in OF_TASKS

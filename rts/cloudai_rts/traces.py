@@ -9,7 +9,8 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from datetime import UTC, datetime
 from typing import Final
 
 from cloudai_rts import contract
@@ -35,7 +36,8 @@ class FleetNode:
 class TraceTask:
     """One task. Times in seconds from the start of the trace; `reference_runtime_s` is the truth only kubelets see.
 
-    `gpu_product` restricts it to machines with that GPU.
+    `deadline_s` is infinite where nobody waits for it, None where it follows from the multiplier. `gpu_product`
+    restricts it to machines with that GPU.
     """
 
     arrival_s: float
@@ -70,6 +72,9 @@ MOST: Final[Mapping[str, float]] = {
     "sla_multiplier": 1e6,
 }
 """The most that a column may hold; whatever counts seconds, `MAX_MOMENT`."""
+NO_DEADLINE: Final = "none"
+"""In the column of deadlines: nobody waits for the task."""
+_MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\d")
 _WHOLE: Final = re.compile(r"-?[0-9]{1,9}")
 Speeds = dict[tuple[str, str], float]
 """Run-time factor against the reference by (type, GPU product); absent pairs are 1, an empty product is no GPU."""
@@ -83,7 +88,7 @@ def read_fleet(text: str) -> list[FleetNode]:
             node=row.text("node"),
             cpu=row.number("cpu"),
             memory_bytes=int(row.number("memory_bytes")),
-            gpu=int(row.number("gpu")),
+            gpu=row.devices("gpu"),
             gpu_product=row.values.get("gpu_product", ""),
             storage_bytes=int(row.number("storage_bytes")),
             pods=int(row.number("pods")),
@@ -106,28 +111,60 @@ def read_speeds(text: str) -> Speeds:
 
 
 def read_tasks(text: str) -> list[TraceTask]:
-    """Parse a task list, in order of arrival. Raises `TraceError`."""
+    """Parse a task list, in order of arrival; of equal names the later ones get a number. Raises `TraceError`.
+
+    Where arrivals are moments (ISO 8601), seconds count from the first one.
+    """
     required = ("arrival_s", "name", "type", "cpu", "memory_bytes", "gpu", "reference_runtime_s", "sla_multiplier")
+    names = _Names()
+    rows = list(_rows(text, required))
     tasks = [
         TraceTask(
-            arrival_s=row.number("arrival_s"),
-            name=row.text("name"),
+            arrival_s=row.moment("arrival_s"),
+            name=names.of(row.text("name")),
             type=row.text("type"),
             cpu=row.number("cpu"),
             memory_bytes=int(row.number("memory_bytes")),
-            gpu=int(row.number("gpu")),
+            gpu=row.devices("gpu"),
             reference_runtime_s=row.number("reference_runtime_s"),
             sla_multiplier=row.number("sla_multiplier"),
             expected_runtime_s=row.optional("expected_runtime_s"),
-            deadline_s=row.optional("deadline_s"),
+            deadline_s=row.deadline("deadline_s"),
             priority=row.integer("priority"),
             gpu_product=row.values.get("gpu_product", "").strip(),
             storage_bytes=int(row.optional("storage_bytes") or 0),
             user=row.values.get("user", "").strip(),
         )
-        for row in _rows(text, required)
+        for row in rows
     ]
+    if any(row.is_moment("arrival_s") for row in rows):
+        tasks = _from_first(tasks)
     return sorted(tasks, key=lambda task: task.arrival_s)
+
+
+def _from_first(tasks: Sequence[TraceTask]) -> list[TraceTask]:
+    """Times from the first arrival on."""
+    begin = min(task.arrival_s for task in tasks)
+    return [
+        replace(
+            task,
+            arrival_s=task.arrival_s - begin,
+            deadline_s=None if task.deadline_s is None else task.deadline_s - begin,
+        )
+        for task in tasks
+    ]
+
+
+class _Names:
+    """Names that differ from each other: what runs is told apart by them."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+
+    def of(self, name: str) -> str:
+        """The name, from its second use on with a number."""
+        self._counts[name] += 1
+        return name if self._counts[name] == 1 else self.of(f"{name}#{self._counts[name]}")
 
 
 def write_tasks(tasks: Sequence[TraceTask]) -> str:
@@ -148,9 +185,13 @@ def _written(kind: type[TraceTask] | type[FleetNode], rows: Sequence[TraceTask] 
     for row in rows:
         values = [getattr(row, name) for name in columns]
         writer.writerow(
-            "" if value is None else f"{value:.3f}" if isinstance(value, float) else value for value in values
+            "" if value is None else _number(value) if isinstance(value, float) else value for value in values
         )
     return text.getvalue()
+
+
+def _number(value: float) -> str:
+    return NO_DEADLINE if value == math.inf else f"{value:.3f}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +218,36 @@ class _Row:
             raise TraceError(f"line {self.line}: {column} = {text[:40]!r} is no number from 0 to {most:g}")
         return number
 
+    def devices(self, column: str) -> int:
+        number = self.number(column)
+        if number != int(number):
+            raise TraceError(
+                f"line {self.line}: {column} = {number:g}; devices are placed whole: round up, or leave the line out"
+            )
+        return int(number)
+
+    def is_moment(self, column: str) -> bool:
+        return bool(_MOMENT.match(self.values.get(column, "").strip()))
+
+    def moment(self, column: str) -> float:
+        """Seconds, or those since the epoch of an ISO 8601 time (without a zone: UTC)."""
+        if not self.is_moment(column):
+            return self.number(column)
+        text = self.text(column)
+        try:
+            moment = datetime.fromisoformat(text)
+            return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        except (ValueError, OverflowError) as error:
+            raise TraceError(
+                f"line {self.line}: {column} = {text[:40]!r} is no time; write for example 2026-03-01T18:00:00Z"
+            ) from error
+
+    def deadline(self, column: str) -> float | None:
+        text = self.values.get(column, "").strip()
+        if not text or text.lower() == NO_DEADLINE:
+            return math.inf if text else None
+        return self.moment(column)
+
     def integer(self, column: str) -> int:
         text = self.values.get(column, "").strip() or "0"
         if not _WHOLE.fullmatch(text):
@@ -196,7 +267,7 @@ def _read(reader: "csv.DictReader[str]") -> Iterator[dict[str, str]]:
 
 
 def _rows(text: str, required: tuple[str, ...]) -> Iterator[_Row]:
-    reader = csv.DictReader(io.StringIO(text))
+    reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff")))
     try:
         header = reader.fieldnames or ()
     except csv.Error as error:
@@ -204,6 +275,9 @@ def _rows(text: str, required: tuple[str, ...]) -> Iterator[_Row]:
     missing = [name for name in required if name not in header]
     if missing:
         raise TraceError(f"line 1: the header lacks {', '.join(missing)}; it needs {', '.join(required)}")
+    twice = [name for name, count in Counter(header).items() if count > 1]
+    if twice:
+        raise TraceError(f"line 1: column {twice[0]!r} stands there twice; keep one of them")
     for values in _read(reader):
         if (values.get("gang") or "1").strip() not in {"", "1"}:
             raise TraceError(

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from cloudai_cli import sacct
 from cloudai_cli.__main__ import main
+from cloudai_rts import traces
 
 ROOT = Path(__file__).parents[2]
 FLEET = str(ROOT / "config/reference-fleet.csv")
@@ -85,6 +87,7 @@ def test_a_table_for_people(tasks: str, capsys: pytest.CaptureFixture[str]) -> N
         (["--tasks", "nowhere.csv", "--fleet", FLEET], "cannot be read"),
         (["--tasks", FLEET, "--fleet", FLEET], "the header lacks"),
         (["--tasks", FLEET, "--fleet", FLEET, "--policy", "magic"], "known policies"),
+        (["--tasks", FLEET, "--fleet", FLEET, "--knows-speeds"], "--knows-speeds: there is nothing to know"),
     ],
 )
 def test_bad_input(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -105,3 +108,60 @@ def test_a_fleet_on_which_nothing_fits(tasks: str, tmp_path: Path, capsys: pytes
     assert rows[0]["p95_slowdown"] is None
     main(["simulate", "--tasks", tasks, "--fleet", str(fleet), "--policy", "lateness,hinge"])
     assert "against lateness" in capsys.readouterr().out
+
+
+def test_learning_is_shown(tasks: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two rows for the product, on the first day and after the first half; the others know what was learned too."""
+    options = ["--speeds", SPEEDS, "--seeds", "1", "--policy", "lateness,round-robin", "-o", "json"]
+    main(["simulate", "--tasks", tasks, "--fleet", FLEET, "--learn", "first-half", *options])
+    said = capsys.readouterr()
+    rows = json.loads(said.out)
+    assert [row["policy"] for row in rows] == ["lateness (cold)", "lateness (learned)", "round-robin"]
+    assert sum(size for name, size in rows[0]["class_sizes"].items() if name.endswith(" GPU")) == 75
+    assert "learning from 75 tasks, judging 75" in said.err
+    main(["simulate", "--tasks", tasks, "--fleet", FLEET, "--learn", tasks, *options])
+    again = json.loads(capsys.readouterr().out)
+    assert sum(size for name, size in again[0]["class_sizes"].items() if name.endswith(" GPU")) == 150
+    assert again[1]["violations"] < again[0]["violations"]
+
+
+@pytest.mark.parametrize("kind", ["tasks", "fleet", "speeds"])
+def test_templates_can_be_read(kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What `--template` prints is a simulation to begin with, in which every task fits and every product is known."""
+    files = {}
+    for name in ("tasks", "fleet", "speeds"):
+        main(["simulate", "--template", name])
+        files[name] = tmp_path / f"{name}.csv"
+        files[name].write_text(capsys.readouterr().out)
+    assert files[kind].read_text().count("\n") >= 3
+    options = [f"--{name}={file}" for name, file in files.items()]
+    main(["simulate", *options, "--policy", "lateness", "--seeds", "1"])
+    said = capsys.readouterr()
+    assert "lateness" in said.out
+    assert "note:" not in said.err
+
+
+def test_doubts_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What fits nowhere, what nothing is known of, and what makes no difference, by name."""
+    tasks, fleet = tmp_path / "tasks.csv", tmp_path / "fleet.csv"
+    header = "arrival_s,name,type,cpu,memory_bytes,gpu,reference_runtime_s,sla_multiplier\n"
+    tasks.write_text(header + "0,small,t,1,1,1,10,2\n1,huge,t,1,1,16,10,2\n")
+    columns = "node,cpu,memory_bytes,gpu,gpu_product,storage_bytes,pods\n"
+    fleet.write_text(columns + "a,8,100,4,Wonder-9000,0,110\nb,8,100,4,NVIDIA-T4,0,110\n")
+    main(["simulate", "--tasks", str(tasks), "--fleet", str(fleet), "--policy", "lateness", "--seeds", "1"])
+    said = capsys.readouterr().err
+    assert "1 of 2 tasks fit no machine and count as missed by every policy: huge" in said
+    assert "nothing is known of the speed of Wonder-9000" in said
+    assert "without --speeds a task runs equally fast on NVIDIA-T4, Wonder-9000" in said
+
+
+def test_files_of_others(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Slurm's and kubectl's output become traces that `simulate` reads."""
+    jobs = tmp_path / "jobs.txt"
+    row = "7|train|ann|2026-03-01T10:00:00|2026-03-01T10:05:00|2026-03-01T11:05:00|02:00:00|COMPLETED|1|cpu=8,mem=1G"
+    jobs.write_text("|".join(sacct.FIELDS) + f"\n{row}\n{row.replace('COMPLETED', 'FAILED')}\n")
+    main(["import", "--from-sacct", str(jobs)])
+    said = capsys.readouterr()
+    [task] = traces.read_tasks(said.out)
+    assert (task.expected_runtime_s, task.reference_runtime_s, task.user) == (7200.0, 3600.0, "ann")
+    assert "1 left out: they did not complete" in said.err

@@ -1,5 +1,7 @@
 """Traces as CSV."""
 
+import math
+import re
 from pathlib import Path
 
 import pytest
@@ -66,3 +68,40 @@ def test_optional_columns_that_cannot_be_read(column: str, value: str, said: str
     header = "arrival_s,name,type,cpu,memory_bytes,gpu,reference_runtime_s,sla_multiplier"
     with pytest.raises(TraceError, match=said):
         traces.read_tasks(f"{header},{column}\n0,a,t,1,1,0,5,2,{value}\n")
+
+
+def test_moments_count_from_the_first_one() -> None:
+    """ISO times, with a zone or in UTC, as arrivals and as deadlines."""
+    text = (
+        TASKS + "2026-03-01T11:00:00+01:00,b,t,1,1,0,10,2,2026-03-01T10:05:00Z\n2026-03-01T09:59:00,a,t,1,1,0,10,2,\n"
+    )
+    first, second = traces.read_tasks(text)
+    assert (first.name, first.arrival_s, second.arrival_s, second.deadline_s) == ("a", 0.0, 60.0, 360.0)
+
+
+def test_nobody_may_wait_for_a_task() -> None:
+    """`none` is a deadline that is never missed, and is written again; an empty one follows from the multiplier."""
+    [task] = traces.read_tasks(TASKS + "0,a,t,1,1,0,10,2,none\n")
+    assert (task.deadline_s, task.allowed_s) == (math.inf, None)
+    assert traces.read_tasks(traces.write_tasks([task])) == [task]
+
+
+def test_names_are_told_apart_and_a_byte_order_mark_is_no_letter() -> None:
+    """What two tasks share is their name only."""
+    text = "\ufeff" + TASKS + "0,a,t,1,1,0,10,2,\n1,a,t,1,1,0,10,2,\n2,a#2,t,1,1,0,10,2,\n"
+    assert [task.name for task in traces.read_tasks(text)] == ["a", "a#2", "a#2#2"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (TASKS + "0,a,t,1,1,0.5,10,2,\n", "gpu = 0.5; devices are placed whole"),
+        (TASKS.replace("name", "type", 1) + "0,a,t,1,1,0,10,2,\n", "the header lacks name"),
+        (TASKS.replace("\n", ",type\n") + "0,a,t,1,1,0,10,2,,t\n", "column 'type' stands there twice"),
+        (TASKS + "2026-13-41,a,t,1,1,0,10,2,\n", "is no time; write for example"),
+    ],
+)
+def test_what_cannot_be_replayed_is_refused(text: str, said: str) -> None:
+    """With the line, the column and the remedy."""
+    with pytest.raises(TraceError, match=re.escape(said)):
+        traces.read_tasks(text)

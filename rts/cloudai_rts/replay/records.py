@@ -42,6 +42,7 @@ def records(
                 deadline=job.due,
                 reference_runtime=known.reference_runtime,
                 log_sd=known.log_sd,
+                user="" if tasks is None else tasks[index].user,
                 declared=None if tasks is None else tasks[index].expected_runtime_s,
                 allowed=None if tasks is None else tasks[index].allowed_s,
                 load=float(course.load[index]),

@@ -1,5 +1,6 @@
 """A trace as jobs: what a policy is told about each task, by the same estimates as in production."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 from cloudai_rts import contract, prediction
@@ -30,8 +31,10 @@ def jobs(
     found = []
     for index, task in enumerate(tasks):
         name = called[index] if called is not None else task.type
-        due = task.deadline_s
-        if due is None:
+        due: float | None = task.deadline_s
+        if due == math.inf:
+            due = None
+        elif due is None:
             basis = task.expected_runtime_s or promised.get(task.type)
             due = task.arrival_s + task.sla_multiplier * basis
         found.append(
@@ -51,7 +54,7 @@ def jobs(
     return found
 
 
-def _known(task: TraceTask, name: str, due: float, store: TauStore, document: Document) -> Task:
+def _known(task: TraceTask, name: str, due: float | None, store: TauStore, document: Document) -> Task:
     said = Said(task.user, task.expected_runtime_s, task.allowed_s)
     estimate = prediction.estimate(name, store.get(name), said, document.Runtime, store.has_learned(name))
     return Task(

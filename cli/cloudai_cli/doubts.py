@@ -1,0 +1,60 @@
+"""What a simulation of somebody's own trace cannot know, or leaves out: said before the figures, never in silence."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from cloudai_cli.scenario import TraceScenario
+from cloudai_rts import products
+from cloudai_rts.replay.engine import fleet_of
+
+MOST_NAMED: Final = 5
+
+
+def of(scenario: TraceScenario, knows_speeds: bool) -> list[str]:
+    """One line each."""
+    return [*_unplaceable(scenario), *_unknown_products(scenario), *_unknown_pairs(scenario, knows_speeds)]
+
+
+def _unplaceable(scenario: TraceScenario) -> list[str]:
+    """Tasks that no machine can take wait for ever, and count as missed."""
+    world, jobs = scenario.world(), scenario.jobs(0)
+    fleet = fleet_of(world)
+    fits: dict[tuple[object, ...], bool] = {}
+    for job in jobs:
+        key = (job.admitted, *job.amounts.items())
+        if key not in fits:
+            fits[key] = bool((fleet.could_fit(job.amounts) & world.admits(job)).any())
+    names = [job.name for job in jobs if not fits[job.admitted, *job.amounts.items()]]
+    if not names:
+        return []
+    return [f"{len(names)} of {len(jobs)} tasks fit no machine and count as missed by every policy: {_some(names)}"]
+
+
+def _unknown_products(scenario: TraceScenario) -> list[str]:
+    """GPUs of which neither the table of speeds nor a data sheet says anything."""
+    there = sorted({node.gpu_product for node in scenario.nodes if node.gpu})
+    unknown = [name for name in there if products.product_of(name) is None]
+    if not unknown:
+        return []
+    return [f"nothing is known of the speed of {_some(unknown)} before tasks have run there"]
+
+
+def _unknown_pairs(scenario: TraceScenario, knows_speeds: bool) -> list[str]:
+    """Without a table of speeds all machines are alike, and a table may miss what is there."""
+    there = {node.gpu_product for node in scenario.nodes if node.gpu}
+    if not scenario.speeds:
+        if len(there) < 2:
+            return []
+        return [f"without --speeds a task runs equally fast on {_some(sorted(there))}"]
+    named = {product for _, product in scenario.speeds}
+    missing = sorted(there - named)
+    said = [f"--speeds names no {_some(missing)}: tasks run there as on the reference"] if missing else []
+    types = {task.type for task in scenario.tasks}
+    if knows_speeds and not types & {name for name, _ in scenario.speeds}:
+        said.append("--knows-speeds: the table names none of the types in the trace, so nothing is known from it")
+    return said
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return ", ".join(names[:MOST_NAMED]) + more

@@ -1,0 +1,106 @@
+"""A trace out of Slurm's accounting: `sacct --parsable2` with the fields of `FIELDS`.
+
+Every job of one node that completed is a task: its arrival is its submission, its run time what it took, and the time
+limit that its user gave is a declared run time. Times are as sacct wrote them, taken as UTC: only their differences
+count.
+"""
+
+import csv
+import io
+import re
+from collections import Counter
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Final
+
+from cloudai_cli.errors import InputError
+from cloudai_cli.imported import Run
+from cloudai_rts import contract
+from cloudai_rts.contract import CPU, MAX_SECONDS, MEMORY
+
+FIELDS: Final = ("JobID", "JobName", "User", "Submit", "Start", "End", "Timelimit", "State", "NNodes", "AllocTRES")
+COMMAND: Final = f"sacct --allusers --parsable2 --starttime=2026-01-01 --format={','.join(FIELDS)}"
+_STEP: Final = "."
+_COMPLETED: Final = "COMPLETED"
+_UNITS: Final = {"": 1 << 20, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+"""Of memory in TRES; without a unit it is mebibytes."""
+_MEMORY: Final = re.compile(r"(\d+(?:\.\d+)?)([KMGT]?)[A-Za-z]?")
+_LIMIT: Final = re.compile(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)")
+
+
+def read(text: str) -> tuple[list[Run], Counter[str]]:
+    """The jobs as runs, in order of submission, and why others are left out. Raises `InputError`."""
+    reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff")), delimiter="|")
+    try:
+        missing = [name for name in FIELDS if name not in (reader.fieldnames or ())]
+        if missing:
+            raise InputError(f"the output of sacct lacks {', '.join(missing)}; write it with: {COMMAND}")
+        runs: list[Run] = []
+        left_out: Counter[str] = Counter()
+        for row in reader:
+            if _STEP in (row["JobID"] or ""):
+                continue
+            run = _run({name: row[name] or "" for name in FIELDS})
+            if isinstance(run, Run):
+                runs.append(run)
+            else:
+                left_out[run] += 1
+    except csv.Error as error:
+        raise InputError(f"line {reader.line_num}: {error}; write it with: {COMMAND}") from error
+    return sorted(runs, key=lambda run: (run.created, run.uid)), left_out
+
+
+def _run(row: Mapping[str, str]) -> Run | str:
+    """A job, or why it is none of ours."""
+    if row["State"] != _COMPLETED:
+        return "did not complete"
+    if row["NNodes"] != "1":
+        return "ran on several nodes"
+    submitted, started, ended = (_moment(row[name]) for name in ("Submit", "Start", "End"))
+    if submitted is None or started is None or ended is None or not 0 < ended - started <= MAX_SECONDS:
+        return "have no times, or contradicting ones"
+    requests = _requests(row["AllocTRES"])
+    if not requests.get(CPU):
+        return "say nothing of their CPUs"
+    return Run(
+        uid=row["JobID"],
+        name=row["JobID"],
+        workload=f"{row['User'] or 'unknown'}/{row['JobName']}",
+        created=min(submitted, started),
+        started=started,
+        completed=ended,
+        requests=requests,
+        declared=_seconds(row["Timelimit"]),
+    )
+
+
+def _requests(tres: str) -> dict[str, float]:
+    """Cores, bytes and GPUs of `cpu=8,mem=32G,gres/gpu=2,gres/gpu:a100=2`."""
+    amounts = dict(part.partition("=")[::2] for part in tres.split(","))
+    requests: dict[str, float] = {}
+    if amounts.get("cpu", "").isdigit():
+        requests[CPU] = float(amounts["cpu"])
+    if match := _MEMORY.fullmatch(amounts.get("mem", "")):
+        requests[MEMORY] = float(match[1]) * _UNITS[match[2]]
+    if amounts.get("gres/gpu", "").isdigit():
+        requests[contract.DEFAULT_GPU_RESOURCE] = float(amounts["gres/gpu"])
+    return requests
+
+
+def _moment(text: str) -> float | None:
+    """Seconds since the epoch; None for `Unknown` and its like."""
+    try:
+        moment = datetime.fromisoformat(text)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
+def _seconds(text: str) -> float | None:
+    """A time limit as Slurm writes it, `2-03:04:05`; None for `UNLIMITED` and `Partition_Limit`."""
+    match = _LIMIT.fullmatch(text)
+    if match is None:
+        return None
+    days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
+    whole = 86_400.0 * days + 3600.0 * hours + 60.0 * minutes + seconds
+    return whole if 0 < whole <= MAX_SECONDS else None

@@ -1,0 +1,76 @@
+"""A trace out of Slurm's accounting."""
+
+import pytest
+
+from cloudai_cli import sacct
+from cloudai_cli.errors import InputError
+from cloudai_rts.contract import CPU, DEFAULT_GPU_RESOURCE, MEMORY
+
+HEADER = "|".join(sacct.FIELDS) + "\n"
+
+
+def line(**fields: str) -> str:
+    """One job that ran for an hour on 8 cores, 2 GPUs, 64 GiB."""
+    usual = {
+        "JobID": "17",
+        "JobName": "train",
+        "User": "ann",
+        "Submit": "2026-03-01T10:00:00",
+        "Start": "2026-03-01T10:05:00",
+        "End": "2026-03-01T11:05:00",
+        "Timelimit": "1-02:00:00",
+        "State": "COMPLETED",
+        "NNodes": "1",
+        "AllocTRES": "billing=8,cpu=8,gres/gpu=2,gres/gpu:a100=2,mem=64G,node=1",
+    }
+    return "|".join({**usual, **fields}[name] for name in sacct.FIELDS) + "\n"
+
+
+def test_a_job_is_a_run() -> None:
+    """What it asked for, how long it took, and the time limit as a declared run time."""
+    [run], left_out = sacct.read(HEADER + line())
+    assert (run.seconds, run.started - run.created, run.declared) == (3600.0, 300.0, 26 * 3600.0)
+    assert run.requests == {CPU: 8.0, MEMORY: float(64 << 30), DEFAULT_GPU_RESOURCE: 2.0}
+    assert run.workload == "ann/train"
+    assert not left_out
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"State": "CANCELLED by 17"}, "did not complete"),
+        ({"NNodes": "4"}, "ran on several nodes"),
+        ({"Start": "Unknown"}, "have no times, or contradicting ones"),
+        ({"End": "2026-03-01T10:00:00"}, "have no times, or contradicting ones"),
+        ({"AllocTRES": ""}, "say nothing of their CPUs"),
+    ],
+)
+def test_what_is_left_out_is_counted(fields: dict[str, str], why: str) -> None:
+    """Nothing is dropped in silence; steps of a job are no jobs."""
+    runs, left_out = sacct.read(HEADER + line(**fields) + line(JobID="17.batch") + line(JobID="18"))
+    assert [run.uid for run in runs] == ["18"]
+    assert left_out == {why: 1}
+
+
+@pytest.mark.parametrize(
+    ("limit", "seconds"),
+    [
+        ("02:00:00", 7200.0),
+        ("30:00", 1800.0),
+        ("UNLIMITED", None),
+        ("Partition_Limit", None),
+        ("", None),
+        ("0:00", None),
+    ],
+)
+def test_time_limits(limit: str, seconds: float | None) -> None:
+    """As Slurm writes them."""
+    [run], _ = sacct.read(HEADER + line(Timelimit=limit))
+    assert run.declared == seconds
+
+
+@pytest.mark.parametrize("text", ["", "JobID,User\n1,ann\n", '"' + "a" * 200_000])
+def test_other_output(text: str) -> None:
+    """The message says which command writes what is needed."""
+    with pytest.raises(InputError, match="--parsable2"):
+        sacct.read(text)
