@@ -22,8 +22,9 @@ from rich.console import Console
 from rich.progress import track
 from scenario import Scene, scene
 
-from cloudai_optimizer import epoch, learn
+from cloudai_optimizer import epoch
 from cloudai_optimizer.epoch import TUNED
+from cloudai_optimizer.fit import learn
 from cloudai_optimizer.rules import Rules
 from cloudai_rts.parameters import Document, LatenessTerms
 from cloudai_rts.replay import trace

@@ -20,7 +20,7 @@ from bar import Bar, judge
 from scenario import Scene, scene
 
 from cloudai_kube.node_use import NodeUse
-from cloudai_optimizer import learn
+from cloudai_optimizer.fit import learn
 from cloudai_rts.history import Record
 from cloudai_rts.machine import Machine
 from cloudai_rts.parameters import Document

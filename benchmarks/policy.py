@@ -35,10 +35,11 @@ from scenario import LARGE, TAU, Scene, scene, settings
 from worlds import worlds
 
 from cloudai_kube.node_use import NodeUse
-from cloudai_optimizer import epoch, genes
+from cloudai_optimizer import epoch
 from cloudai_optimizer.fit import affinity
-from cloudai_optimizer.genetic import GENERATIONS, GeneticSearch
 from cloudai_optimizer.rules import Rules
+from cloudai_optimizer.search import genes
+from cloudai_optimizer.search.genetic import GENERATIONS, GeneticSearch
 from cloudai_rts import lateness, placement, reservation
 from cloudai_rts.parameters import HINGE, Document
 from cloudai_rts.policy import ROUND_ROBIN

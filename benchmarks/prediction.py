@@ -19,6 +19,7 @@ from typing import Any, Final
 import numpy as np
 from bar import Bar, judge
 from scenario import TAU, Scene, scene, settings
+from worlds import worlds
 
 from cloudai_rts.arrays import FloatArray
 from cloudai_rts.history import Record
@@ -31,9 +32,13 @@ from cloudai_rts.replay.engine import Course, Replay
 from cloudai_rts.replay.job import Job
 from cloudai_rts.replay.summary import violated
 
+LARGE_WORLD: Final = "320 machines"
+"""The same tasks and machines as in `whole nodes`, only more."""
 Z80: Final = 1.2816
-CALIBRATED: Final = (("reference", 0.75), *((name, 0.90) for name in settings()))
+CALIBRATED: Final = (("reference", 0.75), *((name, 0.90) for name in (*settings(), *worlds()) if name != LARGE_WORLD))
 """Setting and load."""
+INSIDE: Final = (0.72, 0.88)
+"""Share of the completions that an 80 % interval should hold."""
 HISTORIES: Final = (0, 10, 50, 100, 200, 400, 800, 1500)
 MIN_DECILE: Final = 100
 LEARNED_FROM: Final = 3_000
@@ -69,6 +74,13 @@ def main() -> None:
             sys.stderr.write(f"calibration, {name} ...\n")
             runs = list(executor.map(partial(placed, setting, load), seeds))
             found["calibration"][name] = calibration(runs)
+        found["cold"] = {}
+        for setting in ("reference", *worlds()):
+            if setting == LARGE_WORLD:
+                continue
+            sys.stderr.write(f"calibration with nothing learned, {setting} ...\n")
+            runs = list(executor.map(partial(placed, setting, 0.90, learns=False), seeds))
+            found["cold"][setting] = calibration(runs)
         sys.stderr.write("cold start ...\n")
         found["cold_start"] = cold_start(executor, seeds)
     sys.stdout.write(json.dumps(found) + "\n" if arguments.output == "json" else text(found))
@@ -86,6 +98,10 @@ def bars(found: dict[str, Any]) -> list[Bar]:
     for name, one in found["calibration"].items():
         errors = [abs(row["predicted"] - row["observed"]) for row in one["deciles"]]
         result.append(Bar(f"{name}: largest error of P(late) in a decile", max(errors, default=0.0), most=0.08))
+        result.append(Bar(f"{name}: in the 80 % interval", one["inside_80"], *INSIDE))
+    for name, one in found["cold"].items():
+        errors = [abs(row["predicted"] - row["observed"]) for row in one["deciles"]]
+        result.append(Bar(f"{name}, nothing learned: largest error of P(late)", max(errors, default=0.0), most=0.20))
     return result
 
 
@@ -151,10 +167,10 @@ def _usual(history: Sequence[Record]) -> dict[str, float]:
     return {name: statistics.mean(values) for name, values in found.items()}
 
 
-def placed(setting: str, load: float, seed: int) -> tuple[FloatArray, FloatArray, FloatArray]:
+def placed(setting: str, load: float, seed: int, learns: bool = True) -> tuple[FloatArray, FloatArray, FloatArray]:
     """P(late) of each task when it was placed, whether it was late, and its error in predicted sds."""
     at = scene(setting, seed)
-    document = at.experience()
+    document = at.experience() if learns else Document()
     drawn = at.test(load)
     jobs = trace.jobs(drawn.tasks, document, drawn.cpu_used, drawn.called)
     course = Replay(at.world(), jobs, RtsChooser(document)).run()
@@ -213,7 +229,8 @@ def text(found: dict[str, Any]) -> str:
         lines.append(
             f"  Spearman within type {one['spearman']:.3f} (with the true speeds {one['spearman_true_speeds']:.3f})"
         )
-    for name, known in found["calibration"].items():
+    cold = {f"{name}, nothing learned": known for name, known in found["cold"].items()}
+    for name, known in {**found["calibration"], **cold}.items():
         lines.append(f"{name}: {known['inside_80']:.1%} of the completions lie in the 80 % interval")
         lines += [
             f"  P(late) {row['from']:.1f}..: {row['tasks']} tasks, predicted {row['predicted']:.1%}, "

@@ -13,7 +13,7 @@ import numpy as np
 from worlds import Disturbance, worlds
 
 from cloudai_kube.node_use import NodeUse
-from cloudai_optimizer import learn
+from cloudai_optimizer.fit import learn
 from cloudai_rts import traces
 from cloudai_rts.history import Record
 from cloudai_rts.machine import Machine

@@ -23,9 +23,10 @@ from rich.progress import track
 from scenario import scene
 
 from cloudai_kube.node_use import NodeUse
-from cloudai_optimizer import fitness, learn, tuning
-from cloudai_optimizer.genetic import Mutation
+from cloudai_optimizer.fit import learn
 from cloudai_optimizer.rules import Rules
+from cloudai_optimizer.search import fitness, tuning
+from cloudai_optimizer.search.genetic import Mutation
 from cloudai_rts.parameters import Document
 from cloudai_rts.replay import trace
 from cloudai_rts.replay.chooser import RtsChooser

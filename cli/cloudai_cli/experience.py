@@ -6,7 +6,7 @@ import msgspec
 
 from cloudai_cli.scenario import TraceScenario
 from cloudai_kube.node_use import NodeUse
-from cloudai_optimizer import learn
+from cloudai_optimizer.fit import learn
 from cloudai_rts.parameters import Document
 from cloudai_rts.replay.chooser import LEAST_ALLOCATED, ScoreChooser
 from cloudai_rts.replay.engine import Replay

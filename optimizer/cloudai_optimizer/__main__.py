@@ -18,11 +18,12 @@ from cloudai_kube.errors import ConfigurationError, KubeError
 from cloudai_kube.redaction import redacted
 from cloudai_kube.scope import Scope
 from cloudai_kube.transport import Transport
-from cloudai_optimizer import announcement, cluster_epoch, config_map, document, progress, publication
+from cloudai_optimizer import cluster_epoch, progress
 from cloudai_optimizer.cluster_epoch import Options
-from cloudai_optimizer.config_map import Change
 from cloudai_optimizer.errors import InputError, OptimizerError
 from cloudai_optimizer.progress import Reporter
+from cloudai_optimizer.release import announcement, config_map, document, publication
+from cloudai_optimizer.release.config_map import Change
 from cloudai_optimizer.settings import Settings
 from cloudai_rts import contract, parameters, traces
 from cloudai_rts.errors import RtsError

@@ -15,10 +15,8 @@ from cloudai_kube.errors import FormatError
 from cloudai_kube.prometheus_access import Access
 from cloudai_kube.scope import EVERYWHERE, Scope
 from cloudai_kube.transport import Transport
-from cloudai_optimizer import announcement, canary, config_map, learn, observations, progress, publication
 from cloudai_optimizer import epoch as algorithm
-from cloudai_optimizer.canary import PROMOTED, ROLLED_BACK, RUNNING
-from cloudai_optimizer.config_map import Change, Published
+from cloudai_optimizer import progress
 from cloudai_optimizer.epoch import FITTED, REFUSED, TUNED, Outcome
 from cloudai_optimizer.errors import (
     MEASUREMENT,
@@ -29,10 +27,16 @@ from cloudai_optimizer.errors import (
     TelemetryError,
     counted,
 )
-from cloudai_optimizer.genetic import Generation
-from cloudai_optimizer.observations import Past, Sources
+from cloudai_optimizer.fit import learn
+from cloudai_optimizer.judge import canary
+from cloudai_optimizer.judge.canary import PROMOTED, ROLLED_BACK, RUNNING
+from cloudai_optimizer.observe import observations
+from cloudai_optimizer.observe.observations import Past, Sources
 from cloudai_optimizer.progress import Reporter
+from cloudai_optimizer.release import announcement, config_map, publication
+from cloudai_optimizer.release.config_map import Change, Published
 from cloudai_optimizer.rules import Rules
+from cloudai_optimizer.search.genetic import Generation
 from cloudai_rts import contract
 from cloudai_rts.errors import ParameterError
 

@@ -15,12 +15,13 @@ import numpy as np
 from cloudai_kube import timestamp
 from cloudai_kube.errors import FormatError
 from cloudai_kube.node_use import NodeUse
-from cloudai_optimizer import learn, tuning
-from cloudai_optimizer.genetic import Generation
-from cloudai_optimizer.guard import Verdict
-from cloudai_optimizer.publication import SEARCHED_AT
-from cloudai_optimizer.reach import Reach
+from cloudai_optimizer.fit import learn
+from cloudai_optimizer.judge.guard import Verdict
+from cloudai_optimizer.release.publication import SEARCHED_AT
+from cloudai_optimizer.release.reach import Reach
 from cloudai_optimizer.rules import Rules
+from cloudai_optimizer.search import tuning
+from cloudai_optimizer.search.genetic import Generation
 from cloudai_rts import history
 from cloudai_rts.history import Record
 from cloudai_rts.machine import Machine

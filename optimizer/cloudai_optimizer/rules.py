@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from cloudai_optimizer.fit.memory import REMEMBERED
-from cloudai_optimizer.fitness import DEFAULT
-from cloudai_optimizer.genetic import GENERATIONS, SIZE, Mutation
-from cloudai_optimizer.genetic import USUAL as USUAL_MUTATION
+from cloudai_optimizer.search.fitness import DEFAULT
+from cloudai_optimizer.search.genetic import GENERATIONS, SIZE, Mutation
+from cloudai_optimizer.search.genetic import USUAL as USUAL_MUTATION
 from cloudai_rts.replay.energy import USUAL, EnergyRates
 from cloudai_rts.replay.summary import USUAL as EDD_USUAL
 from cloudai_rts.replay.summary import EddWeights

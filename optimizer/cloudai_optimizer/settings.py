@@ -5,10 +5,10 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from cloudai_kube.prometheus_access import PrometheusSettings
-from cloudai_optimizer import publication
 from cloudai_optimizer.errors import InputError
-from cloudai_optimizer.genetic import ELITE, Mutation
+from cloudai_optimizer.release import publication
 from cloudai_optimizer.rules import Rules
+from cloudai_optimizer.search.genetic import ELITE, Mutation
 from cloudai_rts import contract
 from cloudai_rts.replay.energy import EnergyRates
 from cloudai_rts.replay.summary import EddWeights

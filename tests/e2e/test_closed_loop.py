@@ -28,9 +28,10 @@ from tests.e2e.conftest import Cluster, check_history
 from cloudai_kube import connection, prometheus, timestamp, worker_registry
 from cloudai_kube.prometheus_access import Access
 from cloudai_kube.transport import Transport
-from cloudai_optimizer import cluster_epoch, config_map, publication
+from cloudai_optimizer import cluster_epoch
 from cloudai_optimizer.cluster_epoch import Options, Report
 from cloudai_optimizer.errors import ClockError, TelemetryError
+from cloudai_optimizer.release import config_map, publication
 from cloudai_rts import parameters
 from cloudai_rts.machine import Machine
 from cloudai_rts.traces import FleetNode

@@ -16,8 +16,8 @@ from tests.e2e.conftest import Cluster, check_history
 
 from cloudai_operator.history import HistoryWriter
 from cloudai_operator.metrics import OperatorMetrics
-from cloudai_optimizer import store
-from cloudai_optimizer.store import AGES
+from cloudai_optimizer.observe import store
+from cloudai_optimizer.observe.store import AGES
 from cloudai_rts import contract
 from cloudai_rts.history import Record
 from cloudai_rts.machine import Machine

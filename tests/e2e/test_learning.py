@@ -13,9 +13,9 @@ from tests.e2e.conftest import Cluster
 from cloudai_kube import connection, timestamp
 from cloudai_kube.epoch_note import EpochNote
 from cloudai_kube.transport import Transport
-from cloudai_optimizer import config_map, publication
-from cloudai_optimizer.config_map import Change
 from cloudai_optimizer.errors import PublishError
+from cloudai_optimizer.release import config_map, publication
+from cloudai_optimizer.release.config_map import Change
 from cloudai_rts.parameters import Document, LatenessTerms
 
 NAMESPACE = "cloudai-system"

@@ -14,9 +14,11 @@ import numpy as np
 import pytest
 
 from cloudai_kube import timestamp
-from cloudai_optimizer import epoch, genes, reach
+from cloudai_optimizer import epoch
 from cloudai_optimizer.epoch import FITTED, REFUSED, TUNED, UNCHANGED, Outcome
+from cloudai_optimizer.release import reach
 from cloudai_optimizer.rules import Rules
+from cloudai_optimizer.search import genes
 from cloudai_rts import parameters
 from cloudai_rts.history import Record
 from cloudai_rts.machine import Machine

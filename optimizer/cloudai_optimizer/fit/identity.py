@@ -4,9 +4,9 @@ from typing import Final
 
 import numpy as np
 
-from cloudai_optimizer import limits
 from cloudai_optimizer.fit.indication import Expected
 from cloudai_optimizer.fit.samples import Samples
+from cloudai_optimizer.release import limits
 from cloudai_rts.arrays import FloatArray
 from cloudai_rts.parameters import IdentityRecord
 from cloudai_rts.prediction import HISTORY_MIN_SD

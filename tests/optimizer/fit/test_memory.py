@@ -9,8 +9,7 @@ from tests.optimizer.fit.test_runtime import drawn, one
 
 from cloudai_kube import timestamp
 from cloudai_kube.node_use import NodeUse
-from cloudai_optimizer import learn
-from cloudai_optimizer.fit import memory
+from cloudai_optimizer.fit import learn, memory
 from cloudai_optimizer.fit.samples import collect
 from cloudai_rts.history import RUNNING, Record
 from cloudai_rts.parameters import Document, HistoryWindow, RuntimeModel

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloudai_optimizer import genes
+from cloudai_optimizer.search import genes
 from cloudai_rts import parameters
 from cloudai_rts.parameters import HINGE, LATENESS, Document
 

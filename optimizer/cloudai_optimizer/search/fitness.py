@@ -10,9 +10,10 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from cloudai_optimizer import genes, limits
 from cloudai_optimizer.fit import affinity
-from cloudai_optimizer.learn import Learned
+from cloudai_optimizer.fit.learn import Learned
+from cloudai_optimizer.release import limits
+from cloudai_optimizer.search import genes
 from cloudai_rts.arrays import FloatArray
 from cloudai_rts.fleet import Fleet
 from cloudai_rts.machine import Machine

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from cloudai_kube.pod_use import PodUse
-from cloudai_optimizer.observations import LONGEST_MEASURED_SECONDS, MEASURED_SECONDS, _measured_from, with_use
+from cloudai_optimizer.observe.observations import LONGEST_MEASURED_SECONDS, MEASURED_SECONDS, _measured_from, with_use
 from cloudai_rts import contract
 from cloudai_rts.history import RUNNING, Record
 

@@ -18,7 +18,7 @@ from cloudai_kube.errors import ConflictError, NotFoundError
 from cloudai_kube.objects import ConfigMap
 from cloudai_kube.transport import MERGE_PATCH, Transport
 from cloudai_optimizer.errors import PublishError
-from cloudai_optimizer.reach import Reach, Span
+from cloudai_optimizer.release.reach import Reach, Span
 from cloudai_rts import contract, parameters
 from cloudai_rts.errors import ParameterError
 from cloudai_rts.parameters import Document

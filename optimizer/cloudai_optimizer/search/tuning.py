@@ -8,13 +8,15 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from cloudai_optimizer import fitness, genes, genetic, guard, limits, pareto
-from cloudai_optimizer.fitness import Evaluation, Stage
-from cloudai_optimizer.genetic import Generation, GeneticSearch, Search
-from cloudai_optimizer.guard import Verdict
-from cloudai_optimizer.learn import Learned
-from cloudai_optimizer.reach import Reach
+from cloudai_optimizer.fit.learn import Learned
+from cloudai_optimizer.judge import guard
+from cloudai_optimizer.judge.guard import Verdict
+from cloudai_optimizer.release import limits
+from cloudai_optimizer.release.reach import Reach
 from cloudai_optimizer.rules import Rules
+from cloudai_optimizer.search import fitness, genes, genetic, pareto
+from cloudai_optimizer.search.fitness import Evaluation, Stage
+from cloudai_optimizer.search.genetic import Generation, GeneticSearch, Search
 from cloudai_rts.arrays import FloatArray
 from cloudai_rts.history import Record
 from cloudai_rts.machine import Machine

@@ -11,8 +11,9 @@ import pytest
 from tests.optimizer.test_epoch import NODES, history, machines
 
 from cloudai_kube.node_use import NodeUse
-from cloudai_optimizer import fitness, genes, learn
-from cloudai_optimizer.fitness import DEFAULT, EDD, Evaluation, Stage
+from cloudai_optimizer.fit import learn
+from cloudai_optimizer.search import fitness, genes
+from cloudai_optimizer.search.fitness import DEFAULT, EDD, Evaluation, Stage
 from cloudai_rts.machine import Machine
 from cloudai_rts.parameters import HINGE, LATENESS, Document
 from cloudai_rts.replay import recorded

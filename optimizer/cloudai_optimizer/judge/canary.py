@@ -17,7 +17,7 @@ import numpy as np
 from cloudai_optimizer.errors import PublishError
 from cloudai_optimizer.fit.tenancy import LARGEST_SHARE
 from cloudai_optimizer.fit.voices import Voices
-from cloudai_optimizer.guard import Z90
+from cloudai_optimizer.judge.guard import Z90
 from cloudai_rts import history
 from cloudai_rts.arrays import FloatArray
 from cloudai_rts.history import Record

@@ -3,11 +3,11 @@
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.optimizer.test_limits import learned
+from tests.optimizer.release.test_limits import learned
 
 from cloudai_kube import timestamp
-from cloudai_optimizer import limits, reach
-from cloudai_optimizer.reach import DAY_SECONDS, Reach
+from cloudai_optimizer.release import limits, reach
+from cloudai_optimizer.release.reach import DAY_SECONDS, Reach
 from cloudai_rts import parameters
 from cloudai_rts.parameters import Document, Indication, LatenessTerms, RuntimeModel
 

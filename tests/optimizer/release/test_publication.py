@@ -5,10 +5,10 @@ import json
 import msgspec
 import pytest
 
-from cloudai_optimizer import document, publication
-from cloudai_optimizer.canary import Verdict
-from cloudai_optimizer.config_map import Change, Published
 from cloudai_optimizer.errors import PublishError
+from cloudai_optimizer.judge.canary import Verdict
+from cloudai_optimizer.release import document, publication
+from cloudai_optimizer.release.config_map import Change, Published
 from cloudai_rts import contract, parameters
 from cloudai_rts.parameters import CanaryShare, Document, HistoryWindow, LatenessTerms
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cloudai_optimizer.guard import judge, quantile90
+from cloudai_optimizer.judge.guard import judge, quantile90
 
 
 def late(rate: float, count: int, seed: int) -> np.ndarray:

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from cloudai_optimizer import capacity, publication
-from cloudai_optimizer.config_map import Published
 from cloudai_optimizer.errors import PublishError
-from cloudai_optimizer.reach import Reach, Span
+from cloudai_optimizer.release import capacity, publication
+from cloudai_optimizer.release.config_map import Published
+from cloudai_optimizer.release.reach import Reach, Span
 from cloudai_rts import contract, parameters
 from cloudai_rts.parameters import HINGE, Document, IdentityRecord, Indication, RuntimeModel
 

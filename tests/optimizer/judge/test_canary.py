@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloudai_optimizer import canary
-from cloudai_optimizer.canary import PROMOTED, ROLLED_BACK, RUNNING
 from cloudai_optimizer.errors import PublishError
+from cloudai_optimizer.judge import canary
+from cloudai_optimizer.judge.canary import PROMOTED, ROLLED_BACK, RUNNING
 from cloudai_rts.history import Record
 from cloudai_rts.ordering import share_of
 from cloudai_rts.parameters import CanaryShare, Document

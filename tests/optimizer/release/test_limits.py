@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloudai_optimizer import limits
+from cloudai_optimizer.release import limits
 from cloudai_rts import parameters
 from cloudai_rts.parameters import (
     AffinityTerms,

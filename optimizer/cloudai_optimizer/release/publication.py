@@ -9,11 +9,11 @@ from typing import Any, Final
 
 import msgspec
 
-from cloudai_optimizer import capacity, reach
-from cloudai_optimizer.canary import PROMOTED, ROLLED_BACK, Verdict
-from cloudai_optimizer.config_map import Change, Published
 from cloudai_optimizer.errors import PublishError
-from cloudai_optimizer.reach import Reach
+from cloudai_optimizer.judge.canary import PROMOTED, ROLLED_BACK, Verdict
+from cloudai_optimizer.release import capacity, reach
+from cloudai_optimizer.release.config_map import Change, Published
+from cloudai_optimizer.release.reach import Reach
 from cloudai_rts import contract, parameters
 from cloudai_rts.parameters import CanaryShare, Document
 

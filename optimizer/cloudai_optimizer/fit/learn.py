@@ -14,7 +14,6 @@ import numpy as np
 from cloudai_kube import timestamp
 from cloudai_kube.errors import FormatError
 from cloudai_kube.node_use import NodeUse
-from cloudai_optimizer import limits
 from cloudai_optimizer.fit import affinity, identity, memory, runtime, tenancy, theta
 from cloudai_optimizer.fit.affinity import Tallies
 from cloudai_optimizer.fit.backfit import SHRINK_CLASS
@@ -22,7 +21,8 @@ from cloudai_optimizer.fit.indication import Words, heard, indications, says_som
 from cloudai_optimizer.fit.memory import Memory
 from cloudai_optimizer.fit.runtime import RuntimeFit
 from cloudai_optimizer.fit.samples import Samples, collect
-from cloudai_optimizer.reach import Reach
+from cloudai_optimizer.release import limits
+from cloudai_optimizer.release.reach import Reach
 from cloudai_rts import history
 from cloudai_rts.arrays import FloatArray
 from cloudai_rts.history import SUCCEEDED, Record

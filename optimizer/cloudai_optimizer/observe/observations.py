@@ -32,8 +32,8 @@ from cloudai_kube.series import NodeNames
 from cloudai_kube.telemetry import MAX_CORES
 from cloudai_kube.transport import Transport
 from cloudai_kube.worker_minutes import MINUTE_SECONDS, Ended, Minute
-from cloudai_optimizer import store
 from cloudai_optimizer.errors import MEASUREMENT, HistoryError, InputError, TelemetryError, counted
+from cloudai_optimizer.observe import store
 from cloudai_rts import contract
 from cloudai_rts.history import RUNNING, Record
 from cloudai_rts.machine import Machine

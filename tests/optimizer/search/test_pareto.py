@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloudai_optimizer import pareto
+from cloudai_optimizer.search import pareto
 
 POINTS = np.array([[3.0, 5.0], [2.0, 3.0], [1.0, 1.0], [1.0, 4.0], [0.0, 6.0]])
 """Quality, energy: the first three are the front, the fourth is behind the second, the last behind all."""

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cloudai_optimizer.genetic import GENERATIONS, GeneticSearch, Mutation, islands
+from cloudai_optimizer.search.genetic import GENERATIONS, GeneticSearch, Mutation, islands
 
 TOP = np.array([0.8, 0.2, 0.5, 0.9, 0.1, 0.6])
 

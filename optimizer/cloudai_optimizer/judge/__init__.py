@@ -1,0 +1,1 @@
+"""Whether a candidate is better: the guard before a release, the canary after it."""

@@ -1,0 +1,1 @@
+"""What the optimizer reads: history, nodes and what they do."""

@@ -1,0 +1,1 @@
+"""The search for weights: genes, the genetic algorithm, and the fitness of a candidate in a replay."""
