@@ -24,13 +24,14 @@ _STEP: Final = "."
 _COMPLETED: Final = "COMPLETED"
 _UNITS: Final = {"": 1 << 20, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 """Of memory in TRES; without a unit it is mebibytes."""
-_MEMORY: Final = re.compile(r"(\d+(?:\.\d+)?)([KMGT]?)[A-Za-z]?")
-_LIMIT: Final = re.compile(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)")
+_COUNT: Final = re.compile(r"[0-9]{1,7}")
+_MEMORY: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)([KMGT]?)[A-Za-z]?")
+_LIMIT: Final = re.compile(r"(?:([0-9]{1,5})-)?(?:([0-9]{1,5}):)?([0-9]{1,9}):([0-9]{1,2})")
 
 
 def read(text: str) -> tuple[list[Run], Counter[str]]:
     """The jobs as runs, in order of submission, and why others are left out. Raises `InputError`."""
-    reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff")), delimiter="|")
+    reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff")), delimiter="|", quoting=csv.QUOTE_NONE)
     try:
         missing = [name for name in FIELDS if name not in (reader.fieldnames or ())]
         if missing:
@@ -78,11 +79,11 @@ def _requests(tres: str) -> dict[str, float]:
     """Cores, bytes and GPUs of `cpu=8,mem=32G,gres/gpu=2,gres/gpu:a100=2`."""
     amounts = dict(part.partition("=")[::2] for part in tres.split(","))
     requests: dict[str, float] = {}
-    if amounts.get("cpu", "").isdigit():
+    if _COUNT.fullmatch(amounts.get("cpu", "")):
         requests[CPU] = float(amounts["cpu"])
     if match := _MEMORY.fullmatch(amounts.get("mem", "")):
         requests[MEMORY] = float(match[1]) * _UNITS[match[2]]
-    if amounts.get("gres/gpu", "").isdigit():
+    if _COUNT.fullmatch(amounts.get("gres/gpu", "")):
         requests[contract.DEFAULT_GPU_RESOURCE] = float(amounts["gres/gpu"])
     return requests
 

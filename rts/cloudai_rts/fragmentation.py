@@ -21,6 +21,8 @@ MOST_SHARE: Final = 0.25
 _ROUNDS: Final = 4
 REFRESH: Final = 32
 """The shapes are taken anew after so many requests; at the beginning more often."""
+REFRESH_SHARE: Final = 8
+"""Nor before an eighth of those remembered are new: a scheduler that starts is told of all that wait at once."""
 _EARLY: Final = frozenset({1, 2, 4, 8, 16})
 MOST_SHAPES: Final = 8
 UPPER: Final = 0.75
@@ -71,6 +73,7 @@ class RequestMix:
     _recent: OrderedDict[str, deque[GpuRequest]] = field(default_factory=OrderedDict)
     _shapes: _Shapes | None = None
     _noted: int = 0
+    _summed: int = 0
 
     def note(self, request: GpuRequest, tenant: str = "") -> None:
         """A task with GPUs came."""
@@ -80,8 +83,12 @@ class RequestMix:
         if len(self._recent) > MOST_TENANTS:
             self._recent.popitem(last=False)
         self._noted += 1
-        if self._noted % REFRESH == 0 or self._noted in _EARLY:
+        if self._noted - self._summed >= max(REFRESH, self._size() // REFRESH_SHARE) or self._noted in _EARLY:
+            self._summed = self._noted
             self._shapes = self._summary()
+
+    def _size(self) -> int:
+        return sum(map(len, self._recent.values()))
 
     def added(self, room: Room, request: GpuRequest) -> FloatArray:
         """GPUs that placing a request on each node makes useless for those that come after it."""

@@ -16,7 +16,7 @@ from cloudai_rts.fleet import Fleet
 from cloudai_rts.parameters import Document
 
 REFRESH_SECONDS: Final = 10.0
-_COLUMNS: Final = 9
+_COLUMNS: Final = 10
 _FIRST_ROWS: Final = 64
 
 
@@ -25,7 +25,7 @@ class RunningTask:
     """A task with a deadline on a node. Times in seconds since the epoch, `predicted` in seconds.
 
     What it says about itself is its `tenant`'s claim: the harm of one tenant's tasks on a node is limited. At its end
-    `gpus` devices, `cpu` millicores and `memory` bytes are free again.
+    `gpus` devices of `gpu_resource`, `cpu` millicores and `memory` bytes are free again.
     """
 
     predicted: float
@@ -33,6 +33,7 @@ class RunningTask:
     deadline: float
     log_sd: float
     tenant: str = ""
+    gpu_resource: str = ""
     gpus: int = 0
     cpu: int = 0
     memory: int = 0
@@ -82,9 +83,9 @@ class HarmTable:
             if not self._free:
                 self._grow()
             rows[uid] = self._free.pop()
-        tenant = zlib.crc32(task.tenant.encode(errors="replace"))
+        tenant, resource = _number(task.tenant), _number(task.gpu_resource)
         times = (task.predicted, task.started, task.deadline, task.log_sd)
-        self._table[:, rows[uid]] = (slot, *times, tenant, task.gpus, task.cpu, task.memory)
+        self._table[:, rows[uid]] = (slot, *times, tenant, task.gpus, task.cpu, task.memory, resource)
         self._dirty.add(slot)
 
     def remove(self, slot: int, uid: str) -> None:
@@ -105,10 +106,12 @@ class HarmTable:
         self._free.extend(rows)
         self._dirty.add(slot)
 
-    def rows(self) -> RunningRows:
-        """Everything that runs and has a predicted end."""
+    def rows(self, gpu_resource: str) -> RunningRows:
+        """Everything that runs and has a predicted end; devices of other resources are not counted."""
         table = self._table[:, self._table[0] >= 0]
-        return RunningRows(table[0].astype(np.int64), table[1], table[2], table[4], table[6:].astype(np.int64))
+        held = table[6:9].astype(np.int64)
+        held[0, table[9] != _number(gpu_resource)] = 0
+        return RunningRows(table[0].astype(np.int64), table[1], table[2], table[4], held)
 
     def values(self, fleet: Fleet, document: Document, now: float) -> FloatArray:
         """h_j for all slots."""
@@ -138,3 +141,7 @@ class HarmTable:
         count = self._table.shape[1]
         self._table = np.pad(self._table, ((0, 0), (0, count)), constant_values=-1.0)
         self._free = list(range(count, 2 * count))
+
+
+def _number(name: str) -> int:
+    return zlib.crc32(name.encode(errors="replace"))

@@ -82,7 +82,7 @@ class ClassRules:
     def accelerator_of(self, amounts: Mapping[str, int], named: str = "") -> str:
         """The accelerator that is asked for: the one that the task names, nvidia.com/gpu before others; else empty."""
         for first in (named, DEFAULT_GPU_RESOURCE):
-            if first and amounts.get(first):
+            if "/" in first and amounts.get(first):  # CPU and memory are no devices, whatever a pod says
                 return first
         some = islice((name for name in amounts if "/" in name), MOST_NAMES)
         return min(filter(self.is_accelerator, some), default="")

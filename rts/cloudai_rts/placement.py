@@ -20,7 +20,7 @@ from cloudai_rts.fragmentation import Room
 from cloudai_rts.harm import HarmTable
 from cloudai_rts.parameters import HINGE
 from cloudai_rts.policy import ROUND_ROBIN, RTS, Policy, request_of
-from cloudai_rts.reservation import MIN_GPUS, Claim, Reservation, Reservations
+from cloudai_rts.reservation import MIN_GPUS, MOST_SECONDS, Claim, Reservation, Reservations
 from cloudai_rts.task import Task
 
 DEFAULT_PROFILE: Final = "default-profile"
@@ -200,11 +200,14 @@ def keep_room(
     claim, fleet = candidates.claim, policy.fleet
     if policy.mode != RTS or policy.document.model == HINGE:
         return None
-    if claim is None or claim.request.gpus < MIN_GPUS or task.deadline is None:
+    if claim is None or claim.request.gpus < MIN_GPUS or task.deadline is None or now >= task.deadline:
         return None
     slots = np.flatnonzero(candidates.eligible)
+    if not candidates.kept.has_place_for(claim, slots):
+        return None
     room = Room(*(fleet.available(name)[slots] for name in (task.gpu_resource, CPU, MEMORY)))
-    return candidates.kept.choose(claim, slots, room, running.rows(), policy.upper_runtime(task, amounts, slots), now)
+    rows, upper = running.rows(task.gpu_resource), policy.upper_runtime(task, amounts, slots)
+    return candidates.kept.choose(claim, slots, room, rows, upper, now)
 
 
 def _closed(
@@ -220,7 +223,8 @@ def _until(task: Task, best_runtime: float, now: float, begun: float | None) -> 
     """The end of a deferral that goes on now; None where there is none, or no more."""
     if task.deadline is None:
         return None
-    until = deferral.wait_until(now, task.deadline, best_runtime) if begun is None else begun
+    latest = min(task.deadline, now + MOST_SECONDS + best_runtime)
+    until = deferral.wait_until(now, latest, best_runtime) if begun is None else begun
     return until if until > now else None
 
 

@@ -42,7 +42,7 @@ class Policy:
 
     def note(self, task: Task, tenant: str = "") -> None:
         """A task came: what it asks for is what usually comes, whether it finds room or not."""
-        if task.gpu > 0:
+        if task.gpu > 0 and self.fleet.allocatable(task.gpu_resource).any():
             self.mixes.setdefault(task.gpu_resource, RequestMix()).note(request_of(task, task.gpu_resource), tenant)
 
     def class_factors(self, task: Task) -> FloatArray:

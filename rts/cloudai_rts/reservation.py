@@ -8,7 +8,7 @@ are later than a median. A node is kept from tasks with a deadline only, and nev
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -26,18 +26,35 @@ MOST_OF_TENANT: Final = 0.15
 """The same for one tenant: who asks for more room than there is must not close the cluster to others."""
 MOST_LOOKED_AT: Final = 200
 """Nodes: what runs on 5,000 would hold the event loop for a tenth of a second."""
+MOST_SECONDS: Final = 3600.0
+"""A task with all the time in the world stands back so long."""
 UPPER_SD: Final = 0.84
 """Standard deviations of ln run time above its mean: the run is over by then four times out of five."""
 
 
+def upper_seconds(predicted: float, log_sd: float) -> float:
+    """An upper quantile of a run time of which the expected value is known, seconds."""
+    return predicted * math.exp(UPPER_SD * log_sd)
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A task that needs room: its name (unique), whose it is, its priority and what it asks for."""
+    """A task that needs room: its name (unique), whose it is, its priority and what it asks for.
+
+    `gpu_resource` is what its GPUs are devices of.
+    """
 
     name: str
     tenant: str
     priority: int
     request: GpuRequest
+    gpu_resource: str = ""
+
+    def beside(self, other: "Claim") -> GpuRequest:
+        """What it asks for of that which another one needs: devices of another resource are no business of that one."""
+        if self.gpu_resource == other.gpu_resource:
+            return self.request
+        return GpuRequest(0, self.request.cpu, self.request.memory)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +88,30 @@ class Reservations:
         for name in [name for name, reservation in self.kept.items() if reservation.slot == slot]:
             del self.kept[name]
 
+    def fill(self, claim: Claim, slot: int, end: float) -> None:
+        """A task begins on a node and is over by `end`: what it holds after that is no more there for others."""
+        for name, reservation in self.kept.items():
+            if reservation.slot == slot and name != claim.name and end > reservation.start:
+                asked, spare = claim.beside(reservation.claim), reservation.spare
+                left = Room(spare.gpus - asked.gpus, spare.cpu - asked.cpu, spare.memory - asked.memory)
+                self.kept[name] = replace(reservation, spare=left)
+
+    def has_place_for(self, claim: Claim, slots: IntArray) -> bool:
+        """Whether one more node may be kept, of those that suit a task."""
+        others = self._others(claim, slots)
+        own = sum(reservation.claim.tenant == claim.tenant for reservation in others)
+        return bool(len(slots)) and len(others) < _most(MOST_KEPT, slots) and own < _most(MOST_OF_TENANT, slots)
+
+    def _others(self, claim: Claim, slots: IntArray) -> list[Reservation]:
+        """What is kept for others that the task may not ignore, on nodes that suit it."""
+        return [
+            reservation
+            for name, reservation in self.kept.items()
+            if name != claim.name
+            and reservation.claim.priority >= claim.priority
+            and _position(slots, reservation.slot) is not None
+        ]
+
     def closed(self, claim: Claim, slots: IntArray, run_seconds: FloatArray, now: float) -> BoolArray:
         """Which nodes the task must leave to others; `slots` ascending, `run_seconds` by node, an upper quantile."""
         closed = np.zeros(len(slots), np.bool_)
@@ -78,7 +119,7 @@ class Reservations:
             if name == claim.name or claim.priority > reservation.claim.priority:
                 continue
             at = _position(slots, reservation.slot)
-            if at is not None and not _fits(claim.request, reservation.spare):
+            if at is not None and not _fits(claim.beside(reservation.claim), reservation.spare):
                 closed[at] |= now + run_seconds[at] > reservation.start
         return closed
 
@@ -96,12 +137,9 @@ class Reservations:
         None where as much as may be is kept already, or where nobody knows when anything ends. `run_seconds` is an
         upper quantile by node, `now` in seconds since the epoch. Of many nodes those are looked at that have most free.
         """
+        if claim.request.gpus < MIN_GPUS or not self.has_place_for(claim, slots):
+            return None
         others = [reservation for name, reservation in self.kept.items() if name != claim.name]
-        own = sum(reservation.claim.tenant == claim.tenant for reservation in others)
-        if claim.request.gpus < MIN_GPUS or not len(slots):
-            return None
-        if len(others) >= _most(MOST_KEPT, slots) or own >= _most(MOST_OF_TENANT, slots):
-            return None
         looked_at = np.sort(np.argsort(-room.gpus, kind="stable")[:MOST_LOOKED_AT])
         slots, run_seconds, room = slots[looked_at], run_seconds[looked_at], room.at(looked_at)
         start, spare = openings(slots, room, claim.request, running, now)

@@ -99,6 +99,9 @@ def read_fleet(text: str) -> list[FleetNode]:
     twice = [name for name, count in Counter(node.node for node in nodes).items() if count > 1]
     if twice:
         raise TraceError(f"node {twice[0]!r} stands there twice; give every node a name of its own")
+    idle = [node.node for node in nodes if node.cpu <= 0]
+    if idle:
+        raise TraceError(f"node {idle[0]!r} has no cores; leave it out")
     if not nodes:
         raise TraceError("the fleet has no nodes; write at least one line below the header")
     return nodes
@@ -138,7 +141,11 @@ def read_tasks(text: str) -> list[TraceTask]:
         for row in rows
     ]
     if any(row.is_moment("arrival_s") for row in rows):
+        for row in rows:
+            row.must_be_moments("arrival_s", "deadline_s")
         tasks = _from_first(tasks)
+    elif odd := next((row for row in rows if row.is_moment("deadline_s")), None):
+        raise TraceError(f"line {odd.line}: deadline_s is a time and arrival_s a number; write both in one way")
     return sorted(tasks, key=lambda task: task.arrival_s)
 
 
@@ -160,11 +167,16 @@ class _Names:
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
+        self._taken: set[str] = set()
 
     def of(self, name: str) -> str:
         """The name, from its second use on with a number."""
-        self._counts[name] += 1
-        return name if self._counts[name] == 1 else self.of(f"{name}#{self._counts[name]}")
+        unique = name
+        while unique in self._taken:
+            self._counts[name] += 1
+            unique = f"{name}#{self._counts[name] + 1}"
+        self._taken.add(unique)
+        return unique
 
 
 def write_tasks(tasks: Sequence[TraceTask]) -> str:
@@ -228,6 +240,13 @@ class _Row:
 
     def is_moment(self, column: str) -> bool:
         return bool(_MOMENT.match(self.values.get(column, "").strip()))
+
+    def must_be_moments(self, *columns: str) -> None:
+        """Refuse numbers among times: nobody knows from when they count."""
+        for column in columns:
+            text = self.values.get(column, "").strip()
+            if text and text.lower() != NO_DEADLINE and not self.is_moment(column):
+                raise TraceError(f"line {self.line}: {column} = {text[:40]!r} is no time as in other lines; write one")
 
     def moment(self, column: str) -> float:
         """Seconds, or those since the epoch of an ISO 8601 time (without a zone: UTC)."""

@@ -14,7 +14,7 @@ from cloudai_rts.fragmentation import GpuRequest
 from cloudai_rts.load_history import LoadHistory
 from cloudai_rts.placement import DEFAULT_PROFILE, Candidates, Deferred, Placed, keep_room, place
 from cloudai_rts.policy import RTS, Policy
-from cloudai_rts.reservation import MIN_GPUS, Claim, Reservation
+from cloudai_rts.reservation import MIN_GPUS, Claim, Reservation, Reservations
 from cloudai_scheduler import preferences
 from cloudai_scheduler.cluster.rejections import Rejections
 from cloudai_scheduler.cluster.state import ClusterState
@@ -92,16 +92,23 @@ def _candidates(
     preference: FloatArray | None = None,
 ) -> Candidates:
     state, amounts = around.state, entry.pod_class.amounts
-    asked = GpuRequest(round(entry.task.gpu), amounts.get(CPU, 0), amounts.get(MEMORY, 0))
+    is_nominated = bool(state.nominations.node_of(entry.uid))  # others were evicted: nothing keeps it away from there
     return Candidates(
         feasible=feasible,
         eligible=walked.possible & state.fleet.could_fit(amounts),
         harm=state.harm.values(state.fleet, around.policy.document, now),
         typical_load=around.loads.typical(state.fleet),
         preference=preference,
-        kept=state.reservations,
-        claim=Claim(entry.uid, entry.pod.metadata.namespace, entry.pod.spec.priority, asked),
+        kept=Reservations() if is_nominated else state.reservations,
+        claim=claim_of(entry),
     )
+
+
+def claim_of(entry: QueuedPod) -> Claim:
+    """What a pod needs of one node."""
+    task, amounts = entry.task, entry.pod_class.amounts
+    asked = GpuRequest(round(task.gpu), amounts.get(CPU, 0), amounts.get(MEMORY, 0))
+    return Claim(entry.uid, entry.pod.metadata.namespace, entry.pod.spec.priority, asked, task.gpu_resource)
 
 
 def _as_by_default(around: Surroundings, entry: QueuedPod, choice: Choice) -> Placed:

@@ -263,6 +263,7 @@ class Intake:
         known = self.held.get(uid)
         self.queue.remove(uid)
         self.state.nominations.remove(uid)
+        self.state.release_room(uid)
         self.held[uid] = Held(pod, reason, message, self.clock())
         if known is None or (known.reason, known.message) != (reason, message):
             self.metrics.held.labels(reason).inc()

@@ -17,8 +17,8 @@ def running(*tasks: tuple[int, float, int], log_sd: float = 0.3) -> RunningRows:
     """Tasks that began just now: slot, predicted seconds, GPUs."""
     table = HarmTable()
     for number, (slot, predicted, gpus) in enumerate(tasks):
-        table.add(slot, f"task-{number}", RunningTask(predicted, NOW, NOW + 1e4, log_sd, "", gpus, 1000, 10))
-    return table.rows()
+        table.add(slot, f"task-{number}", RunningTask(predicted, NOW, NOW + 1e4, log_sd, "", "gpu", gpus, 1000, 10))
+    return table.rows("gpu")
 
 
 def room(*gpus: int) -> Room:
@@ -29,7 +29,7 @@ def room(*gpus: int) -> Room:
 
 def claim(gpus: int, name: str = "large", tenant: str = "a", priority: int = 0) -> Claim:
     """A task that asks for GPUs and little else."""
-    return Claim(name, tenant, priority, GpuRequest(gpus, 1, 1))
+    return Claim(name, tenant, priority, GpuRequest(gpus, 1, 1), "gpu")
 
 
 def choose(kept: Reservations, asking: Claim, rows: RunningRows, *gpus: int, seconds: float = 50.0) -> Reservation:
@@ -131,6 +131,39 @@ def test_one_gpu_needs_no_reservation() -> None:
 def test_what_outlived_its_prediction_is_about_to_end_and_not_gone() -> None:
     """A share of the prediction is left, however long it has run."""
     table = HarmTable()
-    table.add(0, "late", RunningTask(100.0, NOW - 5000.0, NOW, 0.3, "", 4, 1, 1))
-    start, _ = openings(np.arange(1), room(0), GpuRequest(4, 1, 1), table.rows(), NOW)
+    table.add(0, "late", RunningTask(100.0, NOW - 5000.0, NOW, 0.3, "", "gpu", 4, 1, 1))
+    start, _ = openings(np.arange(1), room(0), GpuRequest(4, 1, 1), table.rows("gpu"), NOW)
     assert start[0] == pytest.approx(NOW + 15.0)
+
+
+def test_what_is_left_beside_is_given_once() -> None:
+    """Two GPUs are left beside the large task: the first that runs on holds them, the next one finds none."""
+    kept = Reservations()
+    start = choose(kept, claim(4), running((0, 100.0, 6)), 0).start
+    first, second, long = claim(2, "first"), claim(2, "second"), np.array([1e6])
+    assert not kept.closed(first, np.arange(1), long, NOW)[0]
+    kept.fill(first, 0, start - 1.0)  # over by then
+    assert not kept.closed(second, np.arange(1), long, NOW)[0]
+    kept.fill(first, 0, NOW + 1e6)
+    assert kept.closed(second, np.arange(1), long, NOW)[0]
+
+
+def test_devices_of_another_resource_are_no_business_of_a_reservation() -> None:
+    """Slices that end free no whole GPUs, and take none."""
+    kept = Reservations()
+    choose(kept, claim(4), running((0, 100.0, 4)), 0)
+    slice_ = Claim("slice", "a", 0, GpuRequest(1, 0, 0), "nvidia.com/mig-1g.5gb")
+    assert not kept.closed(slice_, np.arange(1), np.array([1e6]), NOW)[0]
+    table = HarmTable()
+    table.add(0, "slice", RunningTask(100.0, NOW, NOW + 1e4, 0.3, "", "nvidia.com/mig-1g.5gb", 4, 1, 1))
+    assert table.rows("gpu").held[0].tolist() == [0]
+
+
+def test_reservations_elsewhere_do_not_count() -> None:
+    """A pool of machines has its own share: what is kept on others is no reason to keep nothing there."""
+    kept = Reservations()
+    many = running(*((slot, 100.0, 8) for slot in range(30)))
+    for number in range(3):
+        choose(kept, claim(8, f"large-{number}", f"tenant-{number}"), many, *[0] * 25)
+    slots = np.arange(25, 30)
+    assert kept.choose(claim(8, "other"), slots, room(*[0] * 5), many, np.full(5, 5.0), NOW) is not None

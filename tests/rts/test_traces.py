@@ -99,6 +99,8 @@ def test_names_are_told_apart_and_a_byte_order_mark_is_no_letter() -> None:
         (TASKS.replace("name", "type", 1) + "0,a,t,1,1,0,10,2,\n", "the header lacks name"),
         (TASKS.replace("\n", ",type\n") + "0,a,t,1,1,0,10,2,,t\n", "column 'type' stands there twice"),
         (TASKS + "2026-13-41,a,t,1,1,0,10,2,\n", "is no time; write for example"),
+        (TASKS + "2026-03-01,a,t,1,1,0,10,2,40\n", "deadline_s = '40' is no time as in other lines"),
+        (TASKS + "0,a,t,1,1,0,10,2,2026-03-01\n", "deadline_s is a time and arrival_s a number"),
     ],
 )
 def test_what_cannot_be_replayed_is_refused(text: str, said: str) -> None:

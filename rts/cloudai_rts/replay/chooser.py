@@ -18,7 +18,7 @@ from cloudai_rts.parameters import Document
 from cloudai_rts.placement import Candidates, Deferred, Placed, keep_room, place
 from cloudai_rts.policy import ROUND_ROBIN, RTS, Policy
 from cloudai_rts.replay.job import Admitted, Job
-from cloudai_rts.reservation import Claim, Reservations
+from cloudai_rts.reservation import Claim, Reservations, upper_seconds
 
 
 @dataclass(slots=True)
@@ -88,7 +88,7 @@ class RtsChooser:
             harm=view.harm.values(view.fleet, self.document, now),
             typical_load=view.loads.typical(view.fleet),
             kept=self.kept,
-            claim=Claim(job.name, job.tenant, job.priority, GpuRequest(*job.held)),
+            claim=Claim(job.name, job.tenant, job.priority, GpuRequest(*job.held), job.known.gpu_resource),
         )
         if not candidates.feasible.any():
             kept = keep_room(policy, job.known, job.amounts, candidates, view.harm, now)
@@ -97,7 +97,15 @@ class RtsChooser:
         outcome = place(policy, job.known, job.amounts, candidates, now, deferred_until)
         if isinstance(outcome, Placed):
             self.kept.release(job.name)
+            self._fill(candidates.claim, job, outcome, now)
+        elif not outcome.is_kept:
+            self.kept.release(job.name)
         return outcome
+
+    def _fill(self, claim: Claim | None, job: Job, placed: Placed, now: float) -> None:
+        """What it holds is no more there beside those for which the node is kept."""
+        if claim is not None and placed.predicted_runtime is not None:
+            self.kept.fill(claim, placed.slot, now + upper_seconds(placed.predicted_runtime, job.known.log_sd))
 
     def improves(self, view: View, job: Job, slot: int, refused: float) -> bool:
         """Whether a deferred job should look at a node that gained room."""

@@ -212,7 +212,9 @@ class Replay:
             machine.remaining[len(self._tasks)] = one.left
             self._tasks.append(one.job)
             if known.deadline is not None:
-                running = RunningTask(one.predicted, one.started, known.deadline, known.log_sd, "", *one.job.held)
+                running = RunningTask(
+                    one.predicted, one.started, known.deadline, known.log_sd, "", known.gpu_resource, *one.job.held
+                )
                 self.view.harm.add(one.node, one.job.name, running)
         for slot in sorted({one.node for one in self.carried}):
             self._plan_end(slot)
@@ -327,7 +329,9 @@ class Replay:
             self._predicted[index] = now + placed.predicted_runtime
             known = job.known
             if known.deadline is not None:
-                running = RunningTask(placed.predicted_runtime, now, known.deadline, known.log_sd, "", *job.held)
+                running = RunningTask(
+                    placed.predicted_runtime, now, known.deadline, known.log_sd, "", known.gpu_resource, *job.held
+                )
                 self.view.harm.add(slot, job.name, running)
         if placed.late_probability is not None:
             self._late[index] = placed.late_probability
