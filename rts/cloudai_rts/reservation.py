@@ -69,7 +69,7 @@ class Reservation:
 
 @dataclass(slots=True)
 class Reservations:
-    """What is kept, by the task's name."""
+    """All nodes that are kept, by the task's name."""
 
     kept: dict[str, Reservation] = field(default_factory=dict)
 
@@ -103,7 +103,7 @@ class Reservations:
         return bool(len(slots)) and len(others) < _most(MOST_KEPT, slots) and own < _most(MOST_OF_TENANT, slots)
 
     def _others(self, claim: Claim, slots: IntArray) -> list[Reservation]:
-        """What is kept for others that the task may not ignore, on nodes that suit it."""
+        """The reservations of others that the task must respect, on nodes that suit it."""
         return [
             reservation
             for name, reservation in self.kept.items()
@@ -134,7 +134,7 @@ class Reservations:
     ) -> Reservation | None:
         """Choose the node on which the task will end first, among those that suit it: `slots` (ascending), `room`.
 
-        None where as much as may be is kept already, or where nobody knows when anything ends. `run_seconds` is an
+        None where as many nodes as may be are kept already, or where no predicted end frees enough. `run_seconds` is an
         upper quantile by node, `now` in seconds since the epoch. Of many nodes those are looked at that have most free.
         """
         if claim.request.gpus < MIN_GPUS or not self.has_place_for(claim, slots):

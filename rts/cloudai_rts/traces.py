@@ -242,7 +242,7 @@ class _Row:
         return bool(_MOMENT.match(self.values.get(column, "").strip()))
 
     def must_be_moments(self, *columns: str) -> None:
-        """Refuse numbers among times: nobody knows from when they count."""
+        """Refuse numbers among times: their origin is unknown."""
         for column in columns:
             text = self.values.get(column, "").strip()
             if text and text.lower() != NO_DEADLINE and not self.is_moment(column):

@@ -31,7 +31,7 @@ def pod(name: str = "train-abcde", phase: str = "Succeeded", **state: str) -> di
 
 
 def read(*pods: object) -> Any:
-    """What is read of a list."""
+    """Runs and omissions of a list of pods."""
     return pod_list.read(json.dumps({"kind": "List", "items": pods}))
 
 

@@ -187,7 +187,7 @@ def test_room_kept_for_others_defers() -> None:
 
 
 def test_short_tasks_and_pods_without_a_deadline_ignore_kept_room() -> None:
-    """What is over by then may run, and kube-scheduler would place the other."""
+    """A task that ends before may run there, and kube-scheduler would place the pod."""
     fleet = cluster("fast", "fast")
     policy = Policy(fleet, Document(Runtime=FAST_SLOW))
     short = replace(task(600.0), reference_runtime=50.0)

@@ -33,7 +33,7 @@ def claim(gpus: int, name: str = "large", tenant: str = "a", priority: int = 0) 
 
 
 def choose(kept: Reservations, asking: Claim, rows: RunningRows, *gpus: int, seconds: float = 50.0) -> Reservation:
-    """What is chosen, and kept, on nodes with so many free GPUs."""
+    """The node that is chosen, and kept, among nodes with so many free GPUs."""
     slots = np.arange(len(gpus))
     chosen = kept.choose(asking, slots, room(*gpus), rows, np.full(len(gpus), seconds), NOW)
     assert chosen is not None
@@ -108,7 +108,7 @@ def test_no_more_than_a_share_of_the_nodes_is_kept(nodes: int, asking: list[tupl
 
 
 def test_released_with_the_task_and_with_the_node() -> None:
-    """What is gone keeps nothing."""
+    """Neither a deleted task nor a deleted node keeps anything."""
     kept, rows = Reservations(), running((0, 100.0, 4), (1, 200.0, 4))
     choose(kept, claim(4), rows, 0, 0)
     released = kept.release("large")

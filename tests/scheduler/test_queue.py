@@ -106,7 +106,7 @@ def test_deferred_pods_are_looked_at_now_and_then_and_at_the_end() -> None:
 
 
 def test_a_deferred_pod_is_woken_by_a_better_node_only() -> None:
-    """What is no better than the node that it refused is no news; a pod that found none takes what it gets."""
+    """A node no faster than the refused one does not wake it; a pod that found no node is woken by any."""
     queue = SchedulingQueue()
     deferred, parked = entry("deferred", 1000.0), entry("parked", 1000.0)
     for one in (deferred, parked):

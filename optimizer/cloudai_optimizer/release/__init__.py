@@ -1,1 +1,1 @@
-"""What is published: the document within its limits, and the ConfigMap that holds it."""
+"""The release: the document within its limits, and the ConfigMap that holds it."""
