@@ -40,7 +40,7 @@ from cloudai_optimizer.fit import affinity
 from cloudai_optimizer.rules import Rules
 from cloudai_optimizer.search import genes
 from cloudai_optimizer.search.genetic import GENERATIONS, GeneticSearch
-from cloudai_rts import lateness, placement, reservation
+from cloudai_rts import lateness, reservation
 from cloudai_rts.parameters import HINGE, Document
 from cloudai_rts.policy import ROUND_ROBIN
 from cloudai_rts.replay import trace
@@ -298,7 +298,7 @@ def run(case: Case) -> Result:
     weight = 0.0 if case.policy == UNFRAGMENTED else lateness.FRAGMENTATION_WEIGHT
     least = 1 << 30 if case.policy == UNKEPT else reservation.MIN_GPUS
     there = at.world()
-    with patch.object(lateness, "FRAGMENTATION_WEIGHT", weight), patch.object(placement, "MIN_GPUS", least):
+    with patch.object(lateness, "FRAGMENTATION_WEIGHT", weight), patch.object(reservation, "MIN_GPUS", least):
         if case.policy == ORACLE:
             jobs = oracle.told(jobs)
             course = oracle.best(there, jobs, document, case.seed)

@@ -252,7 +252,9 @@ def _learning(arguments: argparse.Namespace, scenario: TraceScenario) -> TraceSc
     else:
         before = traces.read_tasks(_read(Path(arguments.learn)))
     if len(before) < experience.LEAST_TASKS:
-        raise InputError(f"--learn {arguments.learn}: {len(before)} tasks; nothing is learned from fewer than ten")
+        raise InputError(
+            f"--learn {arguments.learn}: {len(before)} tasks; at least {experience.LEAST_TASKS} are needed"
+        )
     _say(f"learning from {len(before)} tasks, judging {len(tasks)} ...")
     document = experience.learned(replace(scenario, tasks=before))
     return replace(scenario, tasks=tasks, learned=document)

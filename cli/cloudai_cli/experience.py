@@ -7,6 +7,7 @@ import msgspec
 from cloudai_cli.scenario import TraceScenario
 from cloudai_kube.node_use import NodeUse
 from cloudai_optimizer.fit import learn
+from cloudai_optimizer.rules import Rules
 from cloudai_rts.parameters import Document
 from cloudai_rts.replay.chooser import LEAST_ALLOCATED, ScoreChooser
 from cloudai_rts.replay.engine import Replay
@@ -14,7 +15,7 @@ from cloudai_rts.replay.records import records
 
 EPOCHS: Final = 3
 """Releases: none moves a value further than its step."""
-LEAST_TASKS: Final = 10
+LEAST_TASKS: Final = Rules().min_tasks
 
 
 def learned(history: TraceScenario, seed: int = 0) -> Document:

@@ -20,7 +20,7 @@ from cloudai_rts.fragmentation import Room
 from cloudai_rts.harm import HarmTable
 from cloudai_rts.parameters import HINGE
 from cloudai_rts.policy import ROUND_ROBIN, RTS, Policy, request_of
-from cloudai_rts.reservation import MIN_GPUS, MOST_SECONDS, Claim, Reservation, Reservations
+from cloudai_rts.reservation import MOST_SECONDS, Claim, Reservation, Reservations
 from cloudai_rts.task import Task
 
 DEFAULT_PROFILE: Final = "default-profile"
@@ -200,7 +200,7 @@ def keep_room(
     claim, fleet = candidates.claim, policy.fleet
     if policy.mode != RTS or policy.document.model == HINGE:
         return None
-    if claim is None or claim.request.gpus < MIN_GPUS or task.deadline is None or now >= task.deadline:
+    if claim is None or task.deadline is None or now >= task.deadline:
         return None
     slots = np.flatnonzero(candidates.eligible)
     if not candidates.kept.has_place_for(claim, slots):

@@ -75,13 +75,16 @@ class Policy:
         """
         if not allowed.any():
             return 0.0
-        factors = self.class_factors(task)[self.fleet.class_index] + self.node_factors()
-        return task.least_runtime() * float(np.exp(factors[allowed].min()))
+        return task.least_runtime() * self._fastest(task, allowed)
 
     def fastest(self, task: Task, allowed: BoolArray) -> float:
-        """Min E over the allowed nodes, of which there is one, at load 0, seconds."""
+        """Min E over the allowed nodes, at least one, at load 0, seconds."""
+        return task.reference_runtime * self._fastest(task, allowed)
+
+    def _fastest(self, task: Task, allowed: BoolArray) -> float:
+        """Min exp(u + v) over the allowed nodes."""
         factors = self.class_factors(task)[self.fleet.class_index] + self.node_factors()
-        return task.reference_runtime * float(np.exp(factors[allowed].min()))
+        return float(np.exp(factors[allowed].min()))
 
     def log_factor_at(self, task: Task, amounts: Resources, slot: int) -> float:
         """u + v + ln f(L') of one node: how much slower than an idle machine of the reference class it is."""

@@ -41,7 +41,8 @@ def upper_seconds(predicted: float, log_sd: float) -> float:
 class Claim:
     """A task that needs room: its name (unique), whose it is, its priority and what it asks for.
 
-    `gpu_resource` is what its GPUs are devices of.
+    `gpu_resource` is what its GPUs are devices of. Nothing is kept after its `deadline` (seconds since
+    the epoch).
     """
 
     name: str
@@ -49,6 +50,7 @@ class Claim:
     priority: int
     request: GpuRequest
     gpu_resource: str = ""
+    deadline: float = math.inf
 
     def beside(self, other: "Claim") -> GpuRequest:
         """What it asks for of that which another one needs: devices of another resource are no business of that one."""
@@ -97,7 +99,9 @@ class Reservations:
                 self.kept[name] = replace(reservation, spare=left)
 
     def has_place_for(self, claim: Claim, slots: IntArray) -> bool:
-        """Whether one more node may be kept, of those that suit a task."""
+        """Whether the task needs a node kept, and one more may be, of those that suit it."""
+        if claim.request.gpus < MIN_GPUS:
+            return False
         others = self._others(claim, slots)
         own = sum(reservation.claim.tenant == claim.tenant for reservation in others)
         return bool(len(slots)) and len(others) < _most(MOST_KEPT, slots) and own < _most(MOST_OF_TENANT, slots)
@@ -107,19 +111,16 @@ class Reservations:
         return [
             reservation
             for name, reservation in self.kept.items()
-            if name != claim.name
-            and reservation.claim.priority >= claim.priority
-            and _position(slots, reservation.slot) is not None
+            if name != claim.name and reservation.claim.priority >= claim.priority and _holds(slots, reservation.slot)
         ]
 
     def closed(self, claim: Claim, slots: IntArray, run_seconds: FloatArray, now: float) -> BoolArray:
         """Which nodes the task must leave to others; `slots` ascending, `run_seconds` by node, an upper quantile."""
         closed = np.zeros(len(slots), np.bool_)
-        for name, reservation in self.kept.items():
-            if name == claim.name or claim.priority > reservation.claim.priority:
-                continue
-            at = _position(slots, reservation.slot)
-            if at is not None and not _fits(claim.beside(reservation.claim), reservation.spare):
+        for reservation in self._others(claim, slots):
+            other = reservation.claim
+            if now < other.deadline and not _fits(claim.beside(other), reservation.spare):
+                at = int(np.searchsorted(slots, reservation.slot))
                 closed[at] |= now + run_seconds[at] > reservation.start
         return closed
 
@@ -137,7 +138,7 @@ class Reservations:
         None where as many nodes as may be are kept already, or where no predicted end frees enough. `run_seconds` is an
         upper quantile by node, `now` in seconds since the epoch. Of many nodes those are looked at that have most free.
         """
-        if claim.request.gpus < MIN_GPUS or not self.has_place_for(claim, slots):
+        if not self.has_place_for(claim, slots):
             return None
         others = [reservation for name, reservation in self.kept.items() if name != claim.name]
         looked_at = np.sort(np.argsort(-room.gpus, kind="stable")[:MOST_LOOKED_AT])
@@ -172,9 +173,10 @@ def openings(
     return start, Room(*spare)
 
 
-def _position(slots: IntArray, slot: int) -> int | None:
+def _holds(slots: IntArray, slot: int) -> bool:
+    """Whether a slot is one of these, which are ascending."""
     at = int(np.searchsorted(slots, slot))
-    return at if at < len(slots) and slots[at] == slot else None
+    return at < len(slots) and bool(slots[at] == slot)
 
 
 def _fits(request: GpuRequest, spare: Room) -> bool:

@@ -3,6 +3,7 @@
 This module reads as the algorithm. It decides and changes nothing: the caller acts on what is returned.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -108,7 +109,8 @@ def claim_of(entry: QueuedPod) -> Claim:
     """What a pod needs of one node."""
     task, amounts = entry.task, entry.pod_class.amounts
     asked = GpuRequest(round(task.gpu), amounts.get(CPU, 0), amounts.get(MEMORY, 0))
-    return Claim(entry.uid, entry.pod.metadata.namespace, entry.pod.spec.priority, asked, task.gpu_resource)
+    deadline = math.inf if task.deadline is None else task.deadline
+    return Claim(entry.uid, entry.pod.metadata.namespace, entry.pod.spec.priority, asked, task.gpu_resource, deadline)
 
 
 def _as_by_default(around: Surroundings, entry: QueuedPod, choice: Choice) -> Placed:

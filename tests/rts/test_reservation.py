@@ -167,3 +167,13 @@ def test_reservations_elsewhere_do_not_count() -> None:
         choose(kept, claim(8, f"large-{number}", f"tenant-{number}"), many, *[0] * 25)
     slots = np.arange(25, 30)
     assert kept.choose(claim(8, "other"), slots, room(*[0] * 5), many, np.full(5, 5.0), NOW) is not None
+
+
+def test_nothing_is_kept_for_a_task_that_is_late_already() -> None:
+    """After its deadline the node is open again, also where nobody has decided on the task since."""
+    kept = Reservations()
+    late = Claim("large", "a", 0, GpuRequest(4, 1, 1), "gpu", deadline=NOW + 60.0)
+    choose(kept, late, running((0, 100.0, 4)), 0)
+    forever = np.array([1e6])
+    assert kept.closed(claim(1, "small"), np.arange(1), forever, NOW + 59.0)[0]
+    assert not kept.closed(claim(1, "small"), np.arange(1), forever, NOW + 60.0)[0]

@@ -1,5 +1,6 @@
 """The deciders in a replay: the production rules under any parameters, and what they are measured against."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -88,7 +89,7 @@ class RtsChooser:
             harm=view.harm.values(view.fleet, self.document, now),
             typical_load=view.loads.typical(view.fleet),
             kept=self.kept,
-            claim=Claim(job.name, job.tenant, job.priority, GpuRequest(*job.held), job.known.gpu_resource),
+            claim=_claim(job),
         )
         if not candidates.feasible.any():
             kept = keep_room(policy, job.known, job.amounts, candidates, view.harm, now)
@@ -126,6 +127,12 @@ class RtsChooser:
             self._eligible.clear()
             self._best.clear()
         return self.policy
+
+
+def _claim(job: Job) -> Claim:
+    known = job.known
+    deadline = math.inf if known.deadline is None else known.deadline
+    return Claim(job.name, job.tenant, job.priority, GpuRequest(*job.held), known.gpu_resource, deadline)
 
 
 @dataclass(slots=True)
