@@ -113,6 +113,24 @@ def test_a_namespace_that_nobody_watches(releases: Releases) -> None:
     assert "status" not in releases.get("tasks.cloudai.dev", "alone", "--namespace=nobody")
 
 
+def test_numbers_without_quotes(releases: Releases) -> None:
+    """`cpu: 0.5` is accepted as a Pod accepts it, also a second time; what the schema refuses it refuses still."""
+    body = task("half", "team-a", 1, resources={"requests": {"cpu": 0.25}, "limits": {"cpu": 0.5}}, sla={"multiplier": 2.5})
+    for _ in range(2):
+        releases.apply(body, verb="apply")
+    complete(releases, "half", "team-a")
+    spec = releases.get("tasks.cloudai.dev", "half", "--namespace=team-a")["spec"]
+    assert spec["resources"] == {"requests": {"cpu": "0.25"}, "limits": {"cpu": "0.5"}}
+    assert spec["sla"]["multiplier"] == "2.5"
+    for limits, message in (
+        ({"cpu": -0.5}, "is negative"),
+        ({"memory": 1e20}, "more than any machine has"),
+        ({"nvidia.com/gpu": 0.5}, "whole number of devices"),
+        (3, "must be of type object"),
+    ):
+        assert message in releases.apply(task("bad", "team-a", 1, resources={"limits": limits}))
+
+
 def test_helm_test(releases: Releases) -> None:
     """The Pod that `helm test` runs, with its own account: a Task from apply to Complete, deleted at the end."""
     rendered = releases.a.helm.run("get", "hooks", "cloudai")
