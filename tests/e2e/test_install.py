@@ -115,7 +115,8 @@ def test_a_namespace_that_nobody_watches(releases: Releases) -> None:
 
 def test_numbers_without_quotes(releases: Releases) -> None:
     """`cpu: 0.5` is accepted as a Pod accepts it, also a second time; what the schema refuses it refuses still."""
-    body = task("half", "team-a", 1, resources={"requests": {"cpu": 0.25}, "limits": {"cpu": 0.5}}, sla={"multiplier": 2.5})
+    resources = {"requests": {"cpu": 0.25}, "limits": {"cpu": 0.5}}
+    body = task("half", "team-a", 1, resources=resources, sla={"multiplier": 2.5})
     for _ in range(2):
         releases.apply(body, verb="apply")
     complete(releases, "half", "team-a")
