@@ -6,6 +6,7 @@ official models costs 60 to 100 times as much per pod.
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncGenerator, Mapping
 from email.utils import parsedate_to_datetime
 from types import TracebackType
@@ -21,6 +22,8 @@ from cloudai_kube.errors import ApiError, OutcomeUnknownError, OverloadedError, 
 MERGE_PATCH: Final = "application/merge-patch+json"
 STRATEGIC_PATCH: Final = "application/strategic-merge-patch+json"
 UNAUTHORIZED: Final = 401
+NO_ANSWER: Final = "<error>"
+"""The code of a request without an answer, as client-go has it."""
 MAX_LINE_BYTES: Final = 16 << 20
 """Longer watch lines are no Kubernetes objects; reading on would only fill the memory.
 
@@ -74,6 +77,8 @@ class Transport:
         self._server = connection.server.rstrip("/")
         self._dated = ""
         self._unauthorized_since: float | None = None
+        self.answers: Counter[tuple[str, str]] = Counter()
+        """Requests so far by method and code."""
 
     async def __aenter__(self) -> Self:
         self._session = open_session(self._connection, self._agent, self._limit)
@@ -126,11 +131,12 @@ class Transport:
             ) as response:
                 content = await response.read()
                 self._dated = response.headers.get("Date", "")
-                self._note(response.status)
+                self._note(method, response.status)
                 if response.status >= 400:
                     raise _error(response.status, content, response.headers.get("Retry-After"))
                 return content
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            self.answers[method, NO_ANSWER] += 1
             raise OutcomeUnknownError(f"{method} {path}: {error or type(error).__name__}") from error
 
     def problem(self, seconds: float = 0.0) -> str | None:
@@ -140,7 +146,8 @@ class Transport:
             return None
         return "the API server does not accept our credentials (401); renew the token or the kubeconfig"
 
-    def _note(self, status: int) -> None:
+    def _note(self, method: str, status: int) -> None:
+        self.answers[method, str(status)] += 1
         if status != UNAUTHORIZED:
             self._unauthorized_since = None
         elif self._unauthorized_since is None:
@@ -180,7 +187,7 @@ class Transport:
                 timeout=timeout,
                 server_hostname=self._connection.server_name,
             ) as response:
-                self._note(response.status)
+                self._note("WATCH", response.status)
                 if response.status == UNAUTHORIZED:
                     await self._connection.renew(authorization)  # the next watch tries what it brought
                 if response.status >= 400:
@@ -196,6 +203,7 @@ class Transport:
         except aiohttp.SocketTimeoutError as error:
             raise SilentError(f"watch {path}: silent for {silence_seconds:.0f} s") from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            self.answers["WATCH", NO_ANSWER] += 1
             raise OutcomeUnknownError(f"watch {path}: {error or type(error).__name__}") from error
 
     def _open(self) -> aiohttp.ClientSession:

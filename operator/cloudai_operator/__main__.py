@@ -20,6 +20,7 @@ from cloudai_kube.events import Recorder, Subject
 from cloudai_kube.lease import Election, LeaseTiming
 from cloudai_kube.objects import ConfigMap, Meta, Node, Pod
 from cloudai_kube.reflector import Reflector
+from cloudai_kube.request_counts import RequestCounts
 from cloudai_kube.scope import Scope
 from cloudai_kube.serving import HealthServer
 from cloudai_kube.settings import parse_command_line
@@ -80,6 +81,7 @@ class Process:
         settings = self._settings
         async with Transport(self._connection, "cloudai-operator", settings.workers + 16) as transport:
             metrics = OperatorMetrics(CollectorRegistry())
+            metrics.registry.register(RequestCounts([transport]))
             recorder = Recorder(transport, contract.OPERATOR_NAME)
             rules = Rules(
                 settings.scheduler_name,

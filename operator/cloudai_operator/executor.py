@@ -109,6 +109,8 @@ class Executor:
             self.metrics.attempts.labels(result).inc()
         if plan.status.finished() and not task.status.finished():
             self.metrics.finished.labels("complete" if plan.status.is_true("Complete") else "failed").inc()
+            if plan.status.is_true("Complete"):
+                self.metrics.show_runtime(plan.status)
             self.metrics.deadlines.labels(str(plan.status.is_true("DeadlineMet")).lower()).inc()
 
     async def find_pod(self, task: Task, name: str, uid: str) -> Pod | None:

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from cloudai_kube import timestamp
 from cloudai_kube.epoch_note import EpochNote
 from cloudai_kube.errors import FormatError
+from cloudai_kube.task import TaskStatus
 
 ROLLED_BACK: Final = "rolled back"
 _RESULTS: Final = frozenset({"fitted", "tuned", "promoted", ROLLED_BACK})
@@ -17,6 +18,9 @@ _EPOCHS: Final = _RESULTS | {"unchanged", "running", "frozen", "failed"}
 _GUARD: Final = ("gain", "lower_bound", "accepted")
 MOST_REASONS: Final = 32
 LONGEST_REASON: Final = 100
+_RATIOS: Final = (0.25, 0.5, 0.7, 0.85, 1.0, 1.2, 1.5, 2.0, 4.0)
+_MOST_RATIO: Final = 1000.0
+"""A status can be forged, and one absurd figure would hide all others in the sum."""
 _SECONDS: Final = (0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0)
 
 
@@ -29,6 +33,7 @@ class OperatorMetrics:
     finished: Counter = field(init=False)
     deadlines: Counter = field(init=False)
     attempts: Counter = field(init=False)
+    runtime_ratio: Histogram = field(init=False)
     refusals: Counter = field(init=False)
     errors: Counter = field(init=False)
     parked: Counter = field(init=False)
@@ -63,6 +68,12 @@ class OperatorMetrics:
         self.finished = Counter(prefix + "tasks_finished", "Tasks that ended", ["result"], registry=registry)
         self.deadlines = Counter(prefix + "deadlines", "Deadlines of ended Tasks", ["met"], registry=registry)
         self.attempts = Counter(prefix + "attempts", "Ended attempts by outcome", ["outcome"], registry=registry)
+        self.runtime_ratio = Histogram(
+            prefix + "runtime_ratio",
+            "Real run time of completed Tasks, as a multiple of the predicted one",
+            buckets=_RATIOS,
+            registry=registry,
+        )
         self.refusals = Counter(prefix + "pods_refused", "Pods that could not be created", registry=registry)
         self.errors = Counter(prefix + "errors", "Reconciliations that failed", registry=registry)
         self.parked = Counter(prefix + "objects_parked", "Objects not handled by kind", ["kind"], registry=registry)
@@ -101,6 +112,12 @@ class OperatorMetrics:
             "cloudai_ga_dropped", "What the last epoch could not use", ["what"], registry=registry
         )
         self.parameters_version = Gauge("cloudai_parameters_version", "Version of the parameters", registry=registry)
+
+    def show_runtime(self, status: TaskStatus) -> None:
+        """Compare a completed Task's run time with what was predicted when its last attempt was bound."""
+        predicted = status.attempts[-1].decision.get("predictedRuntimeSeconds") if status.attempts else None
+        if isinstance(predicted, int | float) and predicted > 0 and status.runtimeSeconds:
+            self.runtime_ratio.observe(min(_MOST_RATIO, status.runtimeSeconds / max(predicted, 0.001)))
 
     def show_epoch(self, note: EpochNote) -> None:
         """Expose when an epoch of the optimizer ended last, by how it did, how long it took, what it could not use."""

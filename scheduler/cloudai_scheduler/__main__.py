@@ -22,6 +22,7 @@ from cloudai_kube.events import Recorder, Subject
 from cloudai_kube.lease import Election, LeaseTiming
 from cloudai_kube.objects import ConfigMap, Meta, Namespace, Node, Pod, PodDisruptionBudget
 from cloudai_kube.reflector import Reflector
+from cloudai_kube.request_counts import RequestCounts
 from cloudai_kube.serving import HealthServer
 from cloudai_kube.settings import parse_command_line
 from cloudai_kube.storage_objects import (
@@ -107,6 +108,7 @@ class Process:
         wire = settings.bind_connections + 16
         async with Transport(self._connection, "cloudai-scheduler", wire) as transport:
             metrics = SchedulerMetrics(CollectorRegistry())
+            metrics.registry.register(RequestCounts([transport]))
             recorder = Recorder(transport, settings.scheduler_name)
             scheduler = Scheduler(
                 scheduler_name=settings.scheduler_name,

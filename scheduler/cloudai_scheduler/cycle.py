@@ -48,7 +48,10 @@ Outcome = Placed | Deferred | Unschedulable
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a cycle looks at. `preemption` None: nobody is ever evicted. `packed`: patterns of resources."""
+    """What a cycle looks at. `preemption` None: nobody is ever evicted. `packed`: patterns of resources.
+
+    `lap` hears of each filter that has spoken, so that somebody may time them.
+    """
 
     state: ClusterState
     rejections: Rejections
@@ -57,6 +60,7 @@ class Surroundings:
     preemption: EvictionRules | None = None
     packed: tuple[str, ...] = ()
     may_go_on: Callable[[], bool] = lambda: True
+    lap: Callable[[str], None] | None = None
 
 
 def decide(around: Surroundings, entry: QueuedPod, now: float) -> Outcome:
@@ -65,7 +69,7 @@ def decide(around: Surroundings, entry: QueuedPod, now: float) -> Outcome:
     if entry.message and pod_class.has_failed(state):  # nothing was freed since another pod of this class found no node
         return Unschedulable(entry.message, keeps_nomination=True)
     view = view_of(around, entry, now)
-    walked = walk(view, pod_class)
+    walked = walk(view, pod_class, around.lap)
     feasible = closed.unavoided(state, around.rejections, entry.owner, entry.avoided, walked.feasible, now)
     if not feasible.any():
         outcome = _unschedulable(around, view, pod_class, walked)

@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 _FAST = (0.00025, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.25, 1.0)
+_FILTER = (0.00001, 0.00003, 0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03)
+_PROBABILITY = (0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 0.99)
+_LATENESS = (0.0, 10.0, 60.0, 300.0, 1800.0, 3600.0, 21600.0, 86400.0)
 _VICTIMS = (1, 2, 4, 8, 16, 32, 64)
 _SLI = (0.01, 0.05, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
 
@@ -17,6 +20,10 @@ class SchedulerMetrics:
     attempts: Counter = field(init=False)
     attempt_seconds: Histogram = field(init=False)
     sli_seconds: Histogram = field(init=False)
+    filter_seconds: Histogram = field(init=False)
+    moves: Counter = field(init=False)
+    late_probability: Histogram = field(init=False)
+    lateness_seconds: Histogram = field(init=False)
     binds: Counter = field(init=False)
     decisions: Counter = field(init=False)
     preemptions: Counter = field(init=False)
@@ -34,6 +41,7 @@ class SchedulerMetrics:
     reloads: Counter = field(init=False)
     refused: Counter = field(init=False)
     version: Gauge = field(init=False)
+    weights: Gauge = field(init=False)
     lists: Gauge = field(init=False)
     events_dropped: Gauge = field(init=False)
     leader: Gauge = field(init=False)
@@ -63,6 +71,28 @@ class SchedulerMetrics:
             buckets=_SLI,
             registry=self.registry,
         )
+        self.filter_seconds = Histogram(
+            prefix + "plugin_execution_duration_seconds",
+            "Time of one filter over all nodes, in one attempt of ten",
+            ("plugin",),
+            buckets=_FILTER,
+            registry=self.registry,
+        )
+        self.moves = counter(
+            prefix + "queue_incoming_pods", "Pods that came to a queue, by what brought them there", "queue", "event"
+        )
+        self.late_probability = Histogram(
+            prefix + "late_probability",
+            "Told at the bind: chance of missing the deadline",
+            buckets=_PROBABILITY,
+            registry=self.registry,
+        )
+        self.lateness_seconds = Histogram(
+            prefix + "predicted_lateness_seconds",
+            "Told at the bind: predicted end after the deadline, 0 if before",
+            buckets=_LATENESS,
+            registry=self.registry,
+        )
         self.binds = counter(prefix + "binds", "Bindings by outcome", "outcome")
         self.decisions = counter(prefix + "decisions", "Placements by policy", "policy")
         self.reservations = counter(prefix + "reservations", "Nodes kept for tasks that need several GPUs of one")
@@ -84,6 +114,7 @@ class SchedulerMetrics:
         self.reloads = counter("cloudai_rts_parameter_reload_count", "Parameter documents taken into use")
         self.refused = counter("cloudai_rts_parameter_refused", "Parameter documents refused", "key")
         self.version = gauge("cloudai_rts_parameter_version", "Version of the parameters in force")
+        self.weights = gauge("cloudai_rts_weight", "Weights of the lateness rule in force", "weight")
         self.lists = gauge(prefix + "lists", "Full lists requested by resource", "resource")
         self.events_dropped = gauge(prefix + "events_dropped", "Events given up")
         self.leader = gauge(prefix + "leader", "1 while this process leads")

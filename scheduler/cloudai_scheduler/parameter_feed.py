@@ -4,6 +4,8 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import msgspec
+
 from cloudai_kube.events import Recorder, Subject
 from cloudai_kube.objects import ConfigMap, Meta
 from cloudai_rts import contract, parameters
@@ -24,6 +26,9 @@ class ParameterFeed:
     current: Document = field(default_factory=parameters.defaults)
     _text: str | None = None
     _candidate: str | None = None
+
+    def __post_init__(self) -> None:
+        self._show_weights(self.current)
 
     def retain(self, listed: list[Meta]) -> None:
         """Take what a list shows: without the ConfigMap the defaults are in force."""
@@ -85,10 +90,15 @@ class ParameterFeed:
             self._take(parameters.defaults(), None)
             _log.info("parameters: the ConfigMap is gone, the built-in defaults are in force")
 
+    def _show_weights(self, document: Document) -> None:
+        for name, weight in msgspec.structs.asdict(document.Lateness).items():
+            self.metrics.weights.labels(name).set(weight)
+
     def _take(self, document: Document, candidate: Document | None) -> None:
         self.current = document
         self.metrics.reloads.inc()
         self.metrics.version.set(document.version)
+        self._show_weights(document)
         self.use(document, candidate)
 
 

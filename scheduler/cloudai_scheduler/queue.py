@@ -44,6 +44,35 @@ class Place(Enum):
     IN_FLIGHT = "in_flight"
 
 
+class Cause(Enum):
+    """What put a pod where it is; upstream's names of events where it has one."""
+
+    ADDED = "PodAdd"
+    FAILED = "ScheduleAttemptFailure"
+    DEFERRED = "Deferred"
+    POSTPONED = "Postponed"
+    PUT_BACK = "PutBack"
+    PAUSE_ENDED = "BackoffComplete"
+    PARKED_LONG = "UnschedulableTimeout"
+    DEFERRAL_RECHECKED = "DeferralRecheck"
+    NODE_CHANGED = "NodeChange"
+    NODE_REOPENED = "NodeReopened"
+    SURROUNDINGS_CHANGED = "SurroundingsChange"
+    PARAMETERS_CHANGED = "ParametersChange"
+    ALIKE_PLACED = "AlikePlaced"
+
+
+_TIME_CAME: Final = {
+    Place.BACKOFF: Cause.PAUSE_ENDED,
+    Place.PARKED: Cause.PARKED_LONG,
+    Place.DEFERRED: Cause.DEFERRAL_RECHECKED,
+}
+
+
+def _untold(_place: Place, _cause: Cause) -> None:
+    """Nobody counts moves."""
+
+
 @dataclass(slots=True, eq=False)
 class QueuedPod:
     """A pod that waits for a node. Times in seconds since the epoch; `newer` is what came while it was in flight.
@@ -86,9 +115,13 @@ def backoff_seconds(failures: int) -> float:
 
 @dataclass(slots=True)
 class SchedulingQueue:
-    """All pods of ours that have no node. Heaps hold tickets: an entry whose ticket is old is skipped."""
+    """All pods of ours that have no node. Heaps hold tickets: an entry whose ticket is old is skipped.
+
+    `on_move` hears of every pod that comes to a place, and why.
+    """
 
     level_of: Callable[[str], int] = lambda _namespace: 0
+    on_move: Callable[[Place, Cause], None] = _untold
     entries: dict[str, QueuedPod] = field(default_factory=dict)
     _active: list[tuple[QueueKey, int, str]] = field(default_factory=list)
     _wakes: list[tuple[float, int, str]] = field(default_factory=list)
@@ -121,7 +154,7 @@ class SchedulingQueue:
         self.remove(entry.uid)
         self._compact()
         self.entries[entry.uid] = entry
-        self._activate(entry, now)
+        self._activate(entry, now, Cause.ADDED)
 
     def remove(self, uid: str) -> QueuedPod | None:
         """Forget a pod: it is bound, deleted or no longer ours."""
@@ -181,12 +214,12 @@ class SchedulingQueue:
     def put_back(self, entry: QueuedPod, now: float) -> None:
         """It is not its turn after all: among the active ones by its present standing."""
         if self.entries.get(entry.uid) is entry:
-            self._activate(entry, now)
+            self._activate(entry, now, Cause.PUT_BACK)
 
     def postpone(self, entry: QueuedPod, until: float, now: float) -> None:
         """Its turn comes again at `until`; nothing has failed."""
         if self.entries.get(entry.uid) is entry:
-            self._wait(entry, Place.BACKOFF, until, now)
+            self._wait(entry, Place.BACKOFF, until, now, Cause.POSTPONED)
 
     def back_off(self, entry: QueuedPod, now: float) -> None:
         """Try again after a growing pause: something failed that has nothing to do with room."""
@@ -194,7 +227,7 @@ class SchedulingQueue:
             return
         entry.failures += 1
         entry.not_before = now + backoff_seconds(entry.failures)
-        self._wait(entry, Place.BACKOFF, entry.not_before, now)
+        self._wait(entry, Place.BACKOFF, entry.not_before, now, Cause.FAILED)
 
     def park(self, entry: QueuedPod, now: float, longest_seconds: float | None = None) -> None:
         """No node can take it: wait for a change, so long at most."""
@@ -203,7 +236,7 @@ class SchedulingQueue:
         entry.failures += 1
         entry.not_before = now + backoff_seconds(entry.failures)
         longest = LONGEST_PARKING_SECONDS if longest_seconds is None else longest_seconds
-        self._wait(entry, Place.PARKED, now + longest, now)
+        self._wait(entry, Place.PARKED, now + longest, now, Cause.FAILED)
         self._parked.setdefault(entry.pod_class.key, {})[entry.uid] = entry
 
     def defer(self, entry: QueuedPod, until: float, now: float, refused: float = math.inf) -> None:
@@ -211,7 +244,7 @@ class SchedulingQueue:
         if self.entries.get(entry.uid) is not entry:
             return
         entry.deferred_until, entry.refused = until, refused
-        self._wait(entry, Place.DEFERRED, min(until, now + RECHECK_SECONDS), now)
+        self._wait(entry, Place.DEFERRED, min(until, now + RECHECK_SECONDS), now, Cause.DEFERRED)
         self._parked.setdefault(entry.pod_class.key, {})[entry.uid] = entry
 
     def capacity(
@@ -219,23 +252,25 @@ class SchedulingQueue:
         could_fit: Callable[[PodClass], bool],
         now: float,
         is_better: Callable[[QueuedPod], bool] = lambda _entry: True,
+        cause: Cause = Cause.NODE_CHANGED,
     ) -> None:
         """A node changed: wake the waiting pods of every class that it could take, deferred ones if it is better."""
         for key in list(self._parked):
             waiting = self._parked[key]
             if could_fit(next(iter(waiting.values())).pod_class):
-                self._wake([one for one in waiting.values() if one.place is Place.PARKED or is_better(one)], now)
+                chosen = [entry for entry in waiting.values() if entry.place is Place.PARKED or is_better(entry)]
+                self._wake(chosen, now, cause)
 
     def wake_next(self, key: bytes, now: float) -> None:
         """A pod of this class found a node: perhaps two more of it do, though no single event woke them all."""
         waiting = self._parked.get(key)
         if waiting:
-            self._wake(list(itertools.islice(waiting.values(), 2)), now)
+            self._wake(list(itertools.islice(waiting.values(), 2)), now, Cause.ALIKE_PLACED)
 
-    def wake_all(self, now: float) -> None:
+    def wake_all(self, now: float, cause: Cause) -> None:
         """Wake everything that waits: what decisions rest on has changed."""
         for waiting in list(self._parked.values()):
-            self._wake(waiting.values(), now, limit=len(waiting))
+            self._wake(waiting.values(), now, cause, limit=len(waiting))
 
     def tick(self, now: float) -> None:
         """Activate the pods whose pause has ended."""
@@ -243,7 +278,7 @@ class SchedulingQueue:
             _, ticket, uid = heapq.heappop(self._wakes)
             entry = self.entries.get(uid)
             if entry is not None and entry.ticket == ticket:
-                self._activate(entry, now)
+                self._activate(entry, now, _TIME_CAME[entry.place])
         self._reorder(now)
 
     def _reorder(self, now: float) -> None:
@@ -270,23 +305,24 @@ class SchedulingQueue:
             heapq.heappop(self._wakes)
         return None
 
-    def _wake(self, entries: Iterable[QueuedPod], now: float, limit: int = WOKEN_AT_ONCE) -> None:
+    def _wake(self, entries: Iterable[QueuedPod], now: float, cause: Cause, limit: int = WOKEN_AT_ONCE) -> None:
         chosen = list(entries)
         if len(chosen) > limit:
             chosen = heapq.nsmallest(limit, chosen, key=lambda entry: self._key(entry, now))
         for entry in chosen:
             if entry.place is Place.PARKED and entry.not_before > now:
-                self._wait(entry, Place.BACKOFF, entry.not_before, now)
+                self._wait(entry, Place.BACKOFF, entry.not_before, now, cause)
                 if len(self._woken) < MOST_EARLY:
                     self._woken[entry.uid] = None
             else:
-                self._activate(entry, now)
+                self._activate(entry, now, cause)
 
-    def _activate(self, entry: QueuedPod, now: float) -> None:
+    def _activate(self, entry: QueuedPod, now: float, cause: Cause) -> None:
         self._leave(entry)
         entry.place = Place.ACTIVE
         entry.moved = now
         self._push_active(entry, self._key(entry, now))
+        self.on_move(Place.ACTIVE, cause)
 
     def _key(self, entry: QueuedPod, now: float) -> QueueKey:
         priority, hopeless, deadline, enqueued = entry.standing.key(now)
@@ -298,12 +334,13 @@ class SchedulingQueue:
         if key[2]:  # hopeless: until its patience runs out
             heapq.heappush(self._patience, (entry.standing.enqueued + HOPELESS_PATIENCE_SECONDS, entry.uid))
 
-    def _wait(self, entry: QueuedPod, place: Place, until: float, now: float) -> None:
+    def _wait(self, entry: QueuedPod, place: Place, until: float, now: float, cause: Cause) -> None:
         self._leave(entry)
         entry.place = place
         entry.moved = now
         entry.ticket = next(self._tickets)
         heapq.heappush(self._wakes, (until, entry.ticket, entry.uid))
+        self.on_move(place, cause)
 
     def _leave(self, entry: QueuedPod) -> None:
         entry.ticket = 0

@@ -38,7 +38,7 @@ from cloudai_scheduler.intake import Intake
 from cloudai_scheduler.metrics import SchedulerMetrics
 from cloudai_scheduler.podclass import PodClass
 from cloudai_scheduler.preemption import Candidate, EvictionRules
-from cloudai_scheduler.queue import Place, QueuedPod, SchedulingQueue
+from cloudai_scheduler.queue import Cause, Place, QueuedPod, SchedulingQueue
 from cloudai_scheduler.volume_binder import TIMEOUT_SECONDS, VolumeBinder
 
 _log = logging.getLogger(__name__)
@@ -51,6 +51,8 @@ PREPARING_PAUSE_SECONDS: Final = 1.0
 """How long a pod waits for its turn where too many wait for their volumes."""
 PREEMPTION_SECONDS: Final = 0.04
 """How long evictions are tried out for one pod in one go."""
+TIMED_ATTEMPTS: Final = 10
+"""Of so many attempts one has its filters timed, as in kube-scheduler: a histogram costs as much as a filter."""
 RETRY_SECONDS: Final = 60.0
 """After so long a pod that could not be handled is tried again."""
 IDLE_SECONDS: Final = 1.0
@@ -90,6 +92,7 @@ class Scheduler:
     canary: Policy | None = None
     intake: Intake = field(init=False)
     _judge_until: float = 0.0
+    _attempts: int = 0
     _work: asyncio.Event = field(default_factory=asyncio.Event)
     commit: Commit = field(init=False)
     evictor: Evictor = field(init=False)
@@ -102,6 +105,7 @@ class Scheduler:
         self.state.on_capacity = self._freed.add
         self.state.shares.half_life_seconds = self.fair_share_half_life_seconds
         self.queue.level_of = self.state.shares.level
+        self.queue.on_move = lambda place, cause: self.metrics.moves.labels(place.value, cause.value).inc()
         refusals = Refusals(self.state, self.rejections, self.recorder, self.metrics, self.clock)
         self.intake = Intake(
             frozenset((self.scheduler_name,)) if self.names is None else self.names,
@@ -134,7 +138,7 @@ class Scheduler:
             known = self.policy
             self.canary = Policy(known.fleet, candidate, known.mode, known.rotation, known.rounds, known.mixes)
         self.intake.tau = TauStore(document.Tau)  # rebuilt: without a document the built-in values hold again
-        self.queue.wake_all(self.clock())
+        self.queue.wake_all(self.clock(), Cause.PARAMETERS_CHANGED)
         self._work.set()
 
     def is_busy(self) -> bool:
@@ -199,7 +203,9 @@ class Scheduler:
             self.queue.capacity(lambda pod_class: self._takes(pod_class, slots), now, self._better_than(slots))
         if self._surroundings_seen != self.state.surroundings:
             self._surroundings_seen = self.state.surroundings
-            self.queue.capacity(lambda pod_class: pod_class.surroundings_changed(self.state), now)
+            self.queue.capacity(
+                lambda pod_class: pod_class.surroundings_changed(self.state), now, cause=Cause.SURROUNDINGS_CHANGED
+            )
 
     def _open_nodes(self, now: float) -> None:
         """Look at waiting pods again once a closed node is open."""
@@ -207,7 +213,7 @@ class Scheduler:
         if opening is not None and opening <= now:
             self.rejections.expire(now)
             self.state.version += 1
-            self.queue.wake_all(now)
+            self.queue.wake_all(now, Cause.NODE_REOPENED)
 
     def _takes(self, pod_class: PodClass, slots: list[int]) -> bool:
         return any(could_take(self.state, pod_class, slot) for slot in slots)
@@ -290,12 +296,26 @@ class Scheduler:
             preemption=self.preemption,
             packed=self.packed_resources,
             may_go_on=lambda: time.perf_counter() < end,
+            lap=self._stopwatch() if self._attempts % TIMED_ATTEMPTS == 0 else None,
         )
+
+    def _stopwatch(self) -> Callable[[str], None]:
+        """Times the filters of one attempt, each from the end of the one before it."""
+        last = time.perf_counter()
+
+        def lap(name: str) -> None:
+            nonlocal last
+            now = time.perf_counter()
+            self.metrics.filter_seconds.labels(name).observe(now - last)
+            last = now
+
+        return lap
 
     def _decide(self, entry: QueuedPod) -> None:
         now = self.clock()
         begun = time.perf_counter()
         policy = self._policy_for(entry)
+        self._attempts += 1
         outcome = decide(self.surroundings(policy), entry, now)
         self.metrics.attempt_seconds.observe(time.perf_counter() - begun)
         if isinstance(outcome, Placed):
@@ -319,6 +339,10 @@ class Scheduler:
             return
         self.metrics.attempts.labels("scheduled", entry.pod.spec.schedulerName).inc()
         self.metrics.decisions.labels(placed.policy).inc()
+        if placed.late_probability is not None and entry.task.deadline is not None:
+            self.metrics.late_probability.observe(placed.late_probability)
+            lateness = now + (placed.predicted_runtime or 0.0) - entry.task.deadline
+            self.metrics.lateness_seconds.observe(max(0.0, lateness))
         node = self.state.by_slot[placed.slot]
         text = decision.annotation(
             self.state, entry.task, placed, node, version, now, allowed_classes=entry.pod_class.classes

@@ -1,7 +1,7 @@
 """All filters over all nodes: who may take a pod, who is out for which reason, and where evictions may help."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -66,8 +66,8 @@ class Walk:
         )
 
 
-def walk(view: View, pod_class: PodClass) -> Walk:
-    """Pass the nodes through all filters."""
+def walk(view: View, pod_class: PodClass, lap: Callable[[str], None] | None = None) -> Walk:
+    """Pass the nodes through all filters; `lap` hears of each that has spoken."""
     possible = pod_class.allowed & view.state.fleet.present
     for filter_, ask in pod_class.asks:
         rejection = filter_.rejects(ask, view)
@@ -82,6 +82,8 @@ def walk(view: View, pod_class: PodClass) -> Walk:
         if passing is None:
             continue
         looked.append(Looked(filter_, ask, passing))
+        if lap is not None:
+            lap(filter_.name)
         feasible &= passing
         if not filter_.is_about_room:
             possible &= passing

@@ -6,6 +6,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from cloudai_kube.epoch_note import EpochNote
+from cloudai_kube.task import Attempt, TaskStatus
 from cloudai_operator.metrics import OperatorMetrics
 
 
@@ -35,6 +36,28 @@ def test_evidence_becomes_metrics() -> None:
     assert value("cloudai_parameter_releases_total", result="tuned") == 1.0
     assert value("cloudai_parameter_rollbacks_total") == 1.0
     assert value("cloudai_parameters_version") == 4.0
+
+
+@pytest.mark.parametrize(
+    ("predicted", "seconds", "ratio"),
+    [
+        (100.0, 150.0, 1.5),
+        (1e-300, 1.0, 1000.0),
+        (0, 1.0, None),
+        ("x", 1.0, None),
+        (None, 1.0, None),
+        (1.0, None, None),
+    ],
+)
+def test_run_times_are_compared_with_predictions(predicted: object, seconds: float | None, ratio: float | None) -> None:
+    """Whatever the status says; one absurd figure hides no other."""
+    registry = CollectorRegistry()
+    status = TaskStatus(
+        attempts=[Attempt("u", decision={"predictedRuntimeSeconds": predicted})], runtimeSeconds=seconds
+    )
+    OperatorMetrics(registry).show_runtime(status)
+    assert registry.get_sample_value("cloudai_operator_runtime_ratio_sum") == (ratio or 0.0)
+    assert registry.get_sample_value("cloudai_operator_runtime_ratio_count") == (0 if ratio is None else 1)
 
 
 def test_a_restart_releases_nothing() -> None:

@@ -1,5 +1,6 @@
 """The queue: order, backoff, parking, waking; and that no pod is ever lost."""
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -11,7 +12,7 @@ from cloudai_rts.deferral import RECHECK_SECONDS
 from cloudai_rts.ordering import Standing
 from cloudai_rts.task import Task
 from cloudai_scheduler.podclass import PodClass
-from cloudai_scheduler.queue import MOST_OLD_TICKETS, Place, QueuedPod, SchedulingQueue, backoff_seconds
+from cloudai_scheduler.queue import MOST_OLD_TICKETS, Cause, Place, QueuedPod, SchedulingQueue, backoff_seconds
 from cloudai_scheduler.verdicts import Verdicts
 
 
@@ -141,12 +142,55 @@ def test_the_wake_up_of_an_older_wait_is_void() -> None:
     queue.add(one, 0.0)
     queue.pop(0.0)
     queue.back_off(one, 0.0)  # until 1.0
-    queue.wake_all(0.5)
+    queue.wake_all(0.5, Cause.PARAMETERS_CHANGED)
     queue.tick(1.0)
     assert queue.pop(1.0) is one
     queue.park(one, 1.0)
     queue.tick(2.0)
     assert queue.pop(2.0) is None
+
+
+def test_every_move_has_a_cause() -> None:
+    """What brought a pod to a queue, for the metric by event."""
+    moves: list[tuple[Place, Cause]] = []
+    queue = SchedulingQueue(on_move=lambda place, cause: moves.append((place, cause)))
+    one, now = entry("p"), 0.0
+    queue.add(one, now)
+    steps: list[Callable[[], None]] = [
+        lambda: queue.back_off(one, now),
+        lambda: queue.tick(now + 10.0),
+        lambda: queue.park(one, now),
+        lambda: queue.capacity(lambda _: True, now + 20.0),
+        lambda: queue.park(one, now),
+        lambda: queue.tick(now + 400.0),
+        lambda: queue.defer(one, now + 1000.0, now),
+        lambda: queue.tick(now + RECHECK_SECONDS),
+        lambda: queue.park(one, now),
+        lambda: queue.wake_next(one.pod_class.key, now + 20.0),
+        lambda: queue.park(one, now),
+        lambda: queue.wake_all(now + 20.0, Cause.PARAMETERS_CHANGED),
+        lambda: queue.put_back(one, now),
+        lambda: queue.postpone(one, now + 1.0, now),
+    ]
+    for step in steps:
+        step()
+    assert moves == [
+        (Place.ACTIVE, Cause.ADDED),
+        (Place.BACKOFF, Cause.FAILED),
+        (Place.ACTIVE, Cause.PAUSE_ENDED),
+        (Place.PARKED, Cause.FAILED),
+        (Place.ACTIVE, Cause.NODE_CHANGED),
+        (Place.PARKED, Cause.FAILED),
+        (Place.ACTIVE, Cause.PARKED_LONG),
+        (Place.DEFERRED, Cause.DEFERRED),
+        (Place.ACTIVE, Cause.DEFERRAL_RECHECKED),
+        (Place.PARKED, Cause.FAILED),
+        (Place.ACTIVE, Cause.ALIKE_PLACED),
+        (Place.PARKED, Cause.FAILED),
+        (Place.ACTIVE, Cause.PARAMETERS_CHANGED),
+        (Place.ACTIVE, Cause.PUT_BACK),
+        (Place.BACKOFF, Cause.POSTPONED),
+    ]
 
 
 ACTIONS = st.lists(
@@ -182,7 +226,7 @@ def _play(
     simple: dict[str, Any] = {
         "capacity": lambda: queue.capacity(lambda _: True, now),
         "tick": lambda: queue.tick(now),
-        "wake_all": lambda: queue.wake_all(now),
+        "wake_all": lambda: queue.wake_all(now, Cause.PARAMETERS_CHANGED),
     }
     if what in simple:
         simple[what]()

@@ -13,6 +13,7 @@ from tests.scheduler.live import NODES, PODS, Live, a_node, a_pod, cluster, live
 
 from cloudai_sandbox.poisons import POISONS, deepened
 from cloudai_scheduler import cycle
+from cloudai_scheduler.scheduler import TIMED_ATTEMPTS
 
 
 async def test_a_pod_is_bound_with_its_decision() -> None:
@@ -59,6 +60,23 @@ async def test_filters_that_keep_pods_out_are_counted() -> None:
         sample = here.scheduler.metrics.registry.get_sample_value
         labels = {"result": "unschedulable", "profile": "cloudai-scheduler"}
         assert sample("cloudai_scheduler_schedule_attempts_total", labels) == 2
+
+
+async def test_metrics_tell_of_moves_filters_and_promises() -> None:
+    """What brought pods to a queue, how long filters take, and what was told of deadlines at the bind."""
+    async with cluster("a", "b", "c") as here:
+        promise = {"cloudai.dev/task-type": "train", "cloudai.dev/deadline": "2126-01-01T00:00:00Z"}
+        here.server.put(PODS, a_pod("p", metadata={"annotations": promise}))
+        names = [f"q{number}" for number in range(TIMED_ATTEMPTS)]
+        for name in names:
+            here.server.put(PODS, a_pod(name))
+        await here.bound("p", *names)
+        sample = here.scheduler.metrics.registry.get_sample_value
+        assert sample("cloudai_scheduler_queue_incoming_pods_total", {"queue": "active", "event": "PodAdd"}) == 11
+        timed = sample("cloudai_scheduler_plugin_execution_duration_seconds_count", {"plugin": "NodeResourcesFit"})
+        assert timed == 1
+        assert sample("cloudai_scheduler_late_probability_count") == 1
+        assert sample("cloudai_scheduler_predicted_lateness_seconds_bucket", {"le": "0.0"}) == 1
 
 
 NO_ROOM = (
