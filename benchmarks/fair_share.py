@@ -94,7 +94,7 @@ class World:
 def _entry(job: Job) -> QueuedPod:
     meta = {"name": str(job.number), "uid": str(job.number), "namespace": job.namespace}
     pod = msgspec.convert({"metadata": meta}, Pod)
-    pod_class = PodClass(b"k", {GPU: 1}, frozenset(), Verdicts(pod))
+    pod_class = PodClass(b"k", {GPU: 1}, {GPU: 1}, frozenset(), Verdicts(pod))
     standing = Standing(0, job.deadline, job.arrival, job.runtime)
     return QueuedPod(pod, pod_class, Task("t", 1, 1, deadline=job.deadline), standing, 0, job.arrival)
 

@@ -113,6 +113,7 @@ class Process:
             scheduler = Scheduler(
                 scheduler_name=settings.scheduler_name,
                 names=settings.names,
+                profiles=settings.profiles,
                 binder=Binder(transport, settings.scheduler_name),
                 recorder=recorder,
                 conditions=ConditionWriter(transport),

@@ -28,6 +28,7 @@ from cloudai_scheduler.conditions import ConditionWriter
 from cloudai_scheduler.filters import unsupported
 from cloudai_scheduler.metrics import SchedulerMetrics
 from cloudai_scheduler.podclass import ClassTable, PodClass
+from cloudai_scheduler.profile import STOCK
 from cloudai_scheduler.queue import QueuedPod, SchedulingQueue
 
 _log = logging.getLogger(__name__)
@@ -116,7 +117,7 @@ class Intake:
             namespace=meta.namespace,
             name=meta.name,
             node=node,
-            amounts=pod_class.amounts,
+            amounts=pod_class.held,
             ports=pod_class.ports,
             neighbour=Neighbour.of(pod),
             volumes=PodVolumes.of(pod),
@@ -243,7 +244,7 @@ class Intake:
             owner=promise.controller_of(pod.metadata),
             avoided=_avoided(pod.metadata),
             is_plain=promises.task.deadline is None and not promise.says_anything(pod),
-            wishes=preferences.asks_of(pod),
+            wishes=preferences.wishes_of(pod, self.classes.profiles.get(pod.spec.schedulerName, STOCK)),
             failures=known.failures if known is not None else 0,
         )
 

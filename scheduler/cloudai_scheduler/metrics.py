@@ -1,8 +1,12 @@
 """What the scheduler tells Prometheus. Names follow kube-scheduler's where the meaning is the same."""
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from cloudai_rts.placement import Placed
 
 _FAST = (0.00025, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.25, 1.0)
 _FILTER = (0.00001, 0.00003, 0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03)
@@ -49,6 +53,25 @@ class SchedulerMetrics:
     telemetry_errors: Counter = field(init=False)
     telemetry_missing: Gauge = field(init=False)
     telemetry_dropped: Counter = field(init=False)
+
+    def stopwatch(self) -> Callable[[str], None]:
+        """Times the filters of one attempt, each from the end of the one before it."""
+        last = time.perf_counter()
+
+        def lap(name: str) -> None:
+            nonlocal last
+            now = time.perf_counter()
+            self.filter_seconds.labels(name).observe(now - last)
+            last = now
+
+        return lap
+
+    def show_promise(self, placed: Placed, deadline: float, now: float) -> None:
+        """What is told of a deadline (seconds since the epoch) at the bind."""
+        if placed.late_probability is None or placed.predicted_runtime is None:
+            return
+        self.late_probability.observe(placed.late_probability)
+        self.lateness_seconds.observe(max(0.0, now + placed.predicted_runtime - deadline))
 
     def __post_init__(self) -> None:
         def counter(name: str, text: str, *labels: str) -> Counter:

@@ -20,6 +20,7 @@ from cloudai_scheduler.cluster.state import ClusterState
 from cloudai_scheduler.cluster.usage import Usual, usual_requests
 from cloudai_scheduler.filters import FILTERS, node_declared_features, pod_topology_spread
 from cloudai_scheduler.filters.base import Filter
+from cloudai_scheduler.profile import STOCK, Profile, Profiles
 from cloudai_scheduler.verdicts import SMALL_BYTES, Verdicts
 
 REMEMBERED: Final = 2048
@@ -34,13 +35,15 @@ _encode = msgspec.json.Encoder().encode
 class PodClass:
     """Pods with one spec, as far as nodes and other pods go.
 
-    `usual` is what the default scheduler's scores count of it. `asks` are the filters that have something to say of it,
-    each with what it reads of the pod. `failed_at` is the state's version, and what those filters went by, when no node
-    could take a pod of it.
+    `amounts` are what a node must have room for, `held` what the pod then has of it: more, where its profile ignores
+    resources. `usual` is what the default scheduler's scores count of it. `asks` are the filters that have something to
+    say of it, each with what it reads of the pod. `failed_at` is the state's version, and what those filters went by,
+    when no node could take a pod of it.
     """
 
     key: bytes
     amounts: Amounts
+    held: Amounts
     ports: frozenset[HostPort]
     verdicts: Verdicts
     usual: Usual = (0, 0)
@@ -100,15 +103,19 @@ def _mark(asks: tuple[tuple[Filter[Any], Any], ...], state: ClusterState) -> tup
 class ClassTable:
     """All classes in use and their verdicts, the least recently used ones dropped."""
 
+    profiles: Profiles = field(default_factory=dict)
     _classes: OrderedDict[bytes, PodClass] = field(default_factory=OrderedDict)
     _verdicts: OrderedDict[bytes, Verdicts] = field(default_factory=OrderedDict)
     _bytes: int = 0
 
     def of(self, pod: Pod) -> PodClass:
         """Return the class of an unbound pod. Raises `FormatError` if its requests cannot be read."""
+        profile = self.profiles.get(pod.spec.schedulerName, STOCK)
+        held, pod = pod, profile.seen(pod)
         sample = _relevant(pod)
         features = node_declared_features.needed_by(pod)
-        spec = _encode((sample, sorted(features)))
+        given = () if profile is STOCK else (profile.added_affinity, _relevant(held))
+        spec = _encode((sample, sorted(features), given))
         key = _short(spec)
         known = self._classes.get(key)
         if known is not None:
@@ -121,21 +128,23 @@ class ClassTable:
         asked = ((one, one.asks(without_status)) for one in FILTERS)
         asks = tuple((one, ask) for one, ask in asked if ask is not None)
         usual = usual_requests(sample)
-        new = PodClass(key, amounts, ports, self._verdicts_of(sample), usual, len(spec), asks)
+        verdicts = self._verdicts_of(sample, profile)
+        whole = amounts if pod is held else requests_of(_relevant(held))
+        new = PodClass(key, amounts, whole, ports, verdicts, usual, len(spec), asks)
         self._classes[key] = new
         self._bytes += new.size_bytes
         while len(self._classes) > REMEMBERED or (self._bytes > REMEMBERED_BYTES and len(self._classes) > 1):
             self._bytes -= self._classes.popitem(last=False)[1].size_bytes
         return new
 
-    def _verdicts_of(self, sample: Pod) -> Verdicts:
+    def _verdicts_of(self, sample: Pod, profile: Profile) -> Verdicts:
         """The verdicts for all pods that ask the same of a node's static side."""
         static = _static(sample)
-        spec = _encode(static.spec)
+        spec = _encode((static.spec, profile.added_affinity))
         key = _short(spec)
         known = self._verdicts.get(key)
         if known is None:
-            known = self._verdicts[key] = Verdicts(static, len(spec))
+            known = self._verdicts[key] = Verdicts(static, len(spec), profile.affinity)
             if len(self._verdicts) > REMEMBERED_VERDICTS:
                 self._verdicts.popitem(last=False)
         else:

@@ -19,7 +19,7 @@ from cloudai_rts.deferral import RECHECK_SECONDS
 from cloudai_rts.ordering import HOPELESS_PATIENCE_SECONDS, Standing
 from cloudai_rts.task import Task
 from cloudai_scheduler.podclass import PodClass
-from cloudai_scheduler.preferences import Asks
+from cloudai_scheduler.preferences import NOTHING_WISHED, Wishes
 
 FIRST_BACKOFF_SECONDS: Final = 1.0
 LONGEST_BACKOFF_SECONDS: Final = 10.0
@@ -91,7 +91,7 @@ class QueuedPod:
     owner: str = ""
     avoided: frozenset[str] = frozenset()
     is_plain: bool = False
-    wishes: Asks = ()
+    wishes: Wishes = NOTHING_WISHED
     failures: int = 0
     not_before: float = 0.0
     deferred_until: float | None = None

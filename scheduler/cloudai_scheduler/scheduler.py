@@ -36,8 +36,9 @@ from cloudai_scheduler.filters import FILTERS
 from cloudai_scheduler.filters.volume_binding import plan_for
 from cloudai_scheduler.intake import Intake
 from cloudai_scheduler.metrics import SchedulerMetrics
-from cloudai_scheduler.podclass import PodClass
+from cloudai_scheduler.podclass import ClassTable, PodClass
 from cloudai_scheduler.preemption import Candidate, EvictionRules
+from cloudai_scheduler.profile import Profiles
 from cloudai_scheduler.queue import Cause, Place, QueuedPod, SchedulingQueue
 from cloudai_scheduler.volume_binder import TIMEOUT_SECONDS, VolumeBinder
 
@@ -66,7 +67,8 @@ MOST_COMPARED: Final = 16
 class Scheduler:
     """One scheduling process. Everything runs in one event loop; `run` ends when `stop` is set.
 
-    It serves pods of the scheduler `names`; None: of `scheduler_name` only, under which it speaks and binds.
+    It serves pods of the scheduler `names`; None: of `scheduler_name` only, under which it speaks and binds. Each name
+    may have a profile of its own.
     """
 
     scheduler_name: str
@@ -75,6 +77,7 @@ class Scheduler:
     conditions: ConditionWriter
     metrics: SchedulerMetrics
     names: frozenset[str] | None = None
+    profiles: Profiles = field(default_factory=dict)
     policy_mode: str = "rts"
     bind_connections: int = 32
     sla_multiplier: float = 2.0
@@ -119,6 +122,7 @@ class Scheduler:
             self.clock,
             self._work.set,
             self.sla_multiplier,
+            ClassTable(self.profiles),
         )
         self.conditions.waiting = self.intake.waiting
         self.state.storage.notify = self._work.set
@@ -296,20 +300,8 @@ class Scheduler:
             preemption=self.preemption,
             packed=self.packed_resources,
             may_go_on=lambda: time.perf_counter() < end,
-            lap=self._stopwatch() if self._attempts % TIMED_ATTEMPTS == 0 else None,
+            lap=self.metrics.stopwatch() if self._attempts % TIMED_ATTEMPTS == 0 else None,
         )
-
-    def _stopwatch(self) -> Callable[[str], None]:
-        """Times the filters of one attempt, each from the end of the one before it."""
-        last = time.perf_counter()
-
-        def lap(name: str) -> None:
-            nonlocal last
-            now = time.perf_counter()
-            self.metrics.filter_seconds.labels(name).observe(now - last)
-            last = now
-
-        return lap
 
     def _decide(self, entry: QueuedPod) -> None:
         now = self.clock()
@@ -339,10 +331,8 @@ class Scheduler:
             return
         self.metrics.attempts.labels("scheduled", entry.pod.spec.schedulerName).inc()
         self.metrics.decisions.labels(placed.policy).inc()
-        if placed.late_probability is not None and entry.task.deadline is not None:
-            self.metrics.late_probability.observe(placed.late_probability)
-            lateness = now + (placed.predicted_runtime or 0.0) - entry.task.deadline
-            self.metrics.lateness_seconds.observe(max(0.0, lateness))
+        if entry.task.deadline is not None:
+            self.metrics.show_promise(placed, entry.task.deadline, now)
         node = self.state.by_slot[placed.slot]
         text = decision.annotation(
             self.state, entry.task, placed, node, version, now, allowed_classes=entry.pod_class.classes

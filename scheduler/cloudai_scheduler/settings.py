@@ -2,12 +2,14 @@
 
 from typing import Annotated, Final
 
+import msgspec
 from msgspec import Meta
 
 from cloudai_kube.prometheus_access import PrometheusSettings
 from cloudai_rts import contract
 from cloudai_rts.nodeclass import ACCELERATORS, PRODUCT_LABELS
 from cloudai_scheduler.cluster.shares import HALF_LIFE_SECONDS
+from cloudai_scheduler.profile import Profile
 
 OBSERVE: Final = "observe"
 
@@ -23,6 +25,10 @@ class Settings(PrometheusSettings, frozen=True, forbid_unknown_fields=True):
         tuple[Annotated[str, Meta(pattern=contract.NAME_PATTERN, max_length=63)], ...],
         Meta(description="further names that are served, comma-separated; default-scheduler replaces kube-scheduler"),
     ] = ()
+    profiles: Annotated[
+        dict[Annotated[str, Meta(pattern=contract.NAME_PATTERN, max_length=63)], Profile],
+        Meta(description="by scheduler name: added_affinity, ignored_resources, ignored_resource_groups, weights"),
+    ] = msgspec.field(default_factory=dict)
     mode: Annotated[
         str,
         Meta(pattern="^(schedule|observe)$", description="schedule, or observe: judge what others do"),
@@ -80,6 +86,11 @@ class Settings(PrometheusSettings, frozen=True, forbid_unknown_fields=True):
         return self.preemption and self.mode != OBSERVE
 
     def __post_init__(self) -> None:
+        strange = sorted(set(self.profiles) - {self.scheduler_name, *self.scheduler_names})
+        if strange:
+            raise ValueError(
+                f"profiles: {strange[0]} is no scheduler name that is served; add it to scheduler_names or remove it"
+            )
         if not self.lease_duration_seconds > self.lease_renew_deadline_seconds > 1.2 * self.lease_retry_seconds:
             raise ValueError(
                 f"lease_duration_seconds ({self.lease_duration_seconds}) must be above lease_renew_deadline_seconds "

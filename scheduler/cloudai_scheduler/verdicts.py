@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from cloudai_kube.objects import Pod
+from cloudai_kube.objects import NodeAffinity, Pod
 from cloudai_rts.arrays import BoolArray, FloatArray
 from cloudai_scheduler import filters
 from cloudai_scheduler.cluster.state import ClusterState, NodeInfo
@@ -27,13 +27,16 @@ SMALL_BYTES: Final = 16 << 10
 class Verdicts:
     """What the static filters say of each slot to pods like `sample`.
 
-    `allowed[slot]`: none is against the node; `reasons[slot]` says which one is. `preference` is in 0..1 by slot, None
-    where the pod has no wishes. `classes` are those of the nodes that the pod is meant for, empty if there are nodes of
-    all classes among them. `affine` and `tolerated` are what each of the two filters says by itself.
+    `added` is the affinity that the pods' profile adds to their own. `allowed[slot]`: no filter is against the node;
+    `reasons[slot]` says which one is. `liked` and `disliked`: weights of the preferred terms that hold, and
+    PreferNoSchedule taints that are not tolerated. `classes` are those of the nodes that the pod is meant for, empty if
+    there are nodes of all classes among them. `affine` and `tolerated` are what each of the two filters says by itself,
+    without what the profile adds.
     """
 
     sample: Pod
     size_bytes: int = 0
+    added: NodeAffinity = field(default_factory=NodeAffinity)
     allowed: BoolArray = field(default_factory=lambda: np.zeros(0, np.bool_))
     reasons: list[str | None] = field(default_factory=list)
     classes: tuple[str, ...] = ()
@@ -44,6 +47,10 @@ class Verdicts:
     _not_meant: set[int] = field(default_factory=set)
     _unjudged: list[int] = field(default_factory=list)
     _seen: int = -1
+    _checks: tuple[filters.StaticFilter, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._checks = filters.checks_with(self.added.requiredDuringSchedulingIgnoredDuringExecution)
 
     def is_fresh(self, state: ClusterState) -> bool:
         """Whether the verdicts are those of the nodes as they are now."""
@@ -88,7 +95,7 @@ class Verdicts:
         self._seen = forgotten + len(changed)
 
     def _judge(self, slot: int, node: NodeInfo | None) -> None:
-        reason, is_meant = ("", True) if node is None else filters.judge(self.sample, node)
+        reason, is_meant = ("", True) if node is None else filters.judge(self.sample, node, self._checks)
         self.reasons[slot] = reason
         self.allowed[slot] = reason is None
         self._not_meant.discard(slot)
@@ -102,5 +109,7 @@ class Verdicts:
         affinity = self.sample.spec.affinity
         if affinity and affinity.nodeAffinity and affinity.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution:
             self.liked[slot] = node_affinity.preference(self.sample, node)
+        if self.added.preferredDuringSchedulingIgnoredDuringExecution:
+            self.liked[slot] += node_affinity.liking(self.added, node)
         if node.taints:
             self.disliked[slot] = taints.disliked(self.sample, node)

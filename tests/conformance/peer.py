@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from cloudai_sandbox import binaries
 from cloudai_sandbox.control_plane import ControlPlane
+from cloudai_scheduler.profile import Profile
 
 RECORDED: Final = "recorded"
 """The extender's reason against each node; it stands in the message beside those of the filters."""
@@ -22,10 +23,47 @@ kind: KubeSchedulerConfiguration
 leaderElection: {{leaderElect: false}}
 clientConnection: {{kubeconfig: "{kubeconfig}", qps: 5000, burst: 10000}}
 percentageOfNodesToScore: 100
+profiles: {profiles}
 """
+PROFILED: Final = "profiled-scheduler"
+PROFILE: Final = Profile(
+    added_affinity={
+        "requiredDuringSchedulingIgnoredDuringExecution": {
+            "nodeSelectorTerms": [
+                {"matchExpressions": [{"key": "disk", "operator": "NotIn", "values": ["hdd"]}]},
+                {"matchExpressions": [{"key": "rack", "operator": "In", "values": ["1", "2"]}]},
+            ]
+        },
+        "preferredDuringSchedulingIgnoredDuringExecution": [
+            {"weight": 40, "preference": {"matchExpressions": [{"key": "rack", "operator": "In", "values": ["1"]}]}}
+        ],
+    },
+    ignored_resources=("example.com/one",),
+    ignored_resource_groups=("ignored.example",),
+    weights={"NodeAffinity": 7, "ImageLocality": 0, "NodeResourcesFit": 3, "NodeResourcesBalancedAllocation": 0},
+)
+"""What a second scheduler name has, there and here."""
 _EXTENDER: Final = """extenders:
   - {{urlPrefix: "http://127.0.0.1:{port}", filterVerb: filter, nodeCacheCapable: true}}
 """
+
+
+def profiles() -> list[dict[str, Any]]:
+    """The stock profile, and `PROFILE` as kube-scheduler's configuration has it."""
+    enabled = [{"name": name, "weight": weight} for name, weight in PROFILE.weights.items() if weight]
+    disabled = [{"name": name} for name in PROFILE.weights]
+    arguments = {
+        "NodeAffinity": {"addedAffinity": PROFILE.added_affinity},
+        "NodeResourcesFit": {
+            "ignoredResources": list(PROFILE.ignored_resources),
+            "ignoredResourceGroups": list(PROFILE.ignored_resource_groups),
+        },
+    }
+    more = {
+        "plugins": {"score": {"enabled": enabled, "disabled": disabled}},
+        "pluginConfig": [{"name": name, "args": args} for name, args in arguments.items()],
+    }
+    return [{"schedulerName": "default-scheduler"}, {"schedulerName": PROFILED, **more}]
 
 
 class Recorder:
@@ -66,7 +104,7 @@ def running(plane: ControlPlane, folder: Path, records: bool = True) -> Iterator
     config = folder / "kube-scheduler.yaml"
     port = recorder.server.server_address[1]
     text = _CONFIG + _EXTENDER if records else _CONFIG
-    config.write_text(text.format(kubeconfig=plane.kubeconfig, port=port))
+    config.write_text(text.format(kubeconfig=plane.kubeconfig, port=port, profiles=json.dumps(profiles())))
     program = binaries.ensure((binaries.PEER,)).path(binaries.PEER)
     child = plane.children.start(binaries.PEER, [program, f"--config={config}", "--secure-port=0"])
     try:

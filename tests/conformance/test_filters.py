@@ -66,6 +66,7 @@ REASONS: Final = {
     "node(s) were unschedulable",
     "node(s) had untolerated taint(s)",
     node_affinity.REASON,
+    node_affinity.ADDED_REASON,
     host_ports.REASON,
     resources.TOO_MANY_PODS,
     "Insufficient cpu",
@@ -254,7 +255,7 @@ def test_the_same_nodes_and_the_same_words(bench: Bench, family: str, seed: int)
     world = draw(seed, family)
     try:
         said = bench.judge(world)
-        state, classes = bench.state(), ClassTable()
+        state, classes = bench.state(), ClassTable({peer.PROFILED: peer.PROFILE})
         differing = []
         for name, (passed, message, stored) in said.items():
             found, text = ours(state, classes, stored)

@@ -25,11 +25,13 @@ from cloudai_scheduler.cluster.state import ClusterState
 from cloudai_scheduler.cycle import choice_of
 from cloudai_scheduler.filters.base import View
 from cloudai_scheduler.podclass import ClassTable
+from cloudai_scheduler.profile import STOCK
 from cloudai_scheduler.walk import walk
 
 WORLDS: Final = 2 * int(os.environ.get("CLOUDAI_CONFORMANCE_WORLDS", "2"))
 PODS: Final = 12
 SECONDS: Final = 20.0
+PROFILES: Final = {peer.PROFILED: peer.PROFILE}
 SETS: Final = "/apis/apps/v1/namespaces/{}/replicasets"
 IMAGES: Final = {"registry.example/tiny:1": 9 << 20, "registry.example/torch:2": 5 << 30, "vllm": 900 << 20}
 
@@ -89,6 +91,8 @@ def a_pod(rng: random.Random, name: str, sets: dict[str, str]) -> Json:
         ]
     if rng.random() < 0.3:
         spec["tolerations"] = [{"key": "old", "operator": "Exists"}]
+    if rng.random() < 0.3:
+        spec["schedulerName"] = peer.PROFILED
     meta: Json = {"name": name, "namespace": "blue", "labels": {"app": app}}
     if rng.random() < 0.5:
         owner = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": app, "uid": sets[app], "controller": True}
@@ -109,12 +113,13 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 
 def best(state: ClusterState, pod: Pod) -> set[str]:
     """The nodes with the highest sum."""
-    pod_class = ClassTable().of(pod)
+    profile = PROFILES.get(pod.spec.schedulerName, STOCK)
+    pod_class = ClassTable(PROFILES).of(pod)
     pod_class.refresh(state)
     verdicts = pod_class.verdicts
     view = View(state, Rejections(), pod, verdicts.affine, verdicts.tolerated, 0.0)
     choice = choice_of(view, pod_class, walk(view, pod_class).feasible)
-    totals = preferences.totals(preferences.asks_of(pod), choice)
+    totals = preferences.totals(preferences.wishes_of(pod, profile), choice)
     return {state.fleet.names[slot] for slot in choice.slots[totals == totals.max()]}
 
 

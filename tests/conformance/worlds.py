@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from tests.conformance import storage
+from tests.conformance import peer, storage
 
 Json = dict[str, Any]
 ZONE, HOST, RACK = "topology.kubernetes.io/zone", "kubernetes.io/hostname", "rack"
@@ -71,6 +71,8 @@ def _node(rng: random.Random, number: int) -> Json:
     }
     if rng.random() < 0.3:
         room["nvidia.com/gpu"] = rng.choice(["1", "4"])
+    if rng.random() < 0.5:
+        room[peer.PROFILE.ignored_resources[0]] = "1"
     return {
         "apiVersion": "v1",
         "kind": "Node",
@@ -270,6 +272,19 @@ def volumes(rng: random.Random, spec: Json, names: list[str]) -> None:  # noqa: 
     spec["volumes"] = storage.mounts(rng, 0.05)
 
 
+def profiled(rng: random.Random, spec: Json, names: list[str]) -> None:
+    """Most under a scheduler name with an added affinity, for which nodes need no room for some resources."""
+    if rng.random() < 0.8:
+        spec["schedulerName"] = peer.PROFILED
+    node_affinity(rng, spec, names) if rng.random() < 0.3 else resources(rng, spec, names)
+    asked = spec["containers"][0]["resources"]
+    for name in (peer.PROFILE.ignored_resources[0], f"{peer.PROFILE.ignored_resource_groups[0]}/two"):
+        if rng.random() < 0.5:
+            count = {name: rng.choice(["1", "2"])}
+            asked = {"requests": {**asked["requests"], **count}, "limits": {**asked.get("limits", {}), **count}}
+    spec["containers"][0]["resources"] = asked
+
+
 def mixed(rng: random.Random, spec: Json, names: list[str]) -> None:
     """Some of everything."""
     for one in (node_affinity, taints, ports, resources, spread, features):
@@ -293,5 +308,6 @@ FAMILIES: Final[dict[str, Callable[[random.Random, Json, list[str]], None]]] = {
     "InterPodAffinity": pod_affinity,
     "NodeDeclaredFeatures": features,
     "volumes": volumes,
+    "profiled": profiled,
     "mixed": mixed,
 }

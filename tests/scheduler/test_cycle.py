@@ -38,7 +38,7 @@ class Rig:
         """A queued pod without a deadline."""
         pod_class = self.classes.of(pod)
         task = Task("t", 1.0, 1.0)
-        standing, wishes = Standing(0, None, 0.0, 0.0), preferences.asks_of(pod)
+        standing, wishes = Standing(0, None, 0.0, 0.0), preferences.wishes_of(pod)
         return QueuedPod(pod, pod_class, task, standing, 0, 0.0, owner, wishes=wishes)
 
     def decide(self, pod: Any, now: float = 0.0, owner: str = "") -> Any:

@@ -21,7 +21,7 @@ def entry(
 ) -> QueuedPod:
     """A queued pod of class `key`."""
     pod = msgspec.convert({"metadata": {"name": name, "uid": name}}, Pod)
-    pod_class = PodClass(key, {"cpu": 1}, frozenset(), Verdicts(pod))
+    pod_class = PodClass(key, {"cpu": 1}, {"cpu": 1}, frozenset(), Verdicts(pod))
     return QueuedPod(pod, pod_class, Task("t", 1, 1, deadline=deadline), Standing(0, deadline, now, best), 0, now)
 
 

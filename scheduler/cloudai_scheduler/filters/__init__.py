@@ -7,7 +7,7 @@ node changes. What depends on free room (resources, ports, closed nodes) is look
 from collections.abc import Callable
 from typing import Any
 
-from cloudai_kube.objects import Pod
+from cloudai_kube.objects import NodeSelector, Pod
 from cloudai_scheduler.cluster.state import NodeInfo
 from cloudai_scheduler.filters import node_affinity, node_name, taints, unschedulable
 from cloudai_scheduler.filters.base import Filter
@@ -52,13 +52,21 @@ FILTERS: tuple[Filter[Any], ...] = (
 """Those that look at all nodes at once, after the static ones and in upstream's order."""
 
 
-def judge(pod: Pod, node: NodeInfo) -> tuple[str | None, bool]:
+def checks_with(added: NodeSelector | None) -> tuple[StaticFilter, ...]:
+    """The static filters for the pods of a profile that adds a required node affinity."""
+    if added is None:
+        return STATIC_FILTERS
+    place = STATIC_FILTERS.index(node_affinity.check)
+    return (*STATIC_FILTERS[:place], lambda _, node: node_affinity.check_added(added, node), *STATIC_FILTERS[place:])
+
+
+def judge(pod: Pod, node: NodeInfo, checks: tuple[StaticFilter, ...] = STATIC_FILTERS) -> tuple[str | None, bool]:
     """The first static reason against the node (None: it is possible), and whether the pod is meant for it at all.
 
     That is, whether it could go there if the node were ready and open.
     """
     first: str | None = None
-    for check in STATIC_FILTERS:
+    for check in checks:
         reason = check(pod, node)
         if reason is None:
             continue

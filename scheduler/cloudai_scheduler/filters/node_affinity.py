@@ -2,10 +2,11 @@
 
 from typing import Final
 
-from cloudai_kube.objects import NodeSelector, NodeSelectorTerm, Pod
+from cloudai_kube.objects import NodeAffinity, NodeSelector, NodeSelectorTerm, Pod
 from cloudai_scheduler.cluster.node_selection import holds
 from cloudai_scheduler.cluster.state import NodeInfo
 
+ADDED_REASON: Final = "node(s) didn't match scheduler-enforced node affinity"
 REASON: Final = "node(s) didn't match Pod's node affinity/selector"
 CONFLICT_REASON: Final = "pod affinity terms conflict"
 NARROWED_REASON: Final = "node(s) didn't satisfy plugin(s) [NodeAffinity]"
@@ -44,6 +45,11 @@ def check(pod: Pod, node: NodeInfo) -> str | None:
     return REASON
 
 
+def check_added(added: NodeSelector, node: NodeInfo) -> str | None:
+    """Reject nodes that a profile keeps its pods away from, whatever they say themselves."""
+    return None if any(matches(term, node) for term in added.nodeSelectorTerms) else ADDED_REASON
+
+
 def matches(term: NodeSelectorTerm, node: NodeInfo) -> bool:
     """Whether one term holds on the node."""
     for requirement in term.matchExpressions:
@@ -60,7 +66,12 @@ def preference(pod: Pod, node: NodeInfo) -> int:
     affinity = pod.spec.affinity
     if affinity is None or affinity.nodeAffinity is None:
         return 0
-    terms = affinity.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution
+    return liking(affinity.nodeAffinity, node)
+
+
+def liking(affinity: NodeAffinity, node: NodeInfo) -> int:
+    """Sum of the weights of its preferred terms that hold."""
+    terms = affinity.preferredDuringSchedulingIgnoredDuringExecution
     return sum(term.weight for term in terms if matches(term.preference, node))
 
 

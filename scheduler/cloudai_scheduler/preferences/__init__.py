@@ -4,7 +4,8 @@ For a pod with a deadline or a type they are one term of the risk (docs/model.md
 Deployment's, goes where their sum is largest, as it would with kube-scheduler.
 """
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final
 
 import numpy as np
 
@@ -18,8 +19,7 @@ from cloudai_scheduler.preferences.pod_topology_spread import PodTopologySpread
 from cloudai_scheduler.preferences.resources import balanced, least_allocated, most_allocated
 from cloudai_scheduler.preferences.taints import TaintToleration
 from cloudai_scheduler.preferences.volume_binding import VolumeBinding
-
-Asks = tuple[tuple[Preference[Any], Any], ...]
+from cloudai_scheduler.profile import STOCK, Profile
 
 WISHES: tuple[Preference[Any], ...] = (
     TaintToleration(),
@@ -32,17 +32,40 @@ WISHES: tuple[Preference[Any], ...] = (
 """What pods and nodes say that they would like."""
 
 
-def asks_of(pod: Pod) -> Asks:
-    """The wishes that have something to say of a pod, each with what it reads of it."""
-    asked = ((preference, preference.asks(pod)) for preference in WISHES)
-    return tuple((preference, ask) for preference, ask in asked if ask is not None)
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What scores the nodes for one pod.
+
+    `asks` are the preferences that have something to say of it, each with what it reads of the pod and its weight.
+    `fit` and `balance` are the weights of NodeResourcesFit and NodeResourcesBalancedAllocation, which go by requests.
+    """
+
+    asks: tuple[tuple[Preference[Any], Any, int], ...] = ()
+    fit: int = 1
+    balance: int = 1
 
 
-def wished(asks: Asks, choice: Choice) -> FloatArray | None:
+NOTHING_WISHED: Final = Wishes()
+
+
+def wishes_of(pod: Pod, profile: Profile = STOCK) -> Wishes:
+    """What the pod wishes, and what its profile wishes for it, by the profile's weights."""
+    weights = profile.weights
+    asked = [
+        (preference, preference.asks(pod), weights.get(preference.name, preference.weight)) for preference in WISHES
+    ]
+    if profile.affinity.preferredDuringSchedulingIgnoredDuringExecution:
+        asked = [(one, True if isinstance(one, NodeAffinity) else ask, weight) for one, ask, weight in asked]
+    said = tuple((one, ask, weight) for one, ask, weight in asked if ask is not None and weight)
+    fit, balance = weights.get("NodeResourcesFit", 1), weights.get("NodeResourcesBalancedAllocation", 1)
+    return Wishes(said, fit, balance)
+
+
+def wished(wishes: Wishes, choice: Choice) -> FloatArray | None:
     """How much each slot of the fleet is wished for, in 0..1 (weighted mean); None where nobody wishes anything."""
     parts = [
-        (preference.weight, scores)
-        for preference, ask in asks
+        (weight, scores)
+        for preference, ask, weight in wishes.asks
         if (scores := preference.scores(ask, choice)) is not None
     ]
     if not parts:
@@ -53,18 +76,18 @@ def wished(asks: Asks, choice: Choice) -> FloatArray | None:
     return total
 
 
-def totals(asks: Asks, choice: Choice, packed: tuple[str, ...] = ()) -> IntArray:
+def totals(wishes: Wishes, choice: Choice, packed: tuple[str, ...] = ()) -> IntArray:
     """The sum of all scores by their weights, for each of the slots.
 
     Pods that ask for a resource of the `packed` patterns go where most of it is taken, instead of where least is.
     """
     packing = most_allocated(choice, packed) if packed else None
-    summed: IntArray = least_allocated(choice) if packing is None else packing
-    evenness = balanced(choice) if packing is None else None
+    summed: IntArray = wishes.fit * (least_allocated(choice) if packing is None else packing)
+    evenness = balanced(choice) if packing is None and wishes.balance else None
     if evenness is not None:
-        summed = summed + evenness
-    for preference, ask in asks:
+        summed = summed + wishes.balance * evenness
+    for preference, ask, weight in wishes.asks:
         scores = preference.scores(ask, choice)
         if scores is not None:
-            summed = summed + preference.weight * scores
+            summed = summed + weight * scores
     return summed

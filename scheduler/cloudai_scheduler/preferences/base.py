@@ -14,6 +14,7 @@ from cloudai_kube.objects import Pod
 from cloudai_rts.arrays import FloatArray, IntArray
 from cloudai_scheduler.cluster.usage import Usual
 from cloudai_scheduler.filters.base import View
+from cloudai_scheduler.profile import Score
 
 Ask = TypeVar("Ask")
 BEST: Final = 100
@@ -39,7 +40,7 @@ class Choice:
 class Preference(Generic[Ask]):
     """One soft wish. Pure."""
 
-    name: ClassVar[str]
+    name: ClassVar[Score]
     """Upstream's name of the plugin."""
     weight: ClassVar[int] = 1
 

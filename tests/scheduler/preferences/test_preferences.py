@@ -188,8 +188,8 @@ def test_packed_resources() -> None:
     assert _listed(most_allocated(choice_of(state, pod), ("*/gpu",))) == [25, 50]
     assert most_allocated(choice_of(state, a_pod()), ("*/gpu",)) is None
     for packed, expected in ((("*/gpu",), 1), ((), 0)):
-        assert int(np.argmax(preferences.totals((), choice_of(state, pod), packed))) == expected
-    assert int(np.argmax(preferences.totals((), choice_of(state, a_pod()), ("*/gpu",)))) == 0
+        assert int(np.argmax(preferences.totals(preferences.NOTHING_WISHED, choice_of(state, pod), packed))) == expected
+    assert int(np.argmax(preferences.totals(preferences.NOTHING_WISHED, choice_of(state, a_pod()), ("*/gpu",)))) == 0
 
 
 @pytest.mark.parametrize("reports", [True, False])
@@ -215,7 +215,7 @@ def test_wishes_are_a_share_of_what_could_be_wished() -> None:
     """For the risk: in 0..1, over those that have something to say; None where nobody has."""
     state = cluster(a_node("1", "a"), a_node("2", "b"), a_pod("m", "1"))
     pod = a_pod(**near())
-    found = preferences.wished(preferences.asks_of(pod), choice_of(state, pod))
+    found = preferences.wished(preferences.wishes_of(pod), choice_of(state, pod))
     assert found is not None
     assert found.tolist() == [1.0, 0.0]
-    assert preferences.wished(preferences.asks_of(a_pod()), choice_of(state, a_pod())) is None
+    assert preferences.wished(preferences.wishes_of(a_pod()), choice_of(state, a_pod())) is None
