@@ -4,6 +4,7 @@ Upstream semantics: component-helpers `resource/helpers.go` PodRequests, v1.36. 
 devices; every pod also asks for one of the node's pod slots.
 """
 
+from dataclasses import dataclass
 from typing import Final
 
 from cloudai_kube import quantity
@@ -14,13 +15,20 @@ from cloudai_rts.contract import PODS
 Amounts = dict[str, int]
 HostPort = tuple[str, str, int]
 """Protocol, host IP (0.0.0.0 = all of them), port."""
-
 MOST_RESOURCES: Final = 128
 """Of one node. Real ones name a dozen; every name that any node has costs a row of all nodes."""
 MOST_OF_A_POD: Final = 1 << 47
 """128 TiB, or as many devices: 65,536 such pods on one node still add up within int64."""
 _POD_LEVEL = ("cpu", "memory")
 ANY_IP: Final = "0.0.0.0"  # noqa: S104  the wildcard that Kubernetes itself uses, compared and never bound
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What a pod asks of its node: amounts of resources, and host ports."""
+
+    amounts: Amounts
+    ports: frozenset[HostPort]
 
 
 def amounts_of(quantities: Quantities) -> Amounts:
@@ -59,7 +67,7 @@ def countable(amounts: Amounts) -> Amounts:
 def requests_of(pod: Pod, usual: Amounts | None = None) -> Amounts:
     """All that the pod asks for, as the scheduler and the kubelet count it.
 
-    `usual` is what a container counts as that does not say.
+    With `usual` only the resources that it names are read, and it is what a container counts as that does not say.
     """
     statuses = {status.name: status for status in pod.status.containerStatuses}
     init_statuses = {status.name: status for status in pod.status.initContainerStatuses}
@@ -103,11 +111,14 @@ def _container_requests(
         if status.resources is not None:
             _raise(requests, amounts_of(status.resources.requests))
         return requests
-    requests = amounts_of(container.resources.requests)
-    for name, amount in amounts_of(container.resources.limits).items():
-        requests.setdefault(name, amount)
-    for name, amount in (usual or {}).items():
-        requests.setdefault(name, amount)
+    asked = container.resources
+    if status is None and not asked.requests and not asked.limits:
+        return usual or {}
+    if usual is None:
+        requests = amounts_of({**asked.limits, **asked.requests})
+    else:
+        given = {**asked.limits, **asked.requests}
+        requests = {**usual, **amounts_of({name: given[name] for name in usual if name in given})}
     if status is not None:
         _raise(requests, amounts_of(status.allocatedResources))
         if status.resources is not None:
@@ -127,13 +138,11 @@ def _with_init_containers(
     peak: Amounts = {}
     for container in init_containers:
         requests = _container_requests(container, statuses.get(container.name), infeasible, usual)
+        # Only what this container names can be a new peak: a pod may name thousands of resources in thousands of them.
+        beside = {name: sidecars.get(name, 0) + amount for name, amount in requests.items()}
+        _raise(peak, beside)
         if container.restartPolicy == "Always":
-            _add(sidecars, requests)
-            _raise(peak, sidecars)
-        else:
-            beside = dict(sidecars)
-            _add(beside, requests)
-            _raise(peak, beside)
+            sidecars |= beside
     _add(total, sidecars)
     _raise(total, peak)
     return total

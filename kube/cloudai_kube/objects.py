@@ -3,7 +3,7 @@
 Decoding only these makes a pod 60 times cheaper than the official model and 13 times smaller in memory.
 """
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -132,6 +132,10 @@ class Resources(Record):
     claims: list[Reference] = []
 
 
+NOTHING_ASKED: Final = Resources()
+"""Shared by all that ask for nothing: three containers for each of them would be most of what decoding a pod costs."""
+
+
 class RestartRule(Record):
     action: str = ""
 
@@ -143,13 +147,13 @@ class VolumeMount(Record):
 class Container(Record):
     name: str = ""
     image: str = ""
-    command: list[str] = []
-    args: list[str] = []
-    resources: Resources = msgspec.field(default_factory=Resources)
-    ports: list[Port] = []
+    command: tuple[str, ...] = ()
+    args: tuple[str, ...] = ()
+    resources: Resources = msgspec.field(default_factory=lambda: NOTHING_ASKED)
+    ports: tuple[Port, ...] = ()
     restartPolicy: str = ""
-    restartPolicyRules: list[RestartRule] = []
-    volumeMounts: list[VolumeMount] = []
+    restartPolicyRules: tuple[RestartRule, ...] = ()
+    volumeMounts: tuple[VolumeMount, ...] = ()
 
 
 class Gate(Record):

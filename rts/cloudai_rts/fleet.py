@@ -208,8 +208,11 @@ class Fleet:
         """Nodes whose whole capacity covers the request: the most that waiting could ever free."""
         fits: BoolArray = self.present.copy()
         for resource, amount in amounts.items():
+            column = self._columns.get(resource, -1)
+            if amount > 0 and column < 0:  # no node and no bound pod ever named it
+                return np.zeros_like(fits)
             if amount > 0:
-                fits &= self.allocatable(resource) >= amount
+                fits &= self._allocatable[column, : len(fits)] >= amount
         return fits
 
     def load(self, amounts: Resources | None = None) -> FloatArray:

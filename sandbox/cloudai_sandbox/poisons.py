@@ -60,6 +60,42 @@ POISONS: dict[str, dict[str, Any]] = {
             "containers": [{"name": "c", "ports": [{"hostPort": i, "containerPort": i} for i in range(1, 30_000)]}]
         }
     },
+    "38,000 containers": {"spec": {"containers": [{"name": f"c{i}", "image": "x"} for i in range(38_000)]}},
+    "13,000 sidecars, each with a resource of its own": {
+        "spec": {
+            "initContainers": [
+                {"name": f"c{i}", "restartPolicy": "Always", "resources": {"requests": {f"a{i}.io/x": "1"}}}
+                for i in range(13_000)
+            ]
+        }
+    },
+    "9,000 wishes for neighbours": {
+        "metadata": {"labels": {"a": "b"}},
+        "spec": {
+            "affinity": {
+                "podAffinity": {
+                    "preferredDuringSchedulingIgnoredDuringExecution": [
+                        {"weight": 1, "podAffinityTerm": {"topologyKey": f"k{i}", "labelSelector": {}}}
+                        for i in range(9_000)
+                    ]
+                }
+            }
+        },
+    },
+    "64 ways to be spread": {
+        "spec": {
+            "topologySpreadConstraints": [
+                {
+                    "maxSkew": 1,
+                    "topologyKey": "kubernetes.io/hostname",
+                    "whenUnsatisfiable": "DoNotSchedule",
+                    "labelSelector": {"matchExpressions": [{"key": f"k{i}", "operator": "DoesNotExist"}]},
+                }
+                for i in range(64)
+            ]
+        }
+    },
+    "20,000 tolerations": {"spec": {"tolerations": [{"key": f"k{i}", "operator": "Exists"} for i in range(20_000)]}},
     "owner that is nobody": {
         "metadata": {"ownerReferences": [{"apiVersion": "evil/v1", "kind": "Task", "uid": "x", "controller": True}]}
     },

@@ -109,9 +109,10 @@ class Intake:
             self.forget_pod(uid)
         self.arrivals.keep(listed)
 
-    def as_placed(self, pod: Pod, node: str) -> PlacedPod:
+    @staticmethod
+    def as_placed(pod: Pod, pod_class: PodClass, node: str) -> PlacedPod:
         """What a pod would hold on a node."""
-        pod_class, meta = self.classes.of(pod), pod.metadata
+        meta = pod.metadata
         return PlacedPod(
             uid=meta.uid,
             namespace=meta.namespace,
@@ -221,7 +222,7 @@ class Intake:
             return
         self.queue.add(self.entry(pod, pod_class, known), self.clock())
         if pod.status.nominatedNodeName and not self.state.nominations.node_of(uid):  # by an earlier leader
-            self.state.nominations.put(self.as_placed(pod, pod.status.nominatedNodeName))
+            self.state.nominations.put(self.as_placed(pod, pod_class, pod.status.nominatedNodeName))
         self.held.pop(uid, None)
 
     def entry(self, pod: Pod, pod_class: PodClass, known: QueuedPod | None = None) -> QueuedPod:

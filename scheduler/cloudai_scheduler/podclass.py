@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from cloudai_kube.demand import Amounts, HostPort, host_ports_of, requests_of
+from cloudai_kube.demand import Amounts, Demand, HostPort, host_ports_of, requests_of
 from cloudai_kube.objects import Affinity, Container, Meta, Pod, PodAffinity, PodSpec
 from cloudai_rts.arrays import BoolArray
 from cloudai_scheduler.cluster.pod_volumes import PLACED_BY
@@ -125,7 +125,7 @@ class ClassTable:
         without_status = Pod(
             metadata=pod.metadata, spec=pod.spec
         )  # what it reports is no part of what its like ask for
-        asked = ((one, one.asks(without_status)) for one in FILTERS)
+        asked = ((one, one.asks(without_status, Demand(amounts, ports))) for one in FILTERS)
         asks = tuple((one, ask) for one, ask in asked if ask is not None)
         usual = usual_requests(sample)
         verdicts = self._verdicts_of(sample, profile)

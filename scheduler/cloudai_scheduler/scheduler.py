@@ -345,7 +345,7 @@ class Scheduler:
             upper = upper_seconds(placed.predicted_runtime, entry.task.log_sd)
             self.state.reservations.fill(claim_of(entry), placed.slot, now + upper)
         self.queue.wake_next(entry.pod_class.key, now)
-        placed_pod = self.intake.as_placed(entry.pod, node.name)
+        placed_pod = self.intake.as_placed(entry.pod, entry.pod_class, node.name)
         placed_pod.running = _running(entry, placed, now)
         self.state.assume(placed_pod)
 
@@ -429,7 +429,7 @@ class Scheduler:
         for uid in lower:
             nominations.remove(uid)
             self.queue.put_back(self.queue.entries[uid], now)
-        nominations.put(self.intake.as_placed(entry.pod, node))
+        nominations.put(self.intake.as_placed(entry.pod, entry.pod_class, node))
         for victim in chosen.victims:
             victim.is_preempted = True
         task = asyncio.get_running_loop().create_task(self._make_room(entry, node, chosen.victims, yielding))

@@ -33,6 +33,13 @@ class _Kept:
     numbers: dict[str, int] = field(default_factory=dict)
     seen: int = -1
 
+    def put(self, key: str, nodes: Mapping[int, Labelled]) -> None:
+        """Number the nodes' values of the label."""
+        for slot, node in nodes.items():
+            value = node.labels.get(key)
+            if value is not None:
+                self.of_slot[slot] = self.numbers.setdefault(value, len(self.numbers))
+
 
 @dataclass(slots=True)
 class Domains:
@@ -54,17 +61,16 @@ class Domains:
         if len(self._kept) > KEPT_KEYS:
             self._kept.popitem(last=False)
         if kept.seen < forgotten:
-            slots = set(range(width))
             kept.numbers.clear()
+            kept.of_slot = np.full(max(width, len(kept.of_slot)), NONE, np.int64)
+            kept.put(key, nodes)
         else:
             slots = {*changed[kept.seen - forgotten :], *range(len(kept.of_slot), width)}
-        if slots:
-            grown = np.full(max(width, len(kept.of_slot)), NONE, np.int64)
-            grown[: len(kept.of_slot)] = kept.of_slot
-            for slot in slots:
-                node = nodes.get(slot)
-                value = None if node is None else node.labels.get(key)
-                grown[slot] = NONE if value is None else kept.numbers.setdefault(value, len(kept.numbers))
-            kept.of_slot = grown
+            if slots:
+                grown = np.full(max(width, len(kept.of_slot)), NONE, np.int64)
+                grown[: len(kept.of_slot)] = kept.of_slot
+                grown[list(slots)] = NONE
+                kept.of_slot = grown
+                kept.put(key, {slot: nodes[slot] for slot in slots if slot in nodes})
         kept.seen = forgotten + len(changed)
         return kept.of_slot[:width]

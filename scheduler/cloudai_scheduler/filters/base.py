@@ -10,6 +10,7 @@ from typing import ClassVar, Generic, TypeVar
 
 import numpy as np
 
+from cloudai_kube.demand import Demand
 from cloudai_kube.objects import Pod
 from cloudai_rts.arrays import BoolArray
 from cloudai_scheduler.cluster.rejections import Rejections
@@ -45,8 +46,8 @@ class Filter(Generic[Ask]):
     is_about_room: ClassVar[bool] = False
     """Whether time alone helps, because running pods end: a pod may wait for such a node."""
 
-    def asks(self, pod: Pod) -> Ask | None:
-        """What it reads of the pod; None: it has nothing to say, and costs nothing. Raises `FormatError`."""
+    def asks(self, pod: Pod, demand: Demand) -> Ask | None:
+        """What it reads of the pod and of what it asks for; None: it has nothing to say, and costs nothing."""
         raise NotImplementedError
 
     def is_about_single_pods(self, ask: Ask) -> bool:  # noqa: ARG002  most tell all pods that ask the same the same

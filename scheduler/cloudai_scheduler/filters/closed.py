@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from cloudai_kube.demand import requests_of
+from cloudai_kube.demand import Demand
 from cloudai_kube.objects import Pod
 from cloudai_rts.arrays import BoolArray
 from cloudai_scheduler.cluster.rejections import Rejections
@@ -22,9 +22,9 @@ class ClosedNodes(Filter[frozenset[str]]):
     reason = REASON
     resolvable = False
 
-    def asks(self, pod: Pod) -> frozenset[str]:
+    def asks(self, pod: Pod, demand: Demand) -> frozenset[str]:  # noqa: ARG002  one signature for all
         """Resources that the pod asks for."""
-        return frozenset(requests_of(pod))
+        return frozenset(demand.amounts)
 
     def is_about_single_pods(self, ask: frozenset[str]) -> bool:  # noqa: ARG002  one signature for all
         """It goes by the pod's namespace."""

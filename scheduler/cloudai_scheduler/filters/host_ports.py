@@ -4,7 +4,7 @@ from typing import Final
 
 import numpy as np
 
-from cloudai_kube.demand import HostPort, host_ports_of
+from cloudai_kube.demand import Demand, HostPort
 from cloudai_kube.objects import Pod
 from cloudai_rts.arrays import BoolArray
 from cloudai_scheduler.filters.base import Filter, View
@@ -18,9 +18,9 @@ class NodePorts(Filter[frozenset[HostPort]]):
     name = "NodePorts"
     reason = REASON
 
-    def asks(self, pod: Pod) -> frozenset[HostPort] | None:
+    def asks(self, pod: Pod, demand: Demand) -> frozenset[HostPort] | None:  # noqa: ARG002  one signature for all
         """The pod's host ports."""
-        return host_ports_of(pod) or None
+        return demand.ports or None
 
     def passing(self, ask: frozenset[HostPort], view: View) -> BoolArray:
         """Slots without a conflict."""

@@ -10,6 +10,7 @@ from typing import Final
 
 import numpy as np
 
+from cloudai_kube.demand import Demand
 from cloudai_kube.objects import Pod
 from cloudai_rts.arrays import BoolArray, IntArray
 from cloudai_scheduler.cluster import domains
@@ -54,7 +55,7 @@ class InterPodAffinity(Filter[Wishes]):
 
     name = "InterPodAffinity"
 
-    def asks(self, pod: Pod) -> Wishes:
+    def asks(self, pod: Pod, demand: Demand) -> Wishes:  # noqa: ARG002  one signature for all
         """Even a pod without wishes may not be welcome."""
         return wishes_of(pod)
 

@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 
+from cloudai_kube.demand import Demand
 from cloudai_kube.objects import Pod
 from cloudai_rts.arrays import BoolArray
 from cloudai_scheduler.filters.base import Filter, View
@@ -25,7 +26,7 @@ class NodeDeclaredFeatures(Filter[frozenset[str]]):
     reason = REASON
     resolvable = False
 
-    def asks(self, pod: Pod) -> frozenset[str] | None:
+    def asks(self, pod: Pod, demand: Demand) -> frozenset[str] | None:  # noqa: ARG002  one signature for all
         """Features that the pod needs of its node."""
         return needed_by(pod) or None
 

@@ -9,6 +9,7 @@ from typing import Final
 
 import numpy as np
 
+from cloudai_kube.demand import Demand
 from cloudai_kube.objects import Pod
 from cloudai_rts.arrays import BoolArray
 from cloudai_scheduler.cluster.attachments import NO_LIMIT, Handle, handle_of
@@ -25,7 +26,7 @@ class NodeVolumeLimits(Filter[tuple[ClaimKey, ...]]):
     name = "NodeVolumeLimits"
     reason = REASON
 
-    def asks(self, pod: Pod) -> tuple[ClaimKey, ...] | None:
+    def asks(self, pod: Pod, demand: Demand) -> tuple[ClaimKey, ...] | None:  # noqa: ARG002  one signature for all
         """The pod's claims."""
         return PodVolumes.of(pod).keys or None
 

@@ -10,6 +10,7 @@ from typing import Final
 
 import numpy as np
 
+from cloudai_kube.demand import Demand
 from cloudai_kube.objects import Pod
 from cloudai_rts.arrays import BoolArray
 from cloudai_scheduler.cluster.domains import NONE
@@ -41,7 +42,7 @@ class PodTopologySpread(Filter[tuple[Constraint, ...]]):
     name = "PodTopologySpread"
     reason = REASON
 
-    def asks(self, pod: Pod) -> tuple[Constraint, ...] | None:
+    def asks(self, pod: Pod, demand: Demand) -> tuple[Constraint, ...] | None:  # noqa: ARG002  one signature for all
         """The hard constraints of a pod."""
         constraints = tuple(
             constraint_of(pod, place)
@@ -107,7 +108,7 @@ def verdicts(constraints: tuple[Constraint, ...], view: View) -> tuple[BoolArray
         if one.selection is not None:
             counts = state.neighbours.counts(one.selection, width)
             np.add.at(counted, place[included], counts[included])
-        there = np.unique(place[included])
-        least = 0 if len(there) < one.min_domains else int(counted[there].min())
+        exists = np.bincount(place[included], minlength=domains) > 0
+        least = 0 if np.count_nonzero(exists) < one.min_domains else int(counted[exists].min())
         passing &= counted[place] + one.matches_itself - least <= one.max_skew
     return passing, lacking

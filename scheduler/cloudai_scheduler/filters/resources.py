@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from cloudai_kube.demand import Amounts, requests_of
+from cloudai_kube.demand import Amounts, Demand
 from cloudai_kube.objects import Pod
 from cloudai_rts.arrays import BoolArray
 from cloudai_rts.contract import PODS
@@ -23,9 +23,9 @@ class NodeResourcesFit(Filter[Amounts]):
     name = "NodeResourcesFit"
     is_about_room = True
 
-    def asks(self, pod: Pod) -> Amounts:
+    def asks(self, pod: Pod, demand: Demand) -> Amounts:  # noqa: ARG002  one signature for all
         """All that the pod asks for."""
-        return requests_of(pod)
+        return demand.amounts
 
     def passing(self, ask: Amounts, view: View) -> BoolArray:
         """Slots with room for it."""

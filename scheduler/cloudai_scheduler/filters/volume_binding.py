@@ -11,6 +11,7 @@ from typing import Final
 
 import numpy as np
 
+from cloudai_kube.demand import Demand
 from cloudai_kube.objects import Pod
 from cloudai_kube.storage_objects import NO_PROVISIONER, WAIT_FOR_FIRST_CONSUMER, Claim, StorageClass, Volume
 from cloudai_rts.arrays import BoolArray, IntArray
@@ -37,7 +38,7 @@ class VolumeBinding(Filter[tuple[PodClaim, ...]]):
     name = "VolumeBinding"
     resolvable = False
 
-    def asks(self, pod: Pod) -> tuple[PodClaim, ...] | None:
+    def asks(self, pod: Pod, demand: Demand) -> tuple[PodClaim, ...] | None:  # noqa: ARG002  one signature for all
         """The pod's claims."""
         return PodVolumes.of(pod).claims or None
 

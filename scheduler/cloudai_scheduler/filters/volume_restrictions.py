@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 
+from cloudai_kube.demand import Demand
 from cloudai_kube.objects import Pod
 from cloudai_kube.storage_objects import READ_WRITE_ONCE_POD
 from cloudai_rts.arrays import BoolArray
@@ -26,7 +27,7 @@ class VolumeRestrictions(Filter[PodVolumes]):
 
     name = "VolumeRestrictions"
 
-    def asks(self, pod: Pod) -> PodVolumes | None:
+    def asks(self, pod: Pod, demand: Demand) -> PodVolumes | None:  # noqa: ARG002  one signature for all
         """Disks and claims; those that are made for the pod are nobody else's."""
         volumes = PodVolumes.of(pod)
         claims = tuple(claim for claim in volumes.claims if not claim.is_ephemeral)

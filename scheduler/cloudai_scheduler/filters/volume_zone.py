@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 
+from cloudai_kube.demand import Demand
 from cloudai_kube.objects import Pod
 from cloudai_kube.storage_objects import WAIT_FOR_FIRST_CONSUMER, Claim, Volume
 from cloudai_rts.arrays import BoolArray
@@ -34,7 +35,7 @@ class VolumeZone(Filter[tuple[ClaimKey, ...]]):
     reason = REASON
     resolvable = False
 
-    def asks(self, pod: Pod) -> tuple[ClaimKey, ...] | None:
+    def asks(self, pod: Pod, demand: Demand) -> tuple[ClaimKey, ...] | None:  # noqa: ARG002  one signature for all
         """Claims by name; those that are made for the pod do not count."""
         return tuple(claim.key for claim in PodVolumes.of(pod).claims if not claim.is_ephemeral) or None
 

@@ -63,7 +63,7 @@ class PodTopologySpread(Preference[Spread]):
         scored = slots[~ignored]
         for constraint, place in zip(ask.constraints, places, strict=True):
             counts = _counted(constraint, choice, has_all if ask.needs_all else None, place)
-            domains = len(scored) if constraint.key == HOST else len(np.unique(place[scored]))
+            domains = len(scored) if constraint.key == HOST else np.count_nonzero(np.bincount(place[scored] - NONE))
             weight = math.log(domains + 2)
             sums += np.where(place[slots] != NONE, counts * weight + (constraint.max_skew - 1), 0.0)
         raw = np.asarray(_rounded(sums), np.int64)

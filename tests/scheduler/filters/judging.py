@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from cloudai_kube.demand import Demand, host_ports_of, requests_of
 from cloudai_kube.objects import Pod
 from cloudai_scheduler.cluster.rejections import Rejections
 from cloudai_scheduler.cluster.state import ClusterState
@@ -19,7 +20,7 @@ def view(state: ClusterState, pod: Pod, affine: str = "") -> View:
 
 def said(state: ClusterState, pod: Pod, one: Filter[Any]) -> list[str]:
     """The reasons against each node, "" where there is none."""
-    ask = one.asks(pod)
+    ask = one.asks(pod, Demand(requests_of(pod), host_ports_of(pod)))
     if ask is None:
         return [""] * len(state.fleet)
     seen = view(state, pod)

@@ -8,6 +8,7 @@ import pytest
 from tests.api_server import until
 from tests.scheduler.live import NODES, PODS, a_node, a_pod, cluster
 
+from cloudai_kube.demand import Demand
 from cloudai_kube.objects import Pod
 from cloudai_rts.arrays import BoolArray
 from cloudai_scheduler import filters, podclass
@@ -25,7 +26,7 @@ class Alphabet(Filter[str]):
     name = "Alphabet"
     reason = "node(s) had another letter"
 
-    def asks(self, pod: Pod) -> str | None:
+    def asks(self, pod: Pod, demand: Demand) -> str | None:  # noqa: ARG002  one signature for all
         """The letter: of a field that pods of a class share."""
         return pod.spec.nodeSelector.get("letter") if pod.spec.nodeSelector else None
 

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 from tests.scheduler.filters.judging import view
 
+from cloudai_kube.demand import Demand
 from cloudai_kube.objects import Node, Pod
 from cloudai_scheduler.cluster.state import ClusterState
 from cloudai_scheduler.filters import pod_topology_spread
@@ -34,7 +35,7 @@ def judge(state: ClusterState, affine: str = "", **fields: Any) -> str:
     wish = {"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule", "labelSelector": selector}
     meta = {"namespace": "ns", "labels": {"app": "x", "hash": "1"}}
     pod = msgspec.convert({"metadata": meta, "spec": {"topologySpreadConstraints": [{**wish, **fields}]}}, Pod)
-    constraints = PodTopologySpread().asks(pod)
+    constraints = PodTopologySpread().asks(pod, Demand({}, frozenset()))
     assert constraints is not None
     passing, lacking = pod_topology_spread.verdicts(constraints, view(state, pod, affine))
     return "".join("l" if lack else "y" if ok else "n" for ok, lack in zip(passing, lacking, strict=True))

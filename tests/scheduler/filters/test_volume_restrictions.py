@@ -6,6 +6,7 @@ import pytest
 from tests.scheduler.filters.judging import said
 from tests.scheduler.stored import a_claim, a_user, add, cluster
 
+from cloudai_kube.demand import Demand
 from cloudai_scheduler.filters.volume_restrictions import DISK_REASON, ONCE_POD_REASON, VolumeRestrictions
 
 
@@ -51,7 +52,7 @@ def test_a_claim_for_one_pod() -> None:
     """No node is possible while another pod uses it, and its end wakes the one that waits."""
     state = cluster("aa", a_claim("c", spec={"accessModes": ["ReadWriteOncePod"]}), a_user("old", "c", node="0"))
     pod, one = a_user("p", "c"), VolumeRestrictions()
-    ask = one.asks(pod)
+    ask = one.asks(pod, Demand({}, frozenset()))
     assert ask is not None
     assert said(state, pod, one) == [ONCE_POD_REASON] * 2
     before = one.mark(ask, state)
