@@ -4,13 +4,17 @@ The API server stores objects up to 10,000 levels deep (`metadata.managedFields`
 with a `RecursionError` long before. What lies that deep is read by nobody here.
 """
 
+import asyncio
 import re
+from collections.abc import Callable
 from typing import Final, TypeVar
 
 import msgspec
 
 DEEPEST: Final = 100
 """Levels that are kept. The deepest field that is read, a requirement in a pod's affinity in a list, lies at 12."""
+LARGE_BYTES: Final = 128 << 10
+"""What is larger may take tens of milliseconds to read."""
 _TOKEN: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}]', re.DOTALL)
 _OPENING: Final = frozenset(b"[{")
 _CLOSING: Final = frozenset(b"]}")
@@ -44,3 +48,13 @@ def decode(content: bytes, kind: type[_T]) -> _T:
         return msgspec.json.decode(content, type=kind)
     except RecursionError:
         return msgspec.json.decode(cut(content), type=kind)
+
+
+async def aside(read: Callable[[bytes], _T], content: bytes) -> _T:
+    """What `read` makes of it; what is large is read in a thread, so that the event loop goes on."""
+    return read(content) if len(content) <= LARGE_BYTES else await asyncio.to_thread(read, content)
+
+
+async def decode_aside(content: bytes, kind: type[_T]) -> _T:
+    """As `decode`, of what may be large."""
+    return await aside(lambda data: decode(data, kind), content)

@@ -163,7 +163,7 @@ class Transport:
     async def get(self, path: str, kind: type[_Kind], params: Mapping[str, str] | None = None) -> _Kind:
         """GET an object as `kind`."""
         try:
-            return nesting.decode(await self.request("GET", path, params=params), kind)
+            return await nesting.decode_aside(await self.request("GET", path, params=params), kind)
         except msgspec.DecodeError as error:  # a proxy's page instead of an object
             raise OutcomeUnknownError(f"GET {path}: {error}") from error
 

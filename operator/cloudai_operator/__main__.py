@@ -9,7 +9,6 @@ import sys
 import uuid
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import uvloop
 from prometheus_client import CollectorRegistry
@@ -33,6 +32,7 @@ from cloudai_operator.metrics import OperatorMetrics
 from cloudai_operator.parameter_feed import ParameterFeed
 from cloudai_operator.reconcile import Rules
 from cloudai_operator.settings import Settings
+from cloudai_operator.task_watch import TaskRead
 from cloudai_operator.workers import Workers
 from cloudai_rts import contract
 
@@ -158,7 +158,7 @@ class Process:
     async def _list_until_done(self, transport: Transport, workers: Workers) -> None:
         while True:
             try:
-                await task_watch.list_tasks(transport, workers.cache, self._scope)
+                await task_watch.list_tasks(transport, workers.cache, self._scope, workers.park)
             except KubeError as error:
                 _log.info("listing Tasks: %s", error)
                 await asyncio.sleep(1.0)
@@ -184,7 +184,7 @@ class Process:
         watch = task_watch.TaskWatch(
             self._connection,
             asyncio.get_running_loop(),
-            lambda event, raw: _see(workers, event, raw),
+            partial(_see, workers),
             _watch_ended,
             silence,
             self._scope,
@@ -219,7 +219,9 @@ class Process:
                     group.create_task(bound.run())
                 group.create_task(workers.history.run())
             relist_seconds = self._settings.relist_seconds
-            group.create_task(task_watch.relist_for_ever(transport, workers.cache, relist_seconds, self._scope))
+            group.create_task(
+                task_watch.relist_for_ever(transport, workers.cache, relist_seconds, self._scope, workers.park)
+            )
             group.create_task(self._follow_rules(transport, workers))
             if self._settings.break_glass_minutes:
                 silence_seconds = 60.0 * self._settings.break_glass_minutes
@@ -235,14 +237,16 @@ class Process:
                 watch.stop()
 
 
-def _see(workers: Workers, event: str, raw: dict[str, Any]) -> None:
+def _see(workers: Workers, event: str, task: TaskRead | Exception) -> None:
     """Take one Task from the watch; whatever is wrong with it, the others go on."""
     try:
-        uid = task_watch.see(workers.cache, raw)
+        if isinstance(task, Exception):
+            raise task
+        uid = task_watch.see(workers.cache, task)
         if event == "DELETED":
             workers.cache.remove_task(uid)
     except Exception:  # noqa: BLE001  one Task must never stop the others
-        workers.metrics.parked.labels("Task").inc()
+        workers.park(task)
         _log.exception("a Task cannot be handled")
 
 

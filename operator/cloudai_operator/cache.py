@@ -38,15 +38,24 @@ class Unreadable:
     problem: str
     conditions: list[Any]
 
+    @property
+    def uid(self) -> str:
+        """Its UID."""
+        return self.meta.uid
+
 
 @dataclass(slots=True)
 class Cache:
-    """Objects by UID. `changed` is called with the UID of a Task to look at again, `removed` with one that is gone."""
+    """Objects by UID. `changed` is called with the UID of a Task to look at again, `removed` with one that is gone.
+
+    `parked` hears of each Task that cannot be read, once for what is wrong with it.
+    """
 
     changed: Callable[[str], None]
     clock: Callable[[], float]
     node_gone_seconds: float = 30.0
     removed: Callable[[Task], None] = lambda _task: None
+    parked: Callable[[Unreadable], None] = lambda _task: None
     tasks: dict[str, Task] = field(default_factory=dict)
     unreadable: dict[str, Unreadable] = field(default_factory=dict)
     _pods: dict[str, dict[str, Pod]] = field(default_factory=dict)
@@ -94,13 +103,14 @@ class Cache:
         self.tasks[uid] = task
         self.changed(uid)
 
-    def put_unreadable(self, meta: Meta, problem: str, conditions: list[Any]) -> None:
+    def put_unreadable(self, task: Unreadable) -> None:
         """Take note of a Task that cannot be read; what was known of it no longer holds."""
-        known = self.unreadable.get(meta.uid)
-        self.tasks.pop(meta.uid, None)
-        self.unreadable[meta.uid] = Unreadable(meta, problem, conditions)
-        if known is None or (known.problem, known.meta.generation) != (problem, meta.generation):
-            self.changed(meta.uid)
+        known = self.unreadable.get(task.uid)
+        self.tasks.pop(task.uid, None)
+        self.unreadable[task.uid] = task
+        if known is None or (known.problem, known.meta.generation) != (task.problem, task.meta.generation):
+            self.parked(task)
+            self.changed(task.uid)
 
     def remove_task(self, uid: str) -> None:
         """A Task is gone: its pods are to follow."""

@@ -66,7 +66,7 @@ class Executor:
             return task
         body = {"metadata": {"uid": task.metadata.uid}, "status": patch}
         answer = await self.transport.request("PATCH", f"{_path(task)}/status", body, content_type=MERGE_PATCH)
-        return nesting.decode(answer, Task)
+        return await nesting.decode_aside(answer, Task)
 
     async def tell_unreadable(self, task: Unreadable, now: float) -> None:
         """Say on a Task that cannot be read why nothing is done about it; its other conditions stay."""

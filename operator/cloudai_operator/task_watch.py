@@ -22,16 +22,17 @@ import msgspec
 from cloudai_kube import listing, nesting
 from cloudai_kube.connection import Connection
 from cloudai_kube.errors import KubeError
-from cloudai_kube.listing import Json
 from cloudai_kube.objects import Meta
 from cloudai_kube.scope import EVERYWHERE, Scope
 from cloudai_kube.task import Task
 from cloudai_kube.transport import UNAUTHORIZED, Transport, open_session
-from cloudai_operator.cache import Cache
+from cloudai_operator.cache import Cache, Unreadable
 from cloudai_rts import contract
 
 _log = logging.getLogger(__name__)
-TaskEvent = Callable[[str, dict[str, Any]], None]
+TaskRead = Task | Unreadable
+TaskEvent = Callable[[str, TaskRead | Exception], None]
+"""Is told what happened to a Task, or of one of which not even the name can be read."""
 _IDENTITY: Final[Any] = contract.OPERATOR_NAME
 """Given, or kopf asks for the name of the user, and the user of a container need not have one."""
 
@@ -105,7 +106,11 @@ class TaskWatch:
 
         @kopf.on.event(contract.GROUP, contract.VERSION, contract.PLURAL, registry=registry)
         async def see(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: ANN401, A002  kopf gives these by name
-            self._loop.call_soon_threadsafe(self._see, type or "ADDED", dict(body))
+            try:
+                task: TaskRead | Exception = task_of(dict(body))
+            except (msgspec.ValidationError, RecursionError) as error:
+                task = error
+            self._loop.call_soon_threadsafe(self._see, type or "ADDED", task)
 
         return registry
 
@@ -161,8 +166,9 @@ def _response_class(hear: Callable[[], None]) -> type[aiohttp.ClientResponse]:
 
         async def start(self, connection: Any) -> aiohttp.ClientResponse:  # noqa: ANN401  aiohttp's own connection
             await super().start(connection)
-            hear()
-            self.content = _CutLines(self.content, hear)  # type: ignore[assignment]  # kopf asks for no more than this
+            if self.ok and "watch" in self.url.query:  # lists that succeed say nothing of a watch that does not
+                hear()
+                self.content = _CutLines(self.content, hear)  # type: ignore[assignment]  # kopf asks for no more
             return self
 
         async def json(self, **_: Any) -> Any:  # noqa: ANN401  JSON, and aiohttp's options
@@ -186,57 +192,73 @@ def _settings(silence_seconds: float) -> kopf.OperatorSettings:
 
 class _Header(msgspec.Struct):
     metadata: Meta
+    status: dict[str, Any] = {}
 
 
-async def list_tasks(transport: Transport, cache: Cache, scope: Scope = EVERYWHERE) -> None:
-    """Compare all Tasks with what we know. Raises `KubeError`."""
+def read_task(raw: bytes) -> TaskRead:
+    """A Task as the API server sends it; of one that cannot be read what can. Raises `msgspec.DecodeError`."""
+    try:
+        return nesting.decode(raw, Task)
+    except msgspec.ValidationError as error:
+        return _unreadable(nesting.decode(raw, _Header), error)
+
+
+def task_of(body: dict[str, Any]) -> TaskRead:
+    """As `read_task`, of what kopf has decoded. Raises `msgspec.ValidationError`."""
+    try:
+        return msgspec.convert(body, Task)
+    except (msgspec.ValidationError, RecursionError) as error:
+        return _unreadable(msgspec.convert(body, _Header), error)
+
+
+def _unreadable(header: _Header, error: Exception) -> Unreadable:
+    conditions = header.status.get("conditions")
+    return Unreadable(header.metadata, str(error), conditions if isinstance(conditions, list) else [])
+
+
+async def list_tasks(
+    transport: Transport, cache: Cache, scope: Scope = EVERYWHERE, park: Callable[[Exception], None] = lambda _: None
+) -> None:
+    """Compare all Tasks with what we know; `park` hears of those of which not even the name can be read.
+
+    Raises `KubeError`.
+    """
     listed: set[str] = set()
     before = set(cache.tasks) | set(cache.unreadable)
-
-    def take(raw: Json) -> None:
-        try:
-            body = json.loads(nesting.cut(bytes(raw)))
-        except (ValueError, RecursionError) as error:
-            _log.error("a Task is no JSON: %s", error)
-            return
-        listed.add(see(cache, body))
-
+    breath = listing.Breath()
     for path in scope.tasks().values():
-        await listing.read(transport, path, take)
+        for raw in (await listing.read(transport, path, bytes)).items:
+            try:
+                listed.add(see(cache, await nesting.aside(read_task, raw)))
+            except msgspec.DecodeError as error:
+                _log.error("a Task without readable metadata is left out: %s", error)
+                park(error)
+            await breath.take()
     for uid in before - listed:
         cache.remove_task(uid)
 
 
-def see(cache: Cache, raw: dict[str, Any]) -> str:
-    """Take one Task as it came; one that cannot be read exists all the same. Returns its UID."""
-    try:
-        task = msgspec.convert(raw, Task)
-    except (msgspec.ValidationError, RecursionError) as error:
-        return _see_unreadable(cache, raw, error)
-    cache.put_task(task)
-    return task.metadata.uid
-
-
-def _see_unreadable(cache: Cache, raw: dict[str, Any], error: Exception) -> str:
-    try:
-        meta = msgspec.convert(raw, _Header).metadata
-    except (msgspec.ValidationError, RecursionError):
-        _log.error("a Task without readable metadata is left out: %s", error)
-        return ""
-    status = raw.get("status")
-    conditions = status.get("conditions") if isinstance(status, dict) else None
-    cache.put_unreadable(meta, str(error), conditions if isinstance(conditions, list) else [])
-    return meta.uid
+def see(cache: Cache, task: TaskRead) -> str:
+    """Take one Task; one that cannot be read exists all the same. Returns its UID."""
+    if isinstance(task, Unreadable):
+        cache.put_unreadable(task)
+    else:
+        cache.put_task(task)
+    return task.uid if isinstance(task, Unreadable) else task.metadata.uid
 
 
 async def relist_for_ever(
-    transport: Transport, cache: Cache, interval_seconds: float, scope: Scope = EVERYWHERE
+    transport: Transport,
+    cache: Cache,
+    interval_seconds: float,
+    scope: Scope = EVERYWHERE,
+    park: Callable[[Exception], None] = lambda _: None,
 ) -> None:
     """Find what the watch has missed, if it ever does."""
     while True:
         await asyncio.sleep(interval_seconds)
         try:
-            await list_tasks(transport, cache, scope)
+            await list_tasks(transport, cache, scope, park)
             for uid in cache.owners() - cache.known():
                 cache.changed(uid)
         except KubeError as error:

@@ -21,6 +21,7 @@ from cloudai_operator.metrics import OperatorMetrics
 from cloudai_operator.plan import PodDeletion
 from cloudai_operator.pod import name_of
 from cloudai_operator.reconcile import Knowledge, Rules, reconcile, refused, troubled
+from cloudai_rts import contract
 from cloudai_rts.parameters import Document, defaults
 from cloudai_rts.tau import TenantTau
 
@@ -54,7 +55,7 @@ class Workers:
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
-        self.cache = Cache(self.enqueue, self.clock, removed=self._remember)
+        self.cache = Cache(self.enqueue, self.clock, removed=self._remember, parked=self.park)
 
     def enqueue(self, uid: str) -> None:
         """Look at a Task soon; once is enough however often it is asked for."""
@@ -64,6 +65,10 @@ class Workers:
             self._queued.add(uid)
             self._queue.append(uid)
             self._wake.set()
+
+    def park(self, _: object) -> None:
+        """Count a Task that cannot be handled."""
+        self.metrics.parked.labels(contract.KIND).inc()
 
     def use(self, document: Document) -> None:
         """Take new parameters into use: they hold for Tasks accepted from now on."""

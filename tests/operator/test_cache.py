@@ -7,7 +7,7 @@ import pytest
 from tests.operator.conftest import a_task
 
 from cloudai_kube.objects import Node, Pod
-from cloudai_operator.cache import REMEMBERED_LOST, Cache, PodStore
+from cloudai_operator.cache import REMEMBERED_LOST, Cache, PodStore, Unreadable
 from cloudai_rts import contract
 
 
@@ -161,7 +161,7 @@ def test_a_task_that_cannot_be_read_exists() -> None:
     cache.put_pod(a_pod("p"))
     woken.clear()
     for problem in ("a", "a", "b"):
-        cache.put_unreadable(a_task().metadata, problem, [])
+        cache.put_unreadable(Unreadable(a_task().metadata, problem, []))
     assert woken == ["task-uid", "task-uid"]
     assert cache.owners() - cache.known() == set()
     cache.put_task(a_task())

@@ -7,13 +7,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from tests.api_server import ApiServer, running, until
+import msgspec
+import pytest
+from tests.api_server import ApiServer, running, status, until
 from tests.operator.live import TASKS, a_task
 
 from cloudai_kube.connection import Connection
 from cloudai_kube.scope import Scope
-from cloudai_operator.cache import Cache
-from cloudai_operator.task_watch import TaskWatch, list_tasks
+from cloudai_kube.task import Task
+from cloudai_operator.cache import Cache, Unreadable
+from cloudai_operator.task_watch import TaskRead, TaskWatch, list_tasks, read_task, task_of
 from cloudai_sandbox.poisons import deepened
 
 
@@ -51,8 +54,9 @@ async def watching(
     seen: list[str] = []
     ends: list[None] = []
 
-    def see(event: str, raw: dict[str, Any]) -> None:
-        seen.append(f"{event} {raw['metadata']['name']}")
+    def see(event: str, task: TaskRead | Exception) -> None:
+        read = task.meta if isinstance(task, Unreadable) else task.metadata if isinstance(task, Task) else None
+        seen.append(f"{event} {read.name if read else task}")
 
     loop = asyncio.get_running_loop()
     watch = TaskWatch(
@@ -100,6 +104,68 @@ async def test_a_silent_watch_is_a_problem() -> None:
         await until(lambda: watch.problem() is not None, 10)
         assert "has said nothing" in str(watch.problem())
         assert time.monotonic() - begun < 5
+
+
+@pytest.mark.parametrize("code", [403, 429, 500])
+async def test_a_watch_that_is_refused_is_a_problem(code: int) -> None:
+    """Although lists succeed: what happens after them is missed."""
+    async with running() as (server, _):
+        server.fail("watch=true", lambda _: status(code, "No", "no"), times=10_000)
+        async with watching(server, silence_seconds=0.3) as (watch, _, _):
+            await until(lambda: watch.problem() is not None, 10)
+            assert "has said nothing" in str(watch.problem())
+
+
+def test_a_task_that_cannot_be_read_is_known_by_its_header() -> None:
+    """From a list and from the watch alike; without a name it is nobody."""
+    body = {**a_task("t"), "spec": {"gpus": "many"}, "status": {"conditions": [{"type": "X"}]}}
+    for read in (read_task(json.dumps(body).encode()), task_of(body)):
+        assert isinstance(read, Unreadable)
+        assert (read.meta.name, read.conditions) == ("t", [{"type": "X"}])
+        assert "gpus" in read.problem
+    with pytest.raises(msgspec.DecodeError):
+        read_task(b'{"metadata": 3}')
+    with pytest.raises(msgspec.ValidationError):
+        task_of({"metadata": 3})
+
+
+async def test_tasks_that_cannot_be_read_are_counted() -> None:
+    """Once for what is wrong with each, and those without a name; the others are taken."""
+    async with running() as (server, transport):
+        items: list[Any] = [a_task("good"), {**a_task("bad"), "spec": 3}, {"metadata": 3, "spec": {}}]
+        items[0]["metadata"]["uid"], items[1]["metadata"]["uid"] = "u0", "u1"
+        server.raw[TASKS] = json.dumps({"metadata": {"resourceVersion": "5"}, "items": items}).encode()
+        parked: list[object] = []
+        cache = Cache(lambda _uid: None, time.time, parked=parked.append)
+        for _ in range(2):
+            await list_tasks(transport, cache, park=parked.append)
+        assert [task.metadata.name for task in cache.tasks.values()] == ["good"]
+        assert [type(one).__name__ for one in parked].count("Unreadable") == 1
+        assert len(parked) == 3
+
+
+async def test_large_tasks_do_not_hold_the_loop() -> None:
+    """What lies deep in 1.4 MB of managed fields is cut in a thread."""
+    async with running() as (server, transport):
+        task = server.put(TASKS, a_task("deep"))
+        task["metadata"]["managedFields"] = ["DEEP"] * 40
+        listed = {"metadata": {"resourceVersion": "5"}, "items": [task]}
+        server.raw[TASKS] = deepened(json.dumps(listed).encode(), 3_000)
+        cache, longest, done = Cache(lambda _uid: None, time.time), 0.0, asyncio.Event()
+
+        async def beat() -> None:
+            nonlocal longest
+            while not done.is_set():
+                begun = time.thread_time()
+                await asyncio.sleep(0)
+                longest = max(longest, time.thread_time() - begun)
+
+        beating = asyncio.create_task(beat())
+        await list_tasks(transport, cache)
+        done.set()
+        await beating
+        assert [task.metadata.name for task in cache.tasks.values()] == ["deep"]
+        assert longest < 0.05
 
 
 async def test_a_dead_thread_is_a_problem() -> None:
