@@ -56,14 +56,15 @@ def of(pod: Pod) -> str:
         return SUCCEEDED
     if is_targeted(pod) or _ended_by_deletion(pod):
         return DISRUPTED
+    if status.reason == _EVICTED:  # for its own limits: for the node's sake it would be the target of a disruption
+        return FAILED
     if not has_run(pod) or is_start_failure(pod):
         return REJECTED
     ended = terminated(pod)
     if ended is not None and ended.reason == _UNKNOWN_END:
         return DISRUPTED  # its exit code is the kubelet's invention: the node was started again, nobody saw the end
-    # A reason of the whole pod is the kubelet's or a controller's: it ended what ran. For its own limits it says so
-    # without naming the pod a target of a disruption.
-    return DISRUPTED if status.reason and status.reason not in {_EVICTED, _OVERTIME} else FAILED
+    # A reason of the whole pod is the kubelet's or a controller's: it ended what ran.
+    return DISRUPTED if status.reason and status.reason != _OVERTIME else FAILED
 
 
 def is_lost(pod: Pod, now: float, node_is_ready: bool) -> bool:

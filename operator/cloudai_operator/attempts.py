@@ -17,8 +17,10 @@ from cloudai_rts.nodeclass import RULES, ClassRules
 REMEMBERED: Final = 20
 REJECTION_LIMIT: Final = 20
 DISRUPTION_LIMIT: Final = 50
-START_FAILURE_LIMIT: Final = 3
+START_FAILURE_NODES: Final = 3
 """What cannot be started on so many nodes is the Task's own fault: a typo, or an image that nobody can pull."""
+START_FAILURE_LIMIT: Final = 6
+"""Nor is it tried for ever where fewer nodes can be had."""
 AVOIDED_SECONDS: Final = 600.0
 """How long a node that refused an attempt is avoided by the next ones."""
 MOST_AVOIDED: Final = 16
@@ -92,9 +94,11 @@ def limit_reached(status: TaskStatus, backoff_limit: int) -> tuple[str, str] | N
     if status.failed > backoff_limit:
         return "BackoffLimitExceeded", f"failed {status.failed} times, backoffLimit is {backoff_limit}{tail}"
     unstarted = [attempt for attempt in status.attempts if attempt.startFailed]
-    if len(unstarted) >= START_FAILURE_LIMIT and status.attempts[-1].startFailed:
-        where = ", ".join(dict.fromkeys(attempt.node for attempt in unstarted))
-        return "StartFailed", f"could not be started {len(unstarted)} times (on {where}){tail}; check image and command"
+    nodes = list(dict.fromkeys(attempt.node for attempt in unstarted))
+    is_its_own = len(nodes) >= START_FAILURE_NODES or len(unstarted) >= START_FAILURE_LIMIT
+    if is_its_own and status.attempts[-1].startFailed:
+        where = f"{len(unstarted)} times (on {', '.join(nodes)})"
+        return "StartFailed", f"could not be started {where}{tail}; check image and command"
     if status.rejected >= REJECTION_LIMIT:
         return "NodeRejections", f"kubelets refused {status.rejected} of its pods{tail}; see the events of the nodes"
     if status.disrupted >= DISRUPTION_LIMIT:
@@ -143,7 +147,8 @@ def _follow(plan: Plan, attempt: Attempt, pod: Pod | None, nodes: Nodes, start_s
         return
     run = outcome.run_of(pod)
     attempt.node = pod.spec.nodeName
-    attempt.decision = attempt.decision or records.raw_decision(pod)  # as the scheduler wrote it, not as it is later
+    if attempt.node and not attempt.decision:  # as it came with the Binding: before and after anybody can write it
+        attempt.decision = records.raw_decision(pod)
     attempt.startTime = moment.text(_by_now(run.start, now)) or attempt.startTime
     attempt.outcome = outcome.of(pod)
     attempt.message = outcome.explain(pod)

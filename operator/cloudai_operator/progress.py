@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from cloudai_kube import duration, moment, outcome, records, timestamp
+from cloudai_kube import duration, moment, outcome, timestamp
 from cloudai_kube.objects import Pod
 from cloudai_kube.task import Task, TaskStatus
 from cloudai_operator.plan import Plan
@@ -50,10 +50,11 @@ def _show_waiting(plan: Plan, task: Task, live: Pod, now: float) -> None:
 
 def _show_prospects(plan: Plan, task: Task, live: Pod, now: float) -> None:
     status = plan.status
-    decision = records.raw_decision(live)
+    decision = next((one.decision for one in status.attempts if one.podUID == live.metadata.uid), {})
+    deadline = moment.read(status.deadline)
     finish, late = moment.read(decision.get("predictedCompletionTime")), decision.get("lateProbability")
-    status.latePercent = round(100 * late) if isinstance(late, int | float) else None
-    told = status.latePercent
+    told = round(100 * late) if isinstance(late, int | float) else None
+    status.latePercent = told if deadline is None or now < deadline else None  # from then on it is known
     if finish is None:
         status.predictedCompletionTime = ""
     elif finish <= now:  # it was a guess, and it was wrong: it must not stand there unchanged

@@ -46,6 +46,9 @@ def a_pod(phase: str, *containers: dict[str, Any], spec: dict[str, Any] | None =
         (a_pod("Failed", ended(127, **TIMES)), "Failed"),
         # Its own fault, and the cluster's.
         (a_pod("Failed", ended(137, **TIMES), reason="Evicted"), "Failed"),
+        (a_pod("Failed", ended(137, "ContainerStatusUnknown"), reason="Evicted"), "Failed"),
+        (a_pod("Failed", ended(137, "ContainerStatusUnknown"), reason="Evicted", **TARGET), "Disrupted"),
+        (a_pod("Failed", reason="Evicted"), "Failed"),
         (a_pod("Failed", ended(137, **TIMES), reason="Evicted", **TARGET), "Disrupted"),
         (a_pod("Failed", ended(137, **TIMES), reason="DeadlineExceeded"), "Failed"),
         (a_pod("Failed", ended(137, **TIMES), reason="NodeShutdown"), "Disrupted"),

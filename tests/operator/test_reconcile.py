@@ -298,6 +298,19 @@ def test_what_cannot_be_started_anywhere_is_the_tasks_own_fault(world: WorldClas
     assert one.task.status.attemptCount == 3
 
 
+def test_one_broken_node_is_not_the_tasks_own_fault(world: WorldClass) -> None:
+    """Three failures there are none of the Task's; where no other node can be had it ends after six."""
+    one = world()
+    one.settle()
+    for number in range(6):
+        assert one.condition("Failed")[0] != "True", number
+        start_error(one, "broken")
+        one.settle()
+        one.step(400)
+    assert one.condition("Failed") == ("True", "StartFailed")
+    assert "6 times (on broken)" in one.task.status.condition("Failed").message
+
+
 def test_a_pod_that_cannot_start_is_tried_elsewhere(world: WorldClass) -> None:
     """Its image cannot be pulled there: after the start deadline the attempt ends, and the node is avoided."""
     one = world(sla={"finishWithin": "5h"})
@@ -393,6 +406,30 @@ def test_a_prediction_whose_time_has_passed_does_not_stand_there(world: WorldCla
     assert plan.wake_at == one.now + 60
     one.step(61)
     assert (one.task.status.predictedCompletionTime, one.task.status.latePercent) == ("", None)
+
+
+def test_a_decision_from_before_the_bind_is_not_believed(world: WorldClass) -> None:
+    """Its author may write it as long as there is no Binding, whose own replaces it."""
+    one = world()
+    one.settle()
+    one.pod().metadata.annotations["cloudai.dev/decision"] = '{"policy":"rts","predictedRuntimeSeconds":1e-3}'
+    one.step(1)
+    assert one.task.status.attempts[0].decision == {}
+    one.bind(decision='{"policy":"rts","predictedRuntimeSeconds":60}')
+    one.step(1)
+    assert one.task.status.attempts[0].decision["predictedRuntimeSeconds"] == 60
+
+
+def test_the_chance_of_being_late_goes_with_the_deadline(world: WorldClass) -> None:
+    """When it has passed it is known; the expected end stays."""
+    one = world(sla={"finishWithin": "10m"})
+    one.settle()
+    told = timestamp.millis(one.now + 2000)
+    one.bind(decision=f'{{"policy":"rts","lateProbability":0.6,"predictedCompletionTime":"{told}"}}')
+    one.step(1)
+    assert one.task.status.latePercent == 60
+    one.step(600)
+    assert (one.task.status.latePercent, one.task.status.predictedCompletionTime) == (None, told)
 
 
 def test_a_decision_that_is_changed_later_is_not_believed(world: WorldClass) -> None:
