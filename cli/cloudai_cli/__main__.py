@@ -22,10 +22,11 @@ from cloudai_cli.cluster import Whereabouts
 from cloudai_cli.errors import CliError, InputError, TrialError
 from cloudai_cli.scenario import Scenario, TraceScenario
 from cloudai_cli.simulate import FIGURES, OF_TASKS, POLICIES, Outcome
-from cloudai_kube import bounded_file, connection
+from cloudai_kube import bounded_file, connection, logs
 from cloudai_kube.errors import ConfigurationError, KubeError
 from cloudai_kube.prometheus import Prometheus
 from cloudai_kube.prometheus_access import Access
+from cloudai_kube.redaction import redacted
 from cloudai_kube.task import Task
 from cloudai_kube.transport import Transport
 from cloudai_rts import contract, parameters, traces
@@ -47,6 +48,7 @@ _EXAMPLES = """examples:
   kubectl cloudai import --from-prometheus 14d --fleet-file fleet.csv > tasks.csv
   kubectl cloudai import --from-sacct jobs.txt > tasks.csv            what Slurm has run
   kubectl cloudai try --image cloudai:0.1.0                           one Task from apply to Complete"""
+PROGRAM: Final = "kubectl cloudai"
 MAX_DAYS: Final = 90
 FIRST_HALF: Final = "first-half"
 LOG_SECONDS: Final = 2.0
@@ -58,17 +60,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = _parser().parse_args(argv)
     try:
         arguments.run(arguments)
-    except (KubeError, TrialError) as error:
-        sys.stderr.write(f"kubectl cloudai: {error}\n")
-        raise SystemExit(1) from error
     except (CliError, RtsError, ConfigurationError) as error:
-        sys.stderr.write(f"kubectl cloudai: {error}\n")
+        logs.complain(PROGRAM, error)
         raise SystemExit(2) from error
+    except (KubeError, TrialError) as error:
+        logs.complain(PROGRAM, error)
+        raise SystemExit(1) from error
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="kubectl cloudai",
+        prog=PROGRAM,
         description=__doc__,
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -168,7 +170,7 @@ def _try(arguments: argparse.Namespace) -> None:
 
 
 def _say(text: str) -> None:
-    sys.stderr.write(f"{text}\n")
+    sys.stderr.write(f"{redacted(text)}\n")
 
 
 async def _tried(arguments: argparse.Namespace) -> Task:

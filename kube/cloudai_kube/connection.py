@@ -23,6 +23,8 @@ TOKEN_REFRESH_SECONDS: Final = 60.0
 RENEW_SECONDS: Final = 5.0
 """Between two readings of the whole configuration after the API server refused our token."""
 _SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
+_UNUSABLE: Final = (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError)
+"""What the package raises for files that are no kubeconfig."""
 _IMPERSONATION: Final = ("as", "as-uid", "as-groups", "as-user-extra")
 _PROXIES: Final = ("http://", "https://")
 
@@ -100,7 +102,9 @@ def load(kubeconfig: str = "", context: str = "") -> Connection:
         raise ConfigurationError(f"kubeconfig: its certificates cannot be read: {error}") from error
     proxy = getattr(loaded, "proxy", None)
     if proxy and not str(proxy).startswith(_PROXIES):
-        raise ConfigurationError(f"kubeconfig: proxy-url {proxy!r} is not supported; use an http:// or https:// proxy")
+        raise ConfigurationError(
+            f"kubeconfig: proxy-url {redacted(str(proxy))} is not supported; use an http:// or https:// proxy"
+        )
     return Connection(
         server=loaded.host,
         ssl_context=ssl_context,
@@ -125,7 +129,7 @@ def _read(kubeconfig: str, context: str) -> Any:  # noqa: ANN401  the package sh
             config.load_kube_config(kubeconfig or None, context or None, client_configuration=loaded)
     except ConfigurationError:
         raise
-    except (config.ConfigException, OSError, ValueError, TypeError, KeyError, AttributeError, yaml.YAMLError) as error:
+    except (config.ConfigException, *_UNUSABLE, yaml.YAMLError) as error:
         where = kubeconfig or "$KUBECONFIG, ~/.kube/config or the pod's service account"
         raise ConfigurationError(f"no usable cluster configuration in {where}: {error}; set KUBECONFIG") from error
     return loaded

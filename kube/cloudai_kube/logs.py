@@ -1,6 +1,7 @@
 """Logging of every process: one line format, and no secret in any line, whatever wrote it."""
 
 import logging
+import sys
 
 from cloudai_kube.redaction import redacted
 
@@ -13,6 +14,12 @@ class RedactingFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The line."""
         return redacted(super().format(record))
+
+
+def complain(program: str, error: object) -> None:
+    """Tell the person at the terminal in one line why a program ends."""
+    text = " ".join(str(error).split())  # a parser's text has several lines
+    sys.stderr.write(f"{program}: {redacted(text)}\n")
 
 
 def begin(level: str) -> None:

@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from typing import Annotated, Final
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
@@ -51,10 +52,14 @@ class Access:
     def __post_init__(self) -> None:
         if self.matchers and not _MATCHERS.fullmatch(self.matchers):
             raise ConfigurationError(
-                f"prometheus_matchers = {self.matchers!r} is no list of label matchers; write for example "
+                f"prometheus_matchers = {redacted(self.matchers)!r} is no list of label matchers; write for example "
                 'cluster="east",env=~"prod.*"'
             )
 
+        try:
+            urlsplit(self.url)
+        except ValueError as error:
+            raise ConfigurationError(f"prometheus_url = {self.shown!r}: {error}; write http://HOST:PORT") from None
         host = self.url.partition("://")[2].partition("/")[0]
         if (
             host.count("@") != self.url.count("@") or host.count("@") > 1

@@ -6,17 +6,21 @@ value and remedy, because a misspelt setting that is silently ignored is found m
 
 import argparse
 import os
-import sys
 import types
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Final, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 import yaml
 
+from cloudai_kube import bounded_file, logs
 from cloudai_kube.errors import ConfigurationError
 from cloudai_kube.redaction import redacted
+
+MAX_BYTES: Final = 1 << 20
+_UNREADABLE: Final = (OSError, yaml.YAMLError, ValueError, RecursionError)
+"""What reading YAML raises: dates that do not exist and endless numbers are ValueErrors, deep nesting is the last."""
 
 _Settings = TypeVar("_Settings", bound=msgspec.Struct)
 
@@ -46,7 +50,7 @@ def parse_command_line(
     try:
         return merged(kind, program, given, environ or os.environ, aliases or {})
     except ConfigurationError as error:
-        sys.stderr.write(f"{program}: {error}\n")
+        logs.complain(program, error)
         raise SystemExit(2) from error
 
 
@@ -68,6 +72,12 @@ def merged(
 ) -> _Settings:
     """Settings after flags have been parsed. Raises `ConfigurationError`."""
     flags = {name: getattr(given, name) for name in kind.__struct_fields__}
+    for name, text in flags.items():
+        if text is not None and redacted(text) != text:
+            variable = f"{_prefix(program)}{name.upper()}"
+            logs.complain(
+                program, f"note: all users of this machine can read --{name.replace('_', '-')}; use {variable}"
+            )
     return load(kind, program, given.config, environ, flags, aliases)
 
 
@@ -81,7 +91,7 @@ def load(
 ) -> _Settings:
     """Merge all sources, the last one wins. Raises `ConfigurationError`."""
     found: dict[str, Any] = _from_file(file, kind) if file else {}
-    prefix = program.upper().replace("-", "_") + "_"
+    prefix = _prefix(program)
     hints = get_type_hints(kind, include_extras=True)
     texts = {field: environ[name] for name, field in aliases.items() if environ.get(name)}
     texts |= {name: environ[prefix + name.upper()] for name in hints if environ.get(prefix + name.upper())}
@@ -97,10 +107,15 @@ def load(
         raise ConfigurationError(f"setting {name}{shown}: {problem}; known settings: {known}") from error
 
 
+def _prefix(program: str) -> str:
+    """What the names of its variables begin with."""
+    return program.upper().replace("-", "_") + "_"
+
+
 def _from_file(file: str, kind: type[msgspec.Struct]) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        content = yaml.safe_load(bounded_file.read(Path(file), MAX_BYTES))
+    except _UNREADABLE as error:
         raise ConfigurationError(f"--config {file} cannot be read: {error}") from error
     if content is None:
         return {}
@@ -121,7 +136,7 @@ def _scalar(name: str, text: str, hint: Any) -> Any:  # noqa: ANN401  a type hin
         return [part.strip() for part in text.split(",") if part.strip()]
     try:
         return yaml.safe_load(text) if base is not str else text
-    except yaml.YAMLError as error:
+    except _UNREADABLE as error:
         raise ConfigurationError(
             f"setting {name} = {redacted(repr(text))} cannot be read: {redacted(str(error))}"
         ) from None

@@ -5,7 +5,6 @@ import logging
 import os
 import signal
 import socket
-import sys
 import uuid
 from dataclasses import replace
 from functools import partial
@@ -61,7 +60,7 @@ def main() -> None:
     try:
         uvloop.run(Process(settings, connection.load(settings.kubeconfig)).run())
     except ConfigurationError as error:
-        sys.stderr.write(f"cloudai-operator: {error}\n")
+        logs.complain("cloudai-operator", error)
         raise SystemExit(2) from error
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from cloudai_kube.objects import Meta
+from cloudai_kube.redaction import redacted
 from cloudai_kube.task import Json, Task, TaskStatus
 from cloudai_operator import conditions
 from cloudai_rts.history import Record
@@ -59,7 +60,7 @@ class Plan:
 
     def set(self, task: Task, kind: str, value: str, reason: str, message: str, now: float) -> bool:
         """Set a condition of the new status. True if its status (True, False, Unknown) changed."""
-        return conditions.put(self.status, kind, value, reason, message, task.metadata.generation, now)
+        return conditions.put(self.status, kind, value, reason, redacted(message), task.metadata.generation, now)
 
     def say(self, reason: str, message: str, kind: str = "Normal") -> None:
         """Tell people."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from cloudai_kube import bounded_file, connection, settings, timestamp
+from cloudai_kube import bounded_file, connection, logs, settings, timestamp
 from cloudai_kube.epoch_note import EpochNote
 from cloudai_kube.errors import ConfigurationError, KubeError
 from cloudai_kube.redaction import redacted
@@ -60,8 +60,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _end(error: Exception, code: int) -> None:
-    text = " ".join(str(error).split())  # a parser's text has several lines
-    sys.stderr.write(f"cloudai-optimizer: {redacted(text)}\n")
+    logs.complain("cloudai-optimizer", error)
     raise SystemExit(code)
 
 
@@ -160,7 +159,7 @@ async def _note(
     try:
         await config_map.note_epoch(transport, arguments.namespace, note)
     except KubeError as error:
-        sys.stderr.write(f"cloudai-optimizer: {error}\n")
+        logs.complain("cloudai-optimizer", error)
 
 
 async def _fit(transport: Transport, arguments: argparse.Namespace) -> None:

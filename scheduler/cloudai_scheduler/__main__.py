@@ -6,7 +6,6 @@ import logging
 import os
 import signal
 import socket
-import sys
 import uuid
 from collections.abc import Coroutine
 from functools import partial
@@ -81,7 +80,7 @@ def main() -> None:
         found = connection.load(settings.kubeconfig)
         settings.access()
     except ConfigurationError as error:
-        sys.stderr.write(f"cloudai-scheduler: {error}\n")
+        logs.complain("cloudai-scheduler", error)
         raise SystemExit(2) from error
     try:
         uvloop.run(Process(settings, found).run())

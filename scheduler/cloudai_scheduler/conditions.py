@@ -14,6 +14,7 @@ from typing import Final
 from cloudai_kube import timestamp
 from cloudai_kube.errors import ConflictError, KubeError, NotFoundError, RefusedError
 from cloudai_kube.objects import Condition, Pod
+from cloudai_kube.redaction import redacted
 from cloudai_kube.transport import STRATEGIC_PATCH, Transport
 
 _log = logging.getLogger(__name__)
@@ -46,7 +47,7 @@ class ConditionWriter:
 
     def write(self, uid: str, reason: str, message: str) -> None:
         """Queue the condition; replaces one of the same pod that was not sent yet."""
-        self._newest[uid] = (reason, message[:MAX_MESSAGE])
+        self._newest[uid] = (reason, redacted(message[: 2 * MAX_MESSAGE])[:MAX_MESSAGE])
         self._wake.set()
 
     def drop(self, uid: str) -> None:

@@ -87,3 +87,21 @@ def assert_one_line(code: object, errors: str) -> None:
     assert code == 2, errors
     assert errors.count("\n") == 1, errors
     assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["try", "--image", "x", "--kubeconfig", "KUBECONFIG"],
+        ["simulate", "--from-cluster", "--kubeconfig", "KUBECONFIG"],
+        ["import", "--from-prometheus", "1d", "--prometheus-url", "http://[::1"],
+        ["import", "--from-prometheus", "1d", "--prometheus-url", "http://h", "--matchers", "bogus"],
+    ],
+)
+def test_configurations(arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A kubeconfig that is none, an address that is none."""
+    broken = tmp_path / "kubeconfig"
+    broken.write_text("clusters: [\n  - {")
+    with pytest.raises(SystemExit) as end:
+        cli([str(broken) if one == "KUBECONFIG" else one for one in arguments])
+    assert_one_line(end.value.code, capsys.readouterr().err)

@@ -72,6 +72,7 @@ async def test_an_exec_plug_in_without_expiry(tmp_path: Path) -> None:
     ("cluster", "user", "message"),
     [
         ({"proxy-url": "socks5://p:1080"}, {}, "proxy-url"),
+        ({"proxy-url": "socks5://user:s3cret@p:1080"}, {}, r"proxy-url socks5://\*\*\*@p:1080 "),
         ({}, {"as": "admin"}, "'as'"),
         ({}, {"as-groups": ["system:masters"]}, "'as-groups'"),
     ],
@@ -107,6 +108,8 @@ async def test_a_token_file_with_a_final_newline(tmp_path: Path) -> None:
         "contexts: 7",
         "{current-context: c, contexts: [{}], clusters: [], users: []}",
         "\x00",
+        "[" * 20_000,
+        "a: 2026-13-45",
     ],
 )
 def test_a_file_that_is_no_kubeconfig(tmp_path: Path, text: str) -> None:

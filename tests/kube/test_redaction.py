@@ -1,11 +1,15 @@
 """Secrets never reach a text that anybody reads."""
 
 import io
+import json
 import logging
 from pathlib import Path
 
 import msgspec
 import pytest
+from prometheus_client import generate_latest
+from tests.api_server import status, until
+from tests.scheduler.live import PODS, a_pod, cluster
 
 from cloudai_kube import logs, task_history
 from cloudai_kube.errors import ConfigurationError
@@ -97,6 +101,28 @@ def test_help_and_errors_of_settings(
             parse_command_line(kind, program, "text", "example", arguments, environ, aliases)
     shown = capsys.readouterr()
     assert CANARY not in shown.out + shown.err
+
+
+def test_a_secret_on_the_command_line_is_told_of(capsys: pytest.CaptureFixture[str]) -> None:
+    """The process list shows it to everybody; the note does not repeat it."""
+    from cloudai_kube.settings import parse_command_line
+
+    parse_command_line(OperatorSettings, "cloudai-operator", "text", "example", ["--mongodb-uri", FORMS[0]], {})
+    said = capsys.readouterr().err
+    assert "use CLOUDAI_OPERATOR_MONGODB_URI" in said
+    assert CANARY not in said
+
+
+async def test_what_the_scheduler_says_of_a_refused_bind() -> None:
+    """A webhook's address with its credentials: neither in conditions, nor in Events, nor in metrics."""
+    async with cluster("a") as here:
+        here.server.fail("binding", lambda _: status(403, "Forbidden", f"webhook {FORMS[0]} said no"), times=1)
+        here.server.put(PODS, a_pod("p"))
+        await until(lambda: here.condition("p").get("reason") == "SchedulerError")
+        assert "said no" in here.condition("p")["message"]
+        await until(lambda: "FailedScheduling" in here.events("p"))
+        text = json.dumps(here.server.objects) + generate_latest(here.scheduler.metrics.registry).decode()
+        assert CANARY not in text
 
 
 @pytest.mark.parametrize("text", ["node a: 3 Insufficient cpu", "https://example.com/a@b", "a token of 5 characters"])

@@ -49,6 +49,10 @@ def test_well_known_variables() -> None:
         ("- 1", "list"),
         ("a: [", "cannot be read"),
         ("lease_duration_seconds: 5", "lease_renew_deadline_seconds"),
+        ("[" * 20_000, "cannot be read"),
+        (f"health_port: {'9' * 5000}", "cannot be read"),
+        ("health_port: 2026-13-45", "cannot be read"),
+        (" " * ((1 << 20) + 1), "longer than 1 MiB"),
     ],
 )
 def test_bad_files_are_refused(tmp_path: Path, content: str, message: str) -> None:
@@ -57,6 +61,21 @@ def test_bad_files_are_refused(tmp_path: Path, content: str, message: str) -> No
     file.write_text(content)
     with pytest.raises(ConfigurationError, match=message):
         of(file)
+
+
+@pytest.mark.parametrize("text", ["2026-13-45", "9" * 5000, "[" * 20_000, "a: b: c"])
+def test_bad_flags_are_refused_in_one_line(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever stands there: exit code 2, one line."""
+    with pytest.raises(SystemExit) as caught:
+        parse_command_line(Settings, "cloudai-scheduler", "d", "e", ["--health-port", text], {})
+    assert caught.value.code == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_file_without_end_is_refused() -> None:
+    """Read up to a bound."""
+    with pytest.raises(ConfigurationError, match="longer than 1 MiB"):
+        of(Path("/dev/zero"))
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
