@@ -74,10 +74,8 @@ def merged(
     flags = {name: getattr(given, name) for name in kind.__struct_fields__}
     for name, text in flags.items():
         if text is not None and redacted(text) != text:
-            variable = f"{_prefix(program)}{name.upper()}"
-            logs.complain(
-                program, f"note: all users of this machine can read --{name.replace('_', '-')}; use {variable}"
-            )
+            flag, variable = name.replace("_", "-"), f"{_prefix(program)}{name.upper()}"
+            logs.complain(program, f"note: all users of this machine can read --{flag}; use {variable}")
     return load(kind, program, given.config, environ, flags, aliases)
 
 

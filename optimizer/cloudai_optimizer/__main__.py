@@ -139,6 +139,9 @@ async def _epoch(transport: Transport, arguments: argparse.Namespace) -> None:
             await _note(transport, arguments, f"failed: {type(error).__name__}", text, seconds, dropped)
         raise
     if not arguments.dry_run:
+        if not report.published:
+            text = f"{report.result}: {report.reason}"
+            await announcement.announce(transport, arguments.namespace, announcement.EPOCH_UNCHANGED, text)
         await _note(transport, arguments, report.result, report.reason, report.seconds, report.dropped())
     if arguments.output == "json":
         sys.stdout.write(json.dumps(report.as_json()) + "\n")

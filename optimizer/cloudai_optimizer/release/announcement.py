@@ -5,9 +5,9 @@ import contextlib
 import logging
 from typing import Final
 
-from cloudai_kube.errors import KubeError
+from cloudai_kube.errors import KubeError, NotFoundError
 from cloudai_kube.events import Recorder, Subject
-from cloudai_kube.objects import ConfigMap
+from cloudai_kube.objects import ConfigMap, Meta
 from cloudai_kube.transport import Transport
 from cloudai_rts import contract
 
@@ -22,15 +22,21 @@ ROLLED_BACK: Final = "ParametersRolledBack"
 FROZEN: Final = "ParametersFrozen"
 THAWED: Final = "ParametersThawed"
 EPOCH_FAILED: Final = "EpochFailed"
+EPOCH_UNCHANGED: Final = "EpochUnchanged"
 WARNINGS: Final = frozenset({CANARY_ROLLED_BACK, ROLLED_BACK, EPOCH_FAILED})
 _log = logging.getLogger(__name__)
 
 
 async def announce(transport: Transport, namespace: str, reason: str, message: str) -> None:
-    """Record one event; where that fails it is only logged, what happened has happened."""
+    """Record one event, also where nothing has been published yet: the first epochs are those that fail.
+
+    Where that fails it is only logged, what happened has happened.
+    """
     name = contract.PARAMETERS_CONFIG_MAP
     try:
         found = await transport.get(f"/api/v1/namespaces/{namespace}/configmaps/{name}", ConfigMap)
+    except NotFoundError:
+        found = ConfigMap(metadata=Meta(name=name, namespace=namespace))
     except KubeError as error:
         _log.info("event %s: %s", reason, error)
         return
