@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from cloudai_kube.series import POD_LABELS, pod_of
-from cloudai_kube.telemetry import GPU_BUSY, MAX_BYTES, MAX_GPUS, Source
+from cloudai_kube.telemetry import GPU_BUSY, MAX_BYTES, MAX_GPUS, OF_TWO_CLUSTERS, Source
 
-_EACH: Final = "max by (namespace, pod, container, cpu)"
+_POD: Final = "cluster, namespace, pod"
+_EACH: Final = f"max by ({_POD}, container, cpu)"
 _RUNNING: Final = '{container!="",container!="POD"}'
 _WHOLE: Final = '{container="",pod!=""}'
 
@@ -17,18 +18,18 @@ _WHOLE: Final = '{container="",pod!=""}'
 def _used(series: str) -> str:
     """PromQL: a figure by pod from its containers, or the pod's own where the runtime has no names for containers."""
     containers, whole = f"{series}{_RUNNING}", f"{series}{_WHOLE}"
-    return f"sum by (namespace, pod) ({_EACH} ({containers})) or sum by (namespace, pod) ({_EACH} ({whole}))"
+    return f"sum by ({_POD}) ({_EACH} ({containers})) or sum by ({_POD}) ({_EACH} ({whole}))"
 
 
 def _seen(series: str) -> str:
     """PromQL: when a figure was measured last."""
-    containers, whole = (f"max by (namespace, pod) (timestamp({series}{which}))" for which in (_RUNNING, _WHOLE))
+    containers, whole = (f"max by ({_POD}) (timestamp({series}{which}))" for which in (_RUNNING, _WHOLE))
     return f"{containers} or {whole}"
 
 
 _CPU_SERIES: Final = "container_cpu_usage_seconds_total"
 _MEMORY_SERIES: Final = "container_memory_working_set_bytes"
-_GPUS: Final = f"sum by (namespace, pod) (max by (namespace, pod, gpu, UUID, GPU_I_ID) ({POD_LABELS.format(GPU_BUSY)}))"
+_GPUS: Final = f"sum by ({_POD}) (max by ({_POD}, gpu, UUID, GPU_I_ID) ({POD_LABELS.format(GPU_BUSY)}))"
 QUERIES: Final[Mapping[str, str]] = {
     "seconds": f"max_over_time(({_used(_CPU_SERIES)})[RANGE:15s])",
     "at": f"max_over_time(({_seen(_CPU_SERIES)})[RANGE:15s])",
@@ -55,17 +56,24 @@ def read(source: Source, seconds: float, dropped: Counter[str]) -> dict[tuple[st
     """What pods of the last `seconds` used, by namespace and name. Raises `PrometheusError`.
 
     CPU comes from the counter, which begins with the container: a rate would need minutes to be true, and short runs
-    have none. Values that cannot be used are left out and counted in `dropped`.
+    have none. Values that cannot be used are left out and counted in `dropped`, and so are pods of which two clusters
+    have series under one name.
     """
     window = f"{int(seconds)}s"
     found: dict[str, dict[tuple[str, str], float]] = {}
+    clusters: dict[tuple[str, str], set[str]] = {}
     for name, query in QUERIES.items():
         samples = source.ask(query.replace("RANGE", window))
         usable = [one for one in samples if 0.0 <= one.value <= _LIMITS[name] and one.value < math.inf]
         dropped["impossible"] += len(samples) - len(usable)
         found[name] = {pod_of(one.labels): one.value for one in usable}
+        for one in usable:
+            clusters.setdefault(pod_of(one.labels), set()).add(one.labels.get("cluster", ""))
+    strange = {key for key, seen in clusters.items() if len(seen - {""}) > 1}
+    if strange:
+        dropped[OF_TWO_CLUSTERS] += len(strange)
     return {
         key: PodUse(used, found["at"][key], found["memory"].get(key), found["gpu"].get(key))
         for key, used in found["seconds"].items()
-        if all(key) and key in found["at"]
+        if all(key) and key in found["at"] and key not in strange
     }

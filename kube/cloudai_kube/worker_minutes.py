@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 from cloudai_kube.prometheus import Series
 from cloudai_kube.series import HOST_LABELS, NodeNames
-from cloudai_kube.telemetry import LIMITS, QUERIES
+from cloudai_kube.telemetry import LIMITS, OF_TWO_CLUSTERS, QUERIES
 from cloudai_rts.machine import Machine
 
 MINUTE_SECONDS: Final = 60.0
@@ -20,7 +20,7 @@ SLOWING_REASONS: Final = 0x8 | 0x20 | 0x40 | 0x80
 MAX_REASONS: Final = float(1 << 20)
 _RANGES: Final = ("cpu", "memory", "gpu", "gpu_memory", "watts")
 _THROTTLE: Final = (
-    "max by (node, host, instance, gpu) ("
+    "max by (cluster, node, host, instance, gpu) ("
     + HOST_LABELS.format("DCGM_FI_DEV_CLOCKS_EVENT_REASONS or DCGM_FI_DEV_CLOCK_THROTTLE_REASONS")
     + ")"
 )
@@ -68,21 +68,26 @@ class Ended:
 def read(source: RangeSource, names: NodeNames, begin: float, end: float, dropped: Counter[str]) -> dict[Key, Minute]:
     """The minutes of a stretch of time, whole ones, by node and beginning (seconds since the epoch).
 
-    Values that cannot be used are left out and counted in `dropped`. Raises `PrometheusError`.
+    Values that cannot be used are left out and counted in `dropped`, and so are nodes of which two clusters have
+    series. Raises `PrometheusError`.
     """
     found: dict[Key, Minute] = {}
+    clusters: dict[str, set[str]] = {}
     first, last = ((moment // MINUTE_SECONDS + 1) * MINUTE_SECONDS for moment in (begin, end))
     for metric in _RANGES:
         series = source.ask_range(QUERIES[metric], first, last, MINUTE_SECONDS)
-        for node, at, value in _points(series, names, LIMITS[metric], dropped):
+        for node, at, value in _points(series, names, LIMITS[metric], dropped, clusters):
             minute = found.setdefault((node, at), Minute())
             known = getattr(minute, metric)
             setattr(minute, metric, value if known is None else max(known, value))
     reasons = source.ask_range(_THROTTLE, first, last, MINUTE_SECONDS)
-    for node, at, value in _points(reasons, names, MAX_REASONS, dropped):
+    for node, at, value in _points(reasons, names, MAX_REASONS, dropped, clusters):
         if int(value) & SLOWING_REASONS:
             found.setdefault((node, at), Minute()).throttled_seconds = MINUTE_SECONDS
-    return found
+    strange = {node for node, seen in clusters.items() if len(seen - {""}) > 1}
+    if strange:
+        dropped[OF_TWO_CLUSTERS] += len(strange)
+    return {key: minute for key, minute in found.items() if key[0] not in strange}
 
 
 def documents(
@@ -120,15 +125,19 @@ def documents(
 
 
 def _points(
-    series: Sequence[Series], names: NodeNames, limit: float, dropped: Counter[str]
+    series: Sequence[Series], names: NodeNames, limit: float, dropped: Counter[str], clusters: dict[str, set[str]]
 ) -> list[tuple[str, int, float]]:
-    """Node, beginning of the minute, and value of what can be used: what is said at its end describes a minute."""
+    """Node, beginning of the minute, and value of what can be used: what is said at its end describes a minute.
+
+    `clusters` takes the clusters that have series of a node.
+    """
     found = []
     for one in series:
         node = names.resolve(one.labels)
         if node is None:
             dropped["unmatched"] += len(one.points)
             continue
+        clusters.setdefault(node, set()).add(one.labels.get("cluster", ""))
         usable = [(at, value) for at, value in one.points if 0.0 <= value <= limit]
         dropped["impossible"] += len(one.points) - len(usable)
         found += [(node, int(at // MINUTE_SECONDS - 1) * int(MINUTE_SECONDS), value) for at, value in usable]

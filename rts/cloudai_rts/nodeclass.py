@@ -4,6 +4,7 @@ What tells machines apart are labels, and which label is told by each cloud and 
 the lists, and what a type label does not tell (k3s calls every node `k3s`) its shape tells.
 """
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -110,9 +111,20 @@ class Hardware:
     has_accelerator: bool = False
 
     def shape(self) -> str:
-        """The shape, equal in all machines that one type label stands for, if that tells them apart."""
+        """The shape, equal in all machines that one type label stands for, if that tells them apart.
+
+        Memory counts in powers of two: what kubelets keep for themselves differs from release to release.
+        """
+        gib = self.memory_bytes / _GIB
+        return self._named(1 << max(0, round(math.log2(max(gib, 1.0)))))
+
+    def size(self) -> str:
+        """The shape with the memory itself, for machines without any label."""
+        return self._named(round(self.memory_bytes / _GIB))
+
+    def _named(self, gib: int) -> str:
         architecture = self.labels.get(LABEL_ARCHITECTURE, "")
-        parts = [f"{self.cpu_millicores // 1000}c"]
+        parts = [f"{self.cpu_millicores // 1000}c", f"{gib}g"]
         parts += [] if architecture in _USUAL_ARCHITECTURE else [architecture]
         parts += ["gpu"] if self.has_accelerator else []
         return "-".join(parts)
@@ -166,8 +178,7 @@ class NodeClasses:
         kind = self._kind(hardware)
         if kind:
             return kind if len(self._shapes[kind]) == 1 else f"{kind}/{hardware.shape()}"
-        size, _, rest = hardware.shape().partition("-")
-        return f"{size}-{round(hardware.memory_bytes / _GIB)}g" + (f"-{rest}" if rest else "")
+        return hardware.size()
 
     def _kind(self, hardware: Hardware) -> str:
         """The type label where it counts."""

@@ -5,6 +5,7 @@ from collections import Counter
 from cloudai_kube import pod_use
 from cloudai_kube.pod_use import QUERIES, PodUse
 from cloudai_kube.prometheus import Sample
+from cloudai_kube.telemetry import OF_TWO_CLUSTERS
 
 
 class Canned:
@@ -39,3 +40,17 @@ def test_use_of_pods() -> None:
         ("ml", "p"): PodUse(2.5, 100.0, 4096.0, 1.5),
         ("ml", "q"): PodUse(9.0, 200.0),
     }
+
+
+def test_pods_of_two_clusters_are_nobodys() -> None:
+    """Of one namespace and name: which of them is ours is not said."""
+
+    def of_cluster(cluster: str, value: float) -> Sample:
+        return Sample({"cluster": cluster, "namespace": "ml", "pod": "p"}, value)
+
+    both = [of_cluster("east", 1.0), of_cluster("west", 900.0)]
+    dropped = Counter[str]()
+    found = pod_use.read(Canned(seconds=[*both, of("q", 2.0)], at=[*both, of("q", 100.0)]), 900.0, dropped)
+    assert set(found) == {("ml", "q")}
+    assert dropped[OF_TWO_CLUSTERS] == 1
+    assert all("cluster" in query for query in QUERIES.values())

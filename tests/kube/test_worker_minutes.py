@@ -5,7 +5,7 @@ from collections import Counter
 from cloudai_kube import worker_minutes
 from cloudai_kube.prometheus import Series
 from cloudai_kube.series import NodeNames
-from cloudai_kube.telemetry import QUERIES
+from cloudai_kube.telemetry import OF_TWO_CLUSTERS, QUERIES
 from cloudai_kube.worker_minutes import Ended, Minute
 from cloudai_rts.machine import Machine
 from cloudai_rts.traces import FleetNode
@@ -74,3 +74,18 @@ def test_what_the_database_gets() -> None:
     assert [row["overload_s"] for row in found] == [0.0, 60.0, 0.0, 0.0]
     assert [(row["tasks_run"], row["sla_violations"]) for row in found] == [(0, 0), (2, 1), (0, 0), (1, 0)]
     assert [row["total_runtime_s"] for row in found] == [0.0, 90.0, 0.0, 30.0]
+
+
+def test_series_of_two_clusters_are_nobodys() -> None:
+    """One Prometheus for several clusters: an address of both says nothing, and it is counted."""
+
+    def of(cluster: str, value: float) -> Series:
+        return Series({"cluster": cluster, "instance": "a:9100"}, [(120.0, value)])
+
+    source, dropped = (
+        Canned({QUERIES["cpu"]: [of("east", 0.3), of("west", 15.5), series("b", (120.0, 1.0))]}),
+        Counter[str](),
+    )
+    found = worker_minutes.read(source, NAMES, 65.0, 185.0, dropped)
+    assert [node for node, _ in found] == ["b"]
+    assert dropped == {OF_TWO_CLUSTERS: 1, "impossible": 0}

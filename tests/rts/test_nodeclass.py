@@ -41,11 +41,14 @@ def test_a_type_that_stands_for_several_machines() -> None:
     assert known.put("pi", Hardware({TYPE: "k3s", ARCH: "arm64"}, 4000, 8 << 30)) == set()
     assert known.of("pi") == "k3s"
     assert known.put("server", Hardware({TYPE: "k3s"}, 64_000, 512 << 30, True)) == {"pi"}
-    assert (known.of("pi"), known.of("server")) == ("k3s/4c-arm64", "k3s/64c-gpu")
+    assert (known.of("pi"), known.of("server")) == ("k3s/4c-8g-arm64", "k3s/64c-512g-gpu")
     assert known.put("twin", Hardware({TYPE: "k3s"}, 64_000, 511 << 30, True)) == set()
     assert known.of("twin") == known.of("server")
     assert known.remove("pi") == {"server", "twin"}
     assert known.of("server") == "k3s"
+    assert known.put("thin", Hardware({TYPE: "k3s"}, 64_000, 30 << 30, True)) == {"server", "twin"}
+    assert (known.of("thin"), known.of("server")) == ("k3s/64c-32g-gpu", "k3s/64c-512g-gpu")
+    assert known.put("thinner", Hardware({TYPE: "k3s"}, 64_000, 29 << 30, True)) == set()
 
 
 @given(
