@@ -11,9 +11,9 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 import msgspec
 
@@ -97,6 +97,12 @@ class Backoff:
         wait = self._next * (1.0 + self.random.random())
         self._next = min(self.longest_seconds, self._next * 2)
         return max(wait, at_least)
+
+
+def silent(reflectors: Mapping[str, "Reflector[Any]"], silence_seconds: float, now: float) -> str | None:
+    """Which of these have had no sign of life for twice as long (loop time); None if all have."""
+    names = [name for name, one in reflectors.items() if now - one.last_contact > 2 * silence_seconds]
+    return f"no sign of life from: {', '.join(names)}" if names else None
 
 
 @dataclass(slots=True)

@@ -8,6 +8,7 @@ import socket
 import uuid
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import uvloop
 from prometheus_client import CollectorRegistry
@@ -17,7 +18,7 @@ from cloudai_kube.errors import ConfigurationError, KubeError
 from cloudai_kube.events import Recorder, Subject
 from cloudai_kube.lease import Election, LeaseTiming
 from cloudai_kube.objects import ConfigMap, Meta, Node, Pod
-from cloudai_kube.reflector import Reflector
+from cloudai_kube.reflector import Reflector, silent
 from cloudai_kube.request_counts import RequestCounts
 from cloudai_kube.scope import Scope
 from cloudai_kube.serving import HealthServer
@@ -74,6 +75,7 @@ class Process:
         self._stop = asyncio.Event()
         self._synced = asyncio.Event()
         self._watch: task_watch.TaskWatch | None = None
+        self._reflectors: dict[str, Reflector[Any]] = {}
 
     async def run(self) -> None:
         """Start everything, lead, work, stop in order."""
@@ -117,6 +119,7 @@ class Process:
             ready={
                 "tasks": self._watch_problem,
                 "credentials": transport.problem,
+                "watches": self._silent,
                 "sync": lambda: None if self._synced.is_set() else "not yet listed",
                 "stopping": lambda: "stopping" if self._stop.is_set() else None,
             },
@@ -164,6 +167,12 @@ class Process:
             else:
                 return
 
+    def _silent(self) -> str | None:
+        """Which watches are dead; none is before the first list."""
+        if not self._synced.is_set():
+            return None
+        return silent(self._reflectors, self._settings.watch_silence_seconds, asyncio.get_running_loop().time())
+
     def _watch_problem(self) -> str | None:
         return None if self._watch is None else self._watch.problem()
 
@@ -192,6 +201,7 @@ class Process:
         reflectors: list[Reflector[Pod] | Reflector[Node] | Reflector[ConfigMap]] = [*pods, nodes, parameters]
         for reflector in reflectors:
             reflector.on_parked = partial(_tell_parked, reflector.kind.__name__, workers)
+            self._reflectors[reflector.path] = reflector
         async with asyncio.TaskGroup() as group:
             for reflector in reflectors:
                 group.create_task(reflector.run())

@@ -14,6 +14,8 @@ from cloudai_rts.arrays import BoolArray, FloatArray, IntArray
 from cloudai_rts.contract import CPU, MEMORY, PODS, STORAGE
 
 _FIXED: Final = (CPU, MEMORY, STORAGE, PODS)
+KEPT_CLASSES: Final = 256
+"""So many are kept although no node has them: those may come back, and what is known of their load with them."""
 _FIRST_SLOTS: Final = 64
 _MATRICES: Final = ("_allocatable", "_requested", "_unrequested_use", "_per_unit_load")
 
@@ -47,6 +49,7 @@ class Fleet:
         self._slots: dict[str, int] = {}
         self._free_slots: list[int] = []
         self._classes: dict[str, int] = {}
+        self._class_names: list[str] = []
         shape = (len(_FIXED), _FIRST_SLOTS)
         self._allocatable: IntArray = np.zeros(shape, np.int64)
         self._requested: IntArray = np.zeros(shape, np.int64)
@@ -86,7 +89,7 @@ class Fleet:
     @property
     def class_names(self) -> list[str]:
         """Node classes in the order of their indices."""
-        return list(self._classes)
+        return list(self._class_names)
 
     def slot(self, name: str) -> int | None:
         """Slot of a node, None where there is no such node."""
@@ -130,9 +133,26 @@ class Fleet:
                 self._per_unit_load[column, slot] = 1.0 / float(self._allocatable[column, slot])
         self._load = None
         self._has_gpu[slot] = node.has_gpu
-        self._class_index[slot] = self._classes.setdefault(node.node_class, len(self._classes))
+        self._class_index[slot] = self._index_of(node.node_class)
         self.topology += 1
         return slot
+
+    def _index_of(self, node_class: str) -> int:
+        """Index of a class; a new one takes that of one which no node has any more, where there are many."""
+        known = self._classes.get(node_class)
+        if known is not None:
+            return known
+        index = len(self._class_names)
+        if index >= KEPT_CLASSES:
+            unused = set(range(index)) - set(self.class_index[self.present].tolist())
+            index = min(unused, default=index)
+        if index < len(self._class_names):
+            del self._classes[self._class_names[index]]
+            self._class_names[index] = node_class
+        else:
+            self._class_names.append(node_class)
+        self._classes[node_class] = index
+        return index
 
     def remove(self, name: str) -> None:
         """Forget a node and whatever was requested there; unknown names are ignored."""

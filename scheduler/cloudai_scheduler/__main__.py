@@ -20,7 +20,7 @@ from cloudai_kube.errors import ConfigurationError, KubeError
 from cloudai_kube.events import Recorder, Subject
 from cloudai_kube.lease import Election, LeaseTiming
 from cloudai_kube.objects import ConfigMap, Meta, Namespace, Node, Pod, PodDisruptionBudget
-from cloudai_kube.reflector import Reflector
+from cloudai_kube.reflector import Reflector, silent
 from cloudai_kube.request_counts import RequestCounts
 from cloudai_kube.serving import HealthServer
 from cloudai_kube.settings import parse_command_line
@@ -211,7 +211,9 @@ class Process:
                 "credentials": transport.problem,
                 "sync": lambda: _unsynced(reflectors),
                 "stopping": lambda: "stopping" if self._stopping else None,
-                "watches": lambda: _silent(reflectors, settings.watch_silence_seconds),
+                "watches": lambda: silent(
+                    reflectors, settings.watch_silence_seconds, asyncio.get_running_loop().time()
+                ),
             },
             pages={} if self._observer is None else {"/observed": self._observer.report},
         )
@@ -326,13 +328,6 @@ def _tell_parked(kind: str, recorder: Recorder, metrics: SchedulerMetrics, meta:
 def _unsynced(reflectors: Reflectors) -> str | None:
     missing = [name for name, reflector in reflectors.items() if not reflector.synced.is_set()]
     return f"not yet listed: {', '.join(missing)}" if missing else None
-
-
-def _silent(reflectors: Reflectors, silence_seconds: float) -> str | None:
-    now = asyncio.get_running_loop().time()
-    limit = 2 * silence_seconds
-    silent = [name for name, reflector in reflectors.items() if now - reflector.last_contact > limit]
-    return f"no sign of life from: {', '.join(silent)}" if silent else None
 
 
 async def _report(

@@ -150,6 +150,7 @@ class TelemetryLoop:
                 self._heed_gpu_error(info, gpu, xid)
         for resource, amounts in used.items():
             fleet.measure(resource, amounts, known[resource], requested.get(resource))
+        self._xids = {key: xid for key, xid in self._xids.items() if key[0] in self.state.nodes}
         self.metrics.telemetry_nodes.set(int(np.count_nonzero(known[CPU])))
         if found.dropped[OF_TWO_CLUSTERS]:
             _log.warning(

@@ -313,6 +313,25 @@ class TestPrivilegedChoices:
         assert "created" in said
 
 
+def test_a_forged_status_is_refused(releases: Releases) -> None:
+    """The operator's book on a running Task: nobody else writes it, unless a role says so."""
+    where = "--namespace=team-a"
+    releases.apply(task("booked", "team-a", 600))
+    releases.a.wait(lambda: releases.get("tasks.cloudai.dev", "booked", where).get("status", {}).get("attempts"))
+    verbs = ("--verb=get,patch", "--resource=tasks.cloudai.dev,tasks.cloudai.dev/status")
+    for name, more in (("forger", ()), ("fixer", ("--verb=override",))):
+        releases.kubectl("create", "role", name, *verbs, *more, where)
+        releases.kubectl("create", "rolebinding", name, f"--role={name}", f"--user={name}", where)
+    patch = ("patch", "tasks.cloudai.dev", "booked", where, "--subresource=status", "--type=merge")
+    for forged in ({"attempts": [], "attemptCount": 7}, {"rejected": 99}):
+        said = releases.kubectl(*patch, f"--patch={json.dumps({'status': forged})}", user="forger")
+        assert "the status of a Task is written by the operator" in said
+    assert "patched" in releases.kubectl(*patch, '--patch={"status":{"podName":"x"}}', user="fixer")
+    (pod,) = [pod for pod in releases.get("pods", where)["items"] if pod["metadata"]["name"].startswith("booked-")]
+    assert pod["metadata"].get("deletionTimestamp") is None
+    releases.kubectl("delete", "tasks.cloudai.dev", "booked", where)
+
+
 class TestDecisions:
     """A decision is evidence: only the scheduler that binds writes it."""
 

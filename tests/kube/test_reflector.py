@@ -11,9 +11,11 @@ from aiohttp import web
 from tests.api_server import running, status, until
 
 from cloudai_kube import listing
+from cloudai_kube.connection import Connection
 from cloudai_kube.errors import InvariantError
 from cloudai_kube.objects import Meta, Pod
-from cloudai_kube.reflector import Backoff, Reflector
+from cloudai_kube.reflector import Backoff, Reflector, silent
+from cloudai_kube.transport import Transport
 from cloudai_sandbox.poisons import deepened
 
 PODS = "/api/v1/pods"
@@ -214,3 +216,11 @@ async def test_an_object_whose_json_is_six_times_as_long_as_what_etcd_keeps() ->
             server.put(PODS, pod("after"))
             await until(lambda: "ADDED after" in store.events)
             assert "MODIFIED long" in store.events
+
+
+def test_which_watches_are_silent() -> None:
+    """Those that have had no sign of life for twice as long as bookmarks take."""
+    nowhere = Transport(Connection("http://127.0.0.1:9", None), "test")
+    known = {name: Reflector(nowhere, "/x", Pod, Pods(), last_contact=at) for name, at in (("a", 10.0), ("b", 90.0))}
+    assert silent(known, 30.0, 100.0) == "no sign of life from: a"
+    assert silent(known, 50.0, 100.0) is None

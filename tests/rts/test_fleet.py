@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloudai_rts.contract import CPU, MEMORY, PODS
-from cloudai_rts.fleet import Fleet, NodeSpec
+from cloudai_rts.fleet import KEPT_CLASSES, Fleet, NodeSpec
 
 GPU = "nvidia.com/gpu"
 
@@ -94,3 +94,19 @@ def test_growth_keeps_what_was_there() -> None:
     assert fleet.slot("none") is None
     with pytest.raises(IndexError):
         fleet.requested(CPU)[300]
+
+
+def test_classes_that_no_node_has_give_way() -> None:
+    """Machines that come and go under ever new names leave a bounded trace; those that stay keep their class."""
+    fleet = Fleet()
+    stays = fleet.put(NodeSpec("stays", {"cpu": 1}, "steady"))
+    for number in range(3 * KEPT_CLASSES):
+        slot = fleet.put(NodeSpec("guest", {"cpu": 1}, f"class-{number}"))
+        assert fleet.class_names[fleet.class_index[slot]] == f"class-{number}"
+        fleet.remove("guest")
+    assert len(fleet.class_names) <= KEPT_CLASSES + 1
+    assert fleet.class_names[fleet.class_index[stays]] == "steady"
+    slots = [fleet.put(NodeSpec(f"n{number}", {"cpu": 1}, f"new-{number}")) for number in range(2 * KEPT_CLASSES)]
+    assert [fleet.class_names[fleet.class_index[slot]] for slot in slots] == [
+        f"new-{n}" for n in range(2 * KEPT_CLASSES)
+    ]
