@@ -154,5 +154,5 @@ def _help(kind: type[msgspec.Struct], name: str) -> str:
     )
     hint = get_type_hints(kind, include_extras=True)[name]
     texts = [meta.description for meta in get_args(hint)[1:] if isinstance(meta, msgspec.Meta) and meta.description]
-    shown = default if isinstance(default, (str, int, float, bool)) else "see --help"
-    return f"{texts[0] if texts else ''} (default: {shown!r})".replace("%", "%%")
+    shown = msgspec.json.encode(default).decode() if isinstance(default, (str, int, float, bool)) else "see config/"
+    return f"{texts[0] if texts else ''} (default: {shown})".replace("%", "%%")

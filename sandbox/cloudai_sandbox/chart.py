@@ -1,4 +1,4 @@
-"""Generated parts of the chart: its schema and its table of values, both from `values.yaml` and the settings objects.
+"""What is generated: schema and table of values of the chart, from `values.yaml` and the settings; docs/constants.md.
 
 `values.yaml` says what there is, of which type and what it is for (`# --`); here stands only what a default cannot say.
 """
@@ -15,6 +15,7 @@ import yaml
 from cloudai_operator.settings import Settings as OperatorSettings
 from cloudai_optimizer.settings import Settings as OptimizerSettings
 from cloudai_rts import contract
+from cloudai_sandbox import constants
 from cloudai_scheduler.settings import Settings as SchedulerSettings
 
 CHART: Final = Path(__file__).parents[2] / "charts" / "cloudai"
@@ -219,6 +220,7 @@ def generated(chart: Path = CHART) -> dict[Path, str]:
         chart / "values.schema.json": json.dumps(schema(text), indent=1) + "\n",
         chart / "README.md": page.replace("{{ values }}", table(text)),
         chart / "files" / "task.yaml": CRD.read_text(encoding="utf-8"),
+        constants.PAGE: constants.page(),
     }
 
 
