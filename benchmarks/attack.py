@@ -16,6 +16,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -273,7 +274,28 @@ async def moved_deadlines(place: Range) -> None:
     status = await place.status("a6")
     promised = timestamp.parse(status["deadline"]) - timestamp.parse(status["arrivalTime"])
     place.hold("A6 seconds by which a bystander's deadline moved (of 1,800)", abs(promised - 1800.0), 1)
+    await _forged_prediction(place)
     await place.clear()
+
+
+async def _forged_prediction(place: Range) -> None:
+    """A prediction that the Task's author writes on its pod before there is a Binding."""
+    await place.create(task("forged", "attacker", type="gpu-training", nodeSelector={"no": "node"}))
+    pods = "/api/v1/namespaces/attacker/pods"
+
+    async def name_of_pod() -> str:
+        listed = (await place.get(pods))["items"]
+        names = [one["metadata"]["name"] for one in listed if one["metadata"]["name"].startswith("forged-")]
+        return str(names[0]) if names else ""
+
+    await place.until(name_of_pod, 10)
+    decision = json.dumps({"policy": "rts", "predictedRuntimeSeconds": 1e-3, "nodeClass": "A100"})
+    content = json.dumps({"metadata": {"annotations": {contract.ANNOTATION_DECISION: decision}}}).encode()
+    await place.patch(f"{pods}/{await name_of_pod()}", content, MERGE_PATCH)
+    await asyncio.sleep(2)
+    attempts = (await place.status("forged", "attacker")).get("attempts", [])
+    believed = sum(bool(attempt.get("decision")) for attempt in attempts)
+    place.hold("A6 forged predictions that a Task's status keeps", believed, 0)
 
 
 async def leaks(place: Range) -> None:
@@ -356,6 +378,34 @@ async def constraints(place: Range) -> None:
         0,
     )
     place.hold(f"A10 of {len(specs)} pods not told why they wait", len(specs) - len(named), 0)
+    await place.clear()
+    await _neighbours(place)
+
+
+async def _neighbours(place: Range) -> None:
+    """Twelve pods that want a node each where there are eight; five that may not differ by two, all on one node."""
+    nodes = [one["metadata"]["name"] for one in (await place.get("/api/v1/nodes"))["items"]]
+    selector = {"matchLabels": {"app": "alone"}}
+    term = {"topologyKey": "kubernetes.io/hostname", "labelSelector": selector}
+    alone = {"affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}}
+    for number in range(12):
+        await place.create(pod(f"alone-{number}", "attacker", alone, labels={"app": "alone"}))
+    even = {
+        "maxSkew": 1,
+        "topologyKey": "kubernetes.io/hostname",
+        "whenUnsatisfiable": "DoNotSchedule",
+        "nodeAffinityPolicy": "Ignore",
+        "labelSelector": {"matchLabels": {"app": "even"}},
+    }
+    spread = {"topologySpreadConstraints": [even], "nodeSelector": {"kubernetes.io/hostname": nodes[0]}}
+    for number in range(5):
+        await place.create(pod(f"even-{number}", "attacker", spread, labels={"app": "even"}))
+    await place.bystander()
+    await asyncio.sleep(2)
+    pods = (await place.get("/api/v1/namespaces/attacker/pods"))["items"]
+    bound = Counter(one["metadata"]["labels"]["app"] for one in pods if one["spec"].get("nodeName"))
+    place.hold(f"A10 of 12 pods that want a node each, bound beyond the {len(nodes)}", bound["alone"] - len(nodes), 0)
+    place.hold("A10 of 5 pods on one node, bound beyond a skew of 1", bound["even"] - 1, 0)
     await place.clear()
 
 
