@@ -22,6 +22,7 @@ COLLECTIONS = frozenset(
     {
         "pods", "nodes", "namespaces", "configmaps", "tasks", "leases", "events",
         "persistentvolumes", "persistentvolumeclaims", "storageclasses", "poddisruptionbudgets",
+        "csinodes", "csidrivers", "csistoragecapacities", "volumeattachments",
     }
 )  # fmt: skip
 
