@@ -21,6 +21,7 @@ from bar import Bar, judge
 from scenario import TAU, Scene, scene, settings
 from worlds import worlds
 
+from cloudai_rts import calibration as scatter
 from cloudai_rts.arrays import FloatArray
 from cloudai_rts.history import Record
 from cloudai_rts.parameters import Document, RuntimeModel
@@ -168,7 +169,7 @@ def _usual(history: Sequence[Record]) -> dict[str, float]:
 
 
 def placed(setting: str, load: float, seed: int, learns: bool = True) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """P(late) of each task when it was placed, whether it was late, and its error in predicted sds."""
+    """P(late) of each task when it was placed, whether it was late, and its error as a normal score."""
     at = scene(setting, seed)
     document = at.experience() if learns else Document()
     drawn = at.test(load)
@@ -177,7 +178,9 @@ def placed(setting: str, load: float, seed: int, learns: bool = True) -> tuple[F
     spread = np.array([job.known.log_sd for job in jobs])
     # Predicted is a mean; the interval lies around the mean of the logarithms.
     error = np.log((course.finish - course.start) / (course.predicted - course.start)) / spread + 0.5 * spread
-    return course.late_probability, violated(jobs, course), error
+    shape = document.Runtime.Shape
+    scores = [scatter.normal_score(off, sd, shape) for off, sd in zip(error.tolist(), spread.tolist(), strict=True)]
+    return course.late_probability, violated(jobs, course), np.array(scores)
 
 
 def calibration(runs: Sequence[tuple[FloatArray, FloatArray, FloatArray]]) -> dict[str, Any]:

@@ -10,7 +10,9 @@ from typing import Final
 
 import numpy as np
 
+from cloudai_rts import calibration
 from cloudai_rts.arrays import BoolArray, FloatArray, IntArray
+from cloudai_rts.calibration import Shape
 from cloudai_rts.normal import phi, phi_cdf, phi_pdf
 from cloudai_rts.parameters import LatenessTerms, RuntimeModel
 from cloudai_rts.prediction import load_curve, load_curve_slope
@@ -87,13 +89,16 @@ def late_probability_of(log_runtime: float, slack: float, log_sd: float) -> floa
     return phi((log_runtime - math.log(slack)) / log_sd) if slack < math.inf else 0.0
 
 
-def told_probability(log_runtime: float, slack: float, log_sd: float) -> float:
-    """P of one node as users read it: true in the long run.
+def told_probability(log_runtime: float, slack: float, log_sd: float, shape: Shape) -> float:
+    """P of one node as users read it: true in the long run   (2b).
 
     E is a mean, and its logarithm lies half a variance above the mean of the logarithms, from which (2) counts. The
-    rule leaves that as caution, which what is told must not contain.
+    rule leaves that as caution, which what is told must not contain; nor are run times as normal as (2) takes them.
     """
-    return late_probability_of(log_runtime - 0.5 * log_sd**2, slack, log_sd)
+    if not 0.0 < slack < math.inf:
+        return late_probability_of(log_runtime, slack, log_sd)
+    left = (math.log(slack) - log_runtime + 0.5 * log_sd**2) / log_sd
+    return phi(-calibration.normal_score(left, log_sd, shape))
 
 
 def harm(running: RunningTasks, load: FloatArray, runtime: RuntimeModel, load_scale: float) -> FloatArray:

@@ -36,6 +36,9 @@ _Seconds = Annotated[float, Meta(ge=0.001, le=31_536_000)]
 _U = Annotated[float, Meta(ge=-5, le=5)]
 _V = Annotated[float, Meta(ge=-3, le=3)]
 _Sd = Annotated[float, Meta(ge=0.05, le=2)]
+_Band = Annotated[str, Meta(pattern=r"^(0\.2|0\.4|0\.8|more)$")]
+_Level = Annotated[str, Meta(pattern=r"^0\.(02|1|25|5|75|9|98)$")]
+_Offset = Annotated[float, Meta(ge=-3, le=3)]
 _Count = Annotated[float, Meta(ge=0, le=1e12)]
 
 
@@ -119,7 +122,8 @@ class IdentityRecord(_Group, frozen=True):
 class RuntimeModel(_Group, frozen=True):
     """The learned run-time model: u by type and node class, v by node, sigma by type, and the load curve's terms.
 
-    Declared and Allowed are what users' words are worth, by user, `...Of` what they are off by in each type.
+    Declared and Allowed are what users' words are worth, by user, `...Of` what they are off by in each type. Shape is
+    where quantiles of run times really lie (`calibration`).
     """
 
     ReferenceClass: Annotated[str, Meta(max_length=253)] = ""
@@ -134,6 +138,7 @@ class RuntimeModel(_Group, frozen=True):
     Allowed: dict[str, Indication] = {}
     AllowedOf: dict[str, _U] = {}
     Identity: dict[str, IdentityRecord] = {}
+    Shape: dict[_Band, dict[_Level, _Offset]] = {}
 
 
 class CanaryShare(_Group, frozen=True):

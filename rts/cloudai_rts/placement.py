@@ -177,7 +177,9 @@ def _place_lateness(
     # LoadScale is caution in the choice, as is P of a mean, not knowledge: users read what was learned.
     told = float(nodes.log_runtime[at]) - math.log(curve[at])
     told += math.log(prediction.load_curve_at(float(load_after[at]), runtime.Kappa, runtime.Mu))
-    late = None if task.deadline is None else lateness.told_probability(told, task.slack(now), task.log_sd)
+    late = None
+    if task.deadline is not None:
+        late = lateness.told_probability(told, task.slack(now), task.log_sd, runtime.Shape)
     if waiting is not None:
         return Deferred(waiting[0], late or 0.0, waiting[1], slot, policy.log_factor_at(task, amounts, slot))
     return Placed(
@@ -276,4 +278,5 @@ def _deferral(
     )
     if until <= now or (learned := deferral.promise(*where, 1.0, now)) is None:
         return None
-    return until, lateness.told_probability(math.log(learned.predicted_runtime), task.slack(now), task.log_sd)
+    log_runtime = math.log(learned.predicted_runtime)
+    return until, lateness.told_probability(log_runtime, task.slack(now), task.log_sd, runtime.Shape)

@@ -207,7 +207,7 @@ HOSTILE: dict[str, Callable[[Record], dict[str, Any]]] = {
     "all is in time": lambda one: {"deadline": one.finish + 1e6, "declared": 1e6},
     "words that lie": lambda one: {"declared": 1e4 / one.runtime, "allowed": 2.0 * one.runtime},
 }
-WHOLE_RANGE = {"Theta": 5.0, "Kappa": 5.0, "Mu": 20.0, "U": 10.0, "V": 6.0, "Sigma": 1.95}
+WHOLE_RANGE = {"Theta": 5.0, "Kappa": 5.0, "Mu": 20.0, "U": 10.0, "V": 6.0, "Sigma": 1.95, "Shape": 6.0}
 WORDS = {"Bias": 10.0, "Sd": 1.95, "Share": 1.0, "DeclaredOf": 10.0, "AllowedOf": 10.0}
 SCORES = {"AffinityMatrix": 10.0, "PenaltyVector": 10.0, "AffinityW": 10.0, "PenaltyW": 10.0, "LogTau": 25.0}
 LOGARITHMIC = {gene.name: math.log(gene.high / gene.low) for gene in genes.LATENESS_GENES}

@@ -14,10 +14,10 @@ import numpy as np
 from cloudai_kube import timestamp
 from cloudai_kube.errors import FormatError
 from cloudai_kube.node_use import NodeUse
-from cloudai_optimizer.fit import affinity, identity, memory, runtime, tenancy, theta
+from cloudai_optimizer.fit import affinity, identity, memory, runtime, scatter, tenancy, theta
 from cloudai_optimizer.fit.affinity import Tallies
 from cloudai_optimizer.fit.backfit import SHRINK_CLASS
-from cloudai_optimizer.fit.indication import Words, heard, indications, says_something
+from cloudai_optimizer.fit.indication import Expected, Words, heard, indications, says_something
 from cloudai_optimizer.fit.memory import Memory
 from cloudai_optimizer.fit.runtime import RuntimeFit
 from cloudai_optimizer.fit.samples import Samples, collect
@@ -27,8 +27,9 @@ from cloudai_rts import history
 from cloudai_rts.arrays import FloatArray
 from cloudai_rts.history import SUCCEEDED, Record
 from cloudai_rts.parameters import HINGE, Document, HistoryWindow, IdentityRecord, RuntimeModel
-from cloudai_rts.prediction import COLD_ALLOWED, COLD_DECLARED
+from cloudai_rts.prediction import COLD_ALLOWED, COLD_DECLARED, NODE_LOG_SD
 from cloudai_rts.replay.energy import USUAL, EnergyRates
+from cloudai_rts.task import MAX_LOG_SD, MIN_LOG_SD
 
 PASSES: Final = 2
 ROUNDING: Final = 0.002
@@ -79,6 +80,8 @@ def from_records(
         found = runtime.anchored(found, samples, known, incumbent.Runtime.U)
     terms = runtime.model_terms(samples, runtime.with_types(samples, found))
     model = _model(known or (samples.classes[found.reference] if samples.classes else ""), found, terms, each)
+    scattered = scatter.shape(samples, each.expected.log + found.log_node_factor(samples), each.log_sd)
+    model = msgspec.structs.replace(model, Shape=scattered)
     tallies = affinity.tally(records)
     use = affinity.with_proxy(use, records, energy)
     fitted = theta.fit(*_regression(records, samples, first))
@@ -108,13 +111,16 @@ def from_records(
 class _EachTask:
     """Knowledge of each task beyond its type (3.1a): users' words, identities, and `base`, ln seconds by sample.
 
-    That is NaN where only the type is known.
+    That is NaN where only the type is known. `expected` is what is known of each in the end, `log_sd` its spread as the
+    scheduler has it, that of nodes included.
     """
 
     declared: Words
     allowed: Words
     identities: dict[str, IdentityRecord]
     base: FloatArray
+    expected: Expected
+    log_sd: FloatArray
 
 
 def _model(reference: str, found: RuntimeFit, terms: Mapping[str, dict[str, Any]], each: _EachTask) -> RuntimeModel:
@@ -146,7 +152,9 @@ def _each_task(samples: Samples, found: RuntimeFit) -> _EachTask:
     expected = heard(samples, samples.log_allowed, allowed, expected)
     says_more |= says_something(samples, samples.log_declared, declared)
     says_more |= says_something(samples, samples.log_allowed, allowed)
-    return _EachTask(declared, allowed, same, np.where(says_more, expected.log, np.nan))
+    log_sd = np.where(says_more, np.hypot(expected.sd, NODE_LOG_SD), expected.sd)
+    base = np.where(says_more, expected.log, np.nan)
+    return _EachTask(declared, allowed, same, base, expected, np.clip(log_sd, MIN_LOG_SD, MAX_LOG_SD))
 
 
 def keep_weights(document: Document, weights: Document) -> Document:

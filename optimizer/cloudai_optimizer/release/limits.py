@@ -31,6 +31,7 @@ STEP_LOG_TAU: Final = 2.5
 STEP_TAU: Final = 2.0
 STEP_THETA: Final = 0.5
 STEP_KAPPA: Final = 0.5
+STEP_SHAPE: Final = 0.6
 STEP_MU: Final = 2.0
 STEP_SCORE: Final = 1.0
 """Of AffinityMatrix and PenaltyVector."""
@@ -59,6 +60,7 @@ def kept(new: Document, old: Document) -> Document:
         Allowed=_remembered(runtime.Allowed, known.Allowed),
         AllowedOf={**known.AllowedOf, **runtime.AllowedOf},
         Identity=_remembered(runtime.Identity, known.Identity),
+        Shape=_rows_kept(runtime.Shape, known.Shape),
     )
     return msgspec.structs.replace(new, Runtime=whole, Tau={**old.Tau, **new.Tau})
 
@@ -98,6 +100,10 @@ def learned_within(new: Document, origin: Document, steps: float) -> Document:
         Allowed=_indications_near(runtime.Allowed, old.Allowed, COLD_ALLOWED, steps),
         AllowedOf=_row_near(runtime.AllowedOf, old.AllowedOf, steps * STEP_BIAS, 0.0),
         Identity={name: _identity_near(one, old.Identity.get(name), steps) for name, one in runtime.Identity.items()},
+        Shape={
+            name: _row_near(row, old.Shape.get(name, {}), steps * STEP_SHAPE, 0.0)
+            for name, row in runtime.Shape.items()
+        },
     )
     tau = {
         name: round(_within(value, origin.Tau.get(name), math.pow(STEP_TAU, steps)), 3)

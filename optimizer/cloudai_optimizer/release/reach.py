@@ -118,6 +118,10 @@ def _each(pick: _Pick, kept: Document, new: Document) -> Document:
         Allowed=_entries(pick, old.Allowed, runtime.Allowed),
         AllowedOf=_row(pick, old.AllowedOf, runtime.AllowedOf, 0.0),
         Identity=_entries(pick, old.Identity, runtime.Identity),
+        Shape={
+            name: _row(pick, old.Shape.get(name, {}), runtime.Shape.get(name, {}), 0.0)
+            for name in sorted({*old.Shape, *runtime.Shape})
+        },
     )
     weights = {group: _entry(pick, getattr(kept, group), getattr(new, group)) for group in WEIGHTS}
     found = msgspec.structs.replace(kept, Runtime=near, Tau=_row(pick, kept.Tau, new.Tau), **weights)
