@@ -38,12 +38,20 @@ POLL_SECONDS = 0.3
 QUIET_SECONDS = 1.5
 LIMIT_SECONDS = 300.0
 INFLIGHT = ("--max-requests-inflight=4000", "--max-mutating-requests-inflight=2000")
-OURS, PEER, CEILING = "cloudai", "kube-scheduler", "ceiling"
+OURS, PEER, BATCHING, CEILING = "cloudai", "kube-scheduler", "kube-scheduler, no default spreading", "ceiling"
 PEER_CONFIG = """apiVersion: kubescheduler.config.k8s.io/v1
 kind: KubeSchedulerConfiguration
 leaderElection: {{leaderElect: false}}
 clientConnection: {{kubeconfig: "{kubeconfig}", qps: 5000, burst: 10000}}
 """
+NO_DEFAULT_SPREADING = """profiles:
+  - schedulerName: default-scheduler
+    pluginConfig:
+      - name: PodTopologySpread
+        args: {defaultingType: List, defaultConstraints: []}
+"""
+"""In its stock profile the system's own constraints keep it from deciding pods that are alike together (KEP-5598)."""
+CLAIMS, VOLUMES = "/api/v1/namespaces/default/persistentvolumeclaims", "/api/v1/persistentvolumes"
 
 
 @dataclass(frozen=True)
@@ -84,7 +92,11 @@ def main() -> None:
     parser.add_argument("--pods", type=int, default=4000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--workloads", default="equal,mixed", help=f"of {', '.join(WORKLOADS)}")
-    parser.add_argument("--who", default=f"{PEER},{OURS},{CEILING}", help="which to run, in turn")
+    parser.add_argument(
+        "--who",
+        default=f"{PEER};{BATCHING};{OURS};{CEILING}",
+        help=f"which to run, in turn, separated by semicolons; {BATCHING!r} is the profile in which it batches",
+    )
     parser.add_argument("-o", "--output", choices=["table", "json"], default="table")
     parser.add_argument("--bind-only", metavar="KUBECONFIG", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -96,7 +108,7 @@ def main() -> None:
     results = []
     for number in range(arguments.rounds):
         for workload in arguments.workloads.split(","):
-            for who in arguments.who.split(","):
+            for who in arguments.who.split(";"):
                 with tempfile.TemporaryDirectory(prefix="cloudai-bench-") as folder:
                     result = Bench(Path(folder), found, who, workload, arguments.nodes, arguments.pods).run()
                 results.append(result)
@@ -160,11 +172,12 @@ class Bench:
             name = "nobody"
         async with Transport(connection.load(str(plane.kubeconfig)), "bench", 64) as transport:
             await fleet.create(transport, make_nodes(self.nodes, self.workload))
-            manifests = make_pods(self.pods, self.workload, name)
-            queue = iter(manifests)
+            queue = iter(make_pods(self.pods, self.workload, name))
 
             async def create() -> None:
                 for manifest in queue:
+                    for path, body in stored_for(manifest):
+                        await transport.request("POST", path, body)
                     await transport.request("POST", "/api/v1/namespaces/default/pods", manifest)
 
             async with asyncio.TaskGroup() as group:
@@ -176,12 +189,11 @@ class Bench:
             kubeconfig = plane.service_account_kubeconfig(contract.SCHEDULER_NAME)
             command = [sys.executable, "-m", "cloudai_scheduler", "--leader-elect", "false", "--health-port", "0"]
             return children.start(self.who, [*command, "--kubeconfig", str(kubeconfig), "--log-level", "WARNING"])
-        if self.who == PEER:
+        if self.who in {PEER, BATCHING}:
             config = self.folder / "peer.yaml"
-            config.write_text(PEER_CONFIG.format(kubeconfig=plane.kubeconfig))
-            return children.start(
-                self.who, [self.binaries.path("kube-scheduler"), f"--config={config}", "--secure-port=0"]
-            )
+            more = NO_DEFAULT_SPREADING if self.who == BATCHING else ""
+            config.write_text(PEER_CONFIG.format(kubeconfig=plane.kubeconfig) + more)
+            return children.start(PEER, [self.binaries.path("kube-scheduler"), f"--config={config}", "--secure-port=0"])
         return children.start(self.who, [sys.executable, __file__, "--bind-only", str(plane.kubeconfig)])
 
     async def _measure(self, plane: ControlPlane, scheduler: Child) -> Result:
@@ -240,7 +252,7 @@ def make_nodes(count: int, workload: str) -> list[FleetNode]:
     ]
 
 
-WORKLOADS = ("equal", "mixed", "distinct", "deadlines", "spread", "apart", "preferred")
+WORKLOADS = ("equal", "mixed", "distinct", "deadlines", "spread", "apart", "preferred", "volumes")
 SHAPES, APPS = 400, 20
 
 
@@ -249,7 +261,7 @@ def make_pods(count: int, workload: str, scheduler: str) -> list[dict[str, Any]]
 
     equal: half a core. mixed: seeded shapes with 0, 1, 2 or 4 GPUs. distinct: image and environment of their own, one
     of 400 shapes. deadlines: each its own. spread, apart: 20 apps that spread over hosts, or whose pods share none;
-    preferred: whose pods would rather share none.
+    preferred: whose pods would rather share none. volumes: each with a claim of its own that has its CSI volume.
     """
     rng = random.Random(1)  # noqa: S311  a seeded workload, not a secret
     return [_make_pod(index, workload, scheduler, rng) for index in range(count)]
@@ -265,6 +277,8 @@ def _make_pod(index: int, workload: str, scheduler: str, rng: random.Random) -> 
     elif workload == "deadlines":
         within = {contract.ANNOTATION_FINISH_WITHIN: f"{3600 + index}s", contract.ANNOTATION_EXPECTED_RUNTIME: "10m"}
         metadata["annotations"] = within
+    elif workload == "volumes":
+        spec["volumes"] = [{"name": "data", "persistentVolumeClaim": {"claimName": f"claim-{index}"}}]
     elif workload == "spread":
         spec["topologySpreadConstraints"] = [{**own, "maxSkew": 1, "whenUnsatisfiable": "DoNotSchedule"}]
     elif workload == "apart":
@@ -273,6 +287,25 @@ def _make_pod(index: int, workload: str, scheduler: str, rng: random.Random) -> 
         wish = {"weight": 50, "podAffinityTerm": own}
         spec["affinity"] = {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [wish]}}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+
+
+def stored_for(manifest: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """Path and object of the volume and the claim of each of a pod's volumes, bound to each other."""
+    objects = []
+    for volume in manifest["spec"].get("volumes", []):
+        name = volume["persistentVolumeClaim"]["claimName"]
+        common = {"accessModes": ["ReadWriteOnce"], "storageClassName": "bench"}
+        spec = {
+            **common,
+            "capacity": {"storage": "1Gi"},
+            "csi": {"driver": "bench.csi", "volumeHandle": name},
+            "claimRef": {"namespace": "default", "name": name},
+        }
+        bound = {"pv.kubernetes.io/bind-completed": "true"}
+        claim = {**common, "resources": {"requests": {"storage": "1Gi"}}, "volumeName": name}
+        objects.append((VOLUMES, {"metadata": {"name": name}, "spec": spec}))
+        objects.append((CLAIMS, {"metadata": {"name": name, "annotations": bound}, "spec": claim}))
+    return objects
 
 
 def _resources(index: int, workload: str, rng: random.Random) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Our filters against kube-scheduler's own: the same nodes for every pod, and the same words.
 
 `CLOUDAI_CONFORMANCE_WORLDS` sets how many random clusters each family gets; `make conformance` asks for many. A case
-that differs is written to `build/conformance`.
+that differs is made as small as it goes and written to `build/conformance`.
 """
 
 import asyncio
@@ -10,12 +10,13 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 import pytest
-from tests.conformance import peer, storage
+from tests.conformance import peer, shrinking, storage
 from tests.conformance.peer import RECORDED, Recorder
 from tests.conformance.worlds import FAMILIES, NAMESPACES, NEVER, World, draw
 
@@ -248,6 +249,35 @@ def ours(state: ClusterState, classes: ClassTable, pod: Pod) -> tuple[frozenset[
     return names, fit_error(view, pod_class, walked, {RECORDED: len(names)})
 
 
+def differences(bench: Bench, said: dict[str, tuple[frozenset[str], str, Pod]]) -> list[dict[str, Any]]:
+    """The pods of which kube-scheduler says something else than we do."""
+    state, classes = bench.state(), ClassTable({peer.PROFILED: peer.PROFILE})
+    differing = []
+    for name, (passed, message, stored) in said.items():
+        found, text = ours(state, classes, stored)
+        wanted = PREEMPTION.sub("", message)
+        if (found, text) != (passed, wanted):
+            differing.append({"pod": name, "kube": [sorted(passed), wanted], "ours": [sorted(found), text]})
+    return differing
+
+
+def _smallest(bench: Bench, world: World, differing: list[dict[str, Any]]) -> tuple[World, list[dict[str, Any]]]:
+    """The first pod that differs, in the smallest cluster in which it does."""
+    alone = [pod for pod in world.waiting if pod["metadata"]["name"] == differing[0]["pod"]]
+    newest = differing[:1]
+
+    def differs(smaller: World) -> bool:
+        nonlocal newest
+        try:
+            there = differences(bench, bench.judge(smaller))
+        finally:
+            bench.clear()
+        newest = there or newest
+        return bool(there)
+
+    return shrinking.shrunk(replace(world, waiting=alone), differs), newest
+
+
 @pytest.mark.parametrize("seed", range(WORLDS))
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_same_nodes_and_the_same_words(bench: Bench, family: str, seed: int) -> None:
@@ -255,15 +285,10 @@ def test_the_same_nodes_and_the_same_words(bench: Bench, family: str, seed: int)
     world = draw(seed, family)
     try:
         said = bench.judge(world)
-        state, classes = bench.state(), ClassTable({peer.PROFILED: peer.PROFILE})
-        differing = []
-        for name, (passed, message, stored) in said.items():
-            found, text = ours(state, classes, stored)
-            wanted = PREEMPTION.sub("", message)
-            if (found, text) != (passed, wanted):
-                differing.append({"pod": name, "kube": [sorted(passed), wanted], "ours": [sorted(found), text]})
+        differing = differences(bench, said)
         if differing:
-            _write(family, seed, world, differing)
+            bench.clear()
+            _write(family, seed, *_smallest(bench, world, differing))
         assert not differing
         bench.tried[family] += len(said) * len(world.nodes)
         bench.passing[family] += sum(len(passed) for passed, _, _ in said.values())
@@ -284,13 +309,11 @@ def test_the_worlds_try_something(bench: Bench) -> None:
 def _write(family: str, seed: int, world: World, differing: list[dict[str, Any]]) -> None:
     folder = Path("build/conformance")
     folder.mkdir(parents=True, exist_ok=True)
-    names = {one["pod"] for one in differing}
-    pods = [one for one in world.waiting if one["metadata"]["name"] in names]
     content = {
         "differing": differing,
         "nodes": world.nodes,
         "placed": world.placed,
-        "waiting": pods,
+        "waiting": world.waiting,
         "stored": world.stored,
     }
     (folder / f"{family}-{seed}.json").write_text(json.dumps(content, indent=1))
