@@ -5,6 +5,7 @@ made of them, so that a changed pin is built anew and an unchanged one never aga
 """
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -98,6 +99,22 @@ def kubernetes_version() -> str:
     if version not in pinned:
         raise BuildError(f"KUBERNETES={version}: the sources of {' and '.join(pinned)} are pinned; set one of them")
     return version
+
+
+def sources(say: Callable[[str], None] = lambda _text: None) -> Path:
+    """Where Kubernetes' own sources lie, with its tests and manifests; fetched if need be. Raises `BuildError`."""
+    environment = {**os.environ, "GOTOOLCHAIN": "local"}
+    done = subprocess.run(
+        [_go(say), "mod", "download", "-json", "k8s.io/kubernetes"],
+        cwd=_MODULES / f"kubernetes-{kubernetes_version()}",
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+    )
+    if done.returncode:
+        raise BuildError(f"the sources of Kubernetes cannot be fetched: {(done.stderr or done.stdout)[-500:]}")
+    return Path(json.loads(done.stdout)["Dir"])
 
 
 def service(name: str, say: Callable[[str], None] = lambda _text: None) -> str:
