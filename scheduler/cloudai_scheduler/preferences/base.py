@@ -36,6 +36,10 @@ class Choice:
     liked: FloatArray
     disliked: FloatArray
 
+    def at(self, by_slot: IntArray) -> IntArray:
+        """The entries of the slots; the array itself where those are all."""
+        return by_slot if len(self.slots) == len(by_slot) else by_slot[self.slots]
+
 
 class Preference(Generic[Ask]):
     """One soft wish. Pure."""

@@ -5,6 +5,8 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.scheduler.stored import a_claim, a_class, a_volume, add
 
 from cloudai_kube.objects import Node, Pod
@@ -16,6 +18,7 @@ from cloudai_scheduler.cluster.state import ClusterState
 from cloudai_scheduler.cycle import choice_of as make_choice
 from cloudai_scheduler.filters.base import View
 from cloudai_scheduler.podclass import ClassTable
+from cloudai_scheduler.preferences import resources
 from cloudai_scheduler.preferences.base import Choice, Preference
 from cloudai_scheduler.preferences.image_locality import ImageLocality
 from cloudai_scheduler.preferences.inter_pod_affinity import InterPodAffinity
@@ -219,3 +222,13 @@ def test_wishes_are_a_share_of_what_could_be_wished() -> None:
     assert found is not None
     assert found.tolist() == [1.0, 0.0]
     assert preferences.wished(preferences.wishes_of(a_pod()), choice_of(state, a_pod())) is None
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 1 << 56), st.integers(1, 1 << 56)), min_size=1, max_size=20)
+    | st.lists(st.tuples(st.integers(0, 1 << 46), st.integers(1, 1 << 46)), min_size=1, max_size=20)
+)
+def test_per_cent_is_exact(pairs: list[tuple[int, int]]) -> None:
+    """As Go divides integers, however large they are."""
+    part, whole = (np.array(column, np.int64) for column in zip(*pairs, strict=True))
+    assert list(resources.per_cent(part, whole)) == [100 * one // other for one, other in pairs]
