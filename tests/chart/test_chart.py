@@ -496,13 +496,3 @@ def test_the_default_name_needs_a_look_at_one_lease(helm: Helm, default: list[Ma
     assert (rule["resourceNames"], rule["verbs"]) == (["kube-scheduler"], ["get"])
     assert settings(objects, "cloudai-scheduler")["scheduler_names"] == ["default-scheduler"]
     assert not any(one["metadata"]["name"] == "cloudai-scheduler-default-name" for one in default)
-
-
-def test_numbers_become_texts_where_the_cluster_can_do_it(helm: Helm) -> None:
-    """Only with MutatingAdmissionPolicy, stable or beta, and with admission at all."""
-    for served, version in ((MUTATING, "v1"), (MUTATING.replace("/v1/", "/v1beta1/"), "v1beta1")):
-        policy = pick(helm.template(more=[f"--api-versions={served}"]), "MutatingAdmissionPolicy", "cloudai-numbers")
-        assert policy["apiVersion"] == f"admissionregistration.k8s.io/{version}"
-    off = helm.template({"admission": {"enabled": False}}, more=[f"--api-versions={MUTATING}"])
-    for objects in (helm.template(), off):
-        assert not any(one["kind"].startswith("MutatingAdmissionPolicy") for one in objects)
