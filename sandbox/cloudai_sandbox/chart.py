@@ -1,4 +1,4 @@
-"""What is generated: schema and table of values of the chart, from `values.yaml` and the settings; docs/constants.md.
+"""What is generated: schema and table of values of the chart, from `values.yaml` and the settings; two pages of docs.
 
 `values.yaml` says what there is, of which type and what it is for (`# --`); here stands only what a default cannot say.
 """
@@ -15,7 +15,7 @@ import yaml
 from cloudai_operator.settings import Settings as OperatorSettings
 from cloudai_optimizer.settings import Settings as OptimizerSettings
 from cloudai_rts import contract
-from cloudai_sandbox import constants
+from cloudai_sandbox import constants, metrics
 from cloudai_scheduler.settings import Settings as SchedulerSettings
 
 CHART: Final = Path(__file__).parents[2] / "charts" / "cloudai"
@@ -221,6 +221,7 @@ def generated(chart: Path = CHART) -> dict[Path, str]:
         chart / "README.md": page.replace("{{ values }}", table(text)),
         chart / "files" / "task.yaml": CRD.read_text(encoding="utf-8"),
         constants.PAGE: constants.page(),
+        metrics.PAGE: metrics.page(),
     }
 
 
