@@ -174,7 +174,9 @@ def _refuse_partial(response: requests.Response) -> None:
         raise PrometheusError(f"the answer is no JSON: {error}") from error
     if not isinstance(body, dict) or body.get("status") != "success":
         raise PrometheusError("the answer says that the query did not succeed")
-    if body.get("warnings"):
+    if body.get(
+        "warnings"
+    ):  # Thanos' word for it, and Mimir's: what its queries cannot reach is an error, or stands here
         raise PrometheusError(f"the answer is partial: {str(body['warnings'])[:200]}")
     if body.get("isPartial"):  # VictoriaMetrics' word for it
         raise PrometheusError("the answer is partial: a part of the storage did not answer")
