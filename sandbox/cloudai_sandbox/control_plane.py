@@ -24,6 +24,8 @@ from cloudai_sandbox.errors import StartError
 from cloudai_sandbox.processes import Child, Children, free_ports
 
 READY_SECONDS: Final = 90.0
+SCHEMA_SECONDS: Final = 6.0
+"""After so long without a refusal the API server has read the schema that it will go by."""
 _TOKEN_SECONDS: Final = 7 * 24 * 3600
 _DISABLED_ADMISSION: Final = ("TaintNodesByCondition",)
 """It taints every new node not-ready, and nothing here would ever remove that."""
@@ -191,8 +193,30 @@ class ControlPlane:
         )
 
     def wait_for_tasks(self) -> None:
-        """Wait until the API server knows what a Task is."""
+        """Wait until the API server takes Tasks. Raises `StartError` if it does not.
+
+        A policy that changes them needs their schema, which it reads again every five seconds while that is new: until
+        then, and in between, there are refusals.
+        """
         self.kubectl("wait", "--for=condition=Established", "crd/tasks.cloudai.dev", "--timeout=60s")
+        changes = self.kubectl("get", "mutatingadmissionpolicies", "--output=name", check=False)
+        limits = {"cpu": 0.5 if "-numbers" in changes else "0.5"}
+        meta = {"name": "tried", "namespace": "default"}
+        body = {"apiVersion": contract.API_VERSION, "kind": contract.KIND, "metadata": meta}
+        file = self.folder / "tried.json"
+        file.write_text(json.dumps({**body, "spec": {"image": "x", "resources": {"limits": limits}}}), encoding="utf-8")
+        now = time.monotonic()
+        end, steady = now + READY_SECONDS, now + (SCHEMA_SECONDS if "-numbers" in changes else 0.0)
+        while True:
+            said = self.kubectl("create", "--dry-run=server", f"--filename={file}", check=False)
+            now = time.monotonic()
+            if "created" in said and now >= steady:
+                return
+            if "created" not in said:
+                steady = now + SCHEMA_SECONDS
+            if now > end:
+                raise StartError(f"no Task can be created: {said.strip()}")
+            time.sleep(0.3)
 
     def _apply(self, text: str) -> None:
         with tempfile.NamedTemporaryFile("w", suffix=".yaml", dir=self.folder) as file:

@@ -12,6 +12,9 @@ def test_numbers_become_texts_where_the_cluster_can_do_it(helm: Helm) -> None:
     for served, version in ((MUTATING, "v1"), (MUTATING.replace("/v1/", "/v1beta1/"), "v1beta1")):
         policy = pick(helm.template(more=[f"--api-versions={served}"]), "MutatingAdmissionPolicy", "cloudai-numbers")
         assert policy["apiVersion"] == f"admissionregistration.k8s.io/{version}"
-    off = helm.template({"admission": {"enabled": False}}, more=[f"--api-versions={MUTATING}"])
-    for objects in (helm.template(), off):
+    off = [
+        helm.template({"admission": values}, more=[f"--api-versions={MUTATING}"])
+        for values in ({"enabled": False}, {"numbers": False})
+    ]
+    for objects in (helm.template(), *off):
         assert not any(one["kind"].startswith("MutatingAdmissionPolicy") for one in objects)
