@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from cloudai_cli.errors import TrialError
-from cloudai_kube.errors import KubeError, NotFoundError
+from cloudai_kube.errors import KubeError, NotFoundError, OverloadedError
 from cloudai_kube.task import Task
 from cloudai_kube.transport import Transport
 from cloudai_rts import contract
@@ -17,6 +17,7 @@ from cloudai_rts import contract
 COMMAND: Final = ("kubectl-cloudai", "--help")
 """Something that the image surely has and that ends."""
 POLL_SECONDS: Final = 0.5
+SCHEMA_SECONDS: Final = 20.0
 USER_ID: Final = 65532
 RUNTIME_NOTE: Final = "sandbox.cloudai.dev/runtime-seconds"
 
@@ -51,11 +52,25 @@ async def run(
     """
     name = f"cloudai-try-{uuid.uuid4().hex[:8]}"
     path = f"/apis/{contract.API_VERSION}/namespaces/{namespace}/{contract.PLURAL}"
-    await transport.request("POST", path, manifest(name, image, pull_secrets))
+    await _create(transport, path, manifest(name, image, pull_secrets), min(timeout_seconds, SCHEMA_SECONDS))
     try:
         return await _follow(transport, f"{path}/{name}", timeout_seconds, say)
     finally:
         await _delete(transport, f"{path}/{name}")
+
+
+async def _create(transport: Transport, path: str, body: dict[str, Any], seconds: float) -> None:
+    """Again for so long where the server is not ready for Tasks: right after an installation it reads their schema."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            await transport.request("POST", path, body)
+        except OverloadedError:
+            if time.monotonic() > end:
+                raise
+            await asyncio.sleep(POLL_SECONDS)
+        else:
+            return
 
 
 async def _follow(transport: Transport, path: str, timeout_seconds: float, say: Callable[[str], None]) -> Task:

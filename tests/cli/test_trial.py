@@ -8,6 +8,7 @@ from tests.api_server import ApiServer, running, status, until
 
 from cloudai_cli import trial
 from cloudai_cli.errors import TrialError
+from cloudai_kube.errors import OverloadedError
 
 TASKS = "/apis/cloudai.dev/v1alpha1/tasks"
 
@@ -38,6 +39,18 @@ async def test_a_task_that_completes_is_shown_and_deleted() -> None:
     assert task.spec.imagePullSecrets == [{"name": "secret"}]
     assert [text.partition(": ")[2] for text in told][-2:] == ["Running on n1", "Complete on n1"]
     assert trial.as_json(task)["state"] == "Complete"
+
+
+async def test_a_server_that_is_not_ready_for_tasks_yet() -> None:
+    """It is asked again, but not for ever."""
+    async with running() as (server, transport):
+        server.fail("POST", lambda _: status(503, "ServiceUnavailable", "not found"), times=2)
+        trying = asyncio.create_task(trial.run(transport, "ns", "image:1", 10.0))
+        await report(server, state="Complete", nodes=["n1"])
+        assert (await asyncio.wait_for(trying, 8.0)).status.state == "Complete"
+        server.fail("POST", lambda _: status(503, "ServiceUnavailable", "not found"), times=99)
+        with pytest.raises(OverloadedError):
+            await trial.run(transport, "ns", "image:1", 0.5)
 
 
 @pytest.mark.parametrize(
