@@ -17,9 +17,8 @@ from typing import Final
 import msgspec
 import numpy as np
 from bar import Bar, judge
-from rich.console import Console
-from rich.progress import track
 from scenario import scene
+from shown import shown
 
 from cloudai_optimizer import epoch
 from cloudai_optimizer.rules import Rules
@@ -54,7 +53,7 @@ def main() -> None:
     cases = [(mode, seed) for mode in MODES for seed in range(arguments.seeds)]
     with ProcessPoolExecutor(arguments.workers) as executor:
         found = executor.map(course, cases)
-        courses = list(track(found, "closed loops", total=len(cases), console=Console(stderr=True)))
+        courses = list(shown(found, "closed loops", len(cases)))
     means = {
         mode: [
             statistics.mean(one[stage] for (name, _), one in zip(cases, courses, strict=True) if name == mode)

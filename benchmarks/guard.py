@@ -18,9 +18,8 @@ from typing import Final
 import msgspec
 import numpy as np
 from bar import Bar, judge
-from rich.console import Console
-from rich.progress import track
 from scenario import Scene, scene
+from shown import shown
 
 from cloudai_optimizer import epoch
 from cloudai_optimizer.epoch import TUNED
@@ -68,7 +67,7 @@ def main() -> None:
     ]
     with ProcessPoolExecutor(arguments.workers) as executor:
         found = executor.map(run, cases)
-        trials = list(track(found, "epochs", total=len(cases), console=Console(stderr=True)))
+        trials = list(shown(found, "epochs", len(cases)))
     if arguments.output == "json":
         sys.stdout.write(json.dumps([asdict(one) for one in trials]) + "\n")
     else:

@@ -29,9 +29,9 @@ import oracle
 from ablation import ABLATIONS, DEFAULTS, FIRST_COME, FirstComeChooser
 from bar import Bar, judge
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 from scenario import LARGE, TAU, Scene, scene, settings
+from shown import shown
 from worlds import worlds
 
 from cloudai_kube.node_use import NodeUse
@@ -269,8 +269,8 @@ def replay(
         fresh = range(known.stop, known.stop + len(seeds))
         cases = [Case(shape, load, seed, policy) for policy in policies for seed in fresh for load in loads]
         found = executor.map(run, cases, chunksize=len(loads))  # what a policy knows is the same at all loads
-        shown = track(found, f"{shape}, {len(known) + len(seeds)} seeds", len(cases), console=Console(stderr=True))
-        results |= dict(zip(cases, shown, strict=True))
+        told = shown(found, f"{shape}, {len(known) + len(seeds)} seeds", len(cases))
+        results |= dict(zip(cases, told, strict=True))
         known = range(seeds.start, fresh.stop)
     return known
 

@@ -18,9 +18,8 @@ import msgspec
 import numpy as np
 from bar import Bar, judge
 from guard import BAD, LOAD
-from rich.console import Console
-from rich.progress import track
 from scenario import scene
+from shown import shown
 
 from cloudai_kube.node_use import NodeUse
 from cloudai_optimizer.fit import learn
@@ -75,7 +74,7 @@ def main() -> None:
     cases = [(start, variant, seed) for start in STARTS for variant in VARIANTS for seed in range(arguments.seeds)]
     with ProcessPoolExecutor(arguments.workers) as executor:
         found = executor.map(run, cases)
-        courses = list(track(found, "searching", total=len(cases), console=Console(stderr=True)))
+        courses = list(shown(found, "searching", len(cases)))
     if arguments.plot is not None:
         draw(courses, arguments.plot)
     if arguments.output == "json":
