@@ -14,7 +14,7 @@ import msgspec
 DEEPEST: Final = 100
 """Levels that are kept. The deepest field that is read, a requirement in a pod's affinity in a list, lies at 12."""
 LARGE_BYTES: Final = 128 << 10
-"""What is larger may take tens of milliseconds to read."""
+"""Larger objects may take tens of milliseconds to read."""
 _TOKEN: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}]', re.DOTALL)
 _OPENING: Final = frozenset(b"[{")
 _CLOSING: Final = frozenset(b"]}")

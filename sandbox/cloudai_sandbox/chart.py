@@ -1,4 +1,4 @@
-"""What is generated: schema and table of values of the chart, from `values.yaml` and the settings; two pages of docs.
+"""Generated files: schema and table of values of the chart, from `values.yaml` and the settings; two pages of docs.
 
 `values.yaml` says what there is, of which type and what it is for (`# --`); here stands only what a default cannot say.
 """

@@ -67,7 +67,7 @@ class SchedulerMetrics:
         return lap
 
     def show_promise(self, placed: Placed, deadline: float, now: float) -> None:
-        """What is told of a deadline (seconds since the epoch) at the bind."""
+        """Note what is told of a deadline (seconds since the epoch) at the bind."""
         if placed.late_probability is None or placed.predicted_runtime is None:
             return
         self.late_probability.observe(placed.late_probability)

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta
 
-from cloudai_kube.objects import Container, NodeAffinity, Pod, Quantities, Resources
+from cloudai_kube.objects import Container, NodeAffinity, Pod, Resources
 
 _Resource = Annotated[str, Meta(pattern=r"^[^/]+/[^/]+$", max_length=317)]
 _Group = Annotated[str, Meta(pattern=r"^[^/]+$", max_length=253)]
@@ -65,7 +65,9 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             return pod
         spec = pod.spec
         containers = [*spec.containers, *spec.initContainers]
-        if not any(self.ignores(name) for one in containers for name in one.resources.requests):
+        if not any(
+            self.ignores(name) for one in containers for name in (*one.resources.requests, *one.resources.limits)
+        ):
             return pod
         kept = msgspec.structs.replace(
             spec,
@@ -75,9 +77,11 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return msgspec.structs.replace(pod, spec=kept)
 
     def _seen(self, container: Container) -> Container:
-        asked: Quantities = container.resources.requests
-        requests = {name: amount for name, amount in asked.items() if not self.ignores(name)}
-        return msgspec.structs.replace(container, resources=Resources(requests=requests))
+        requests, limits = (
+            {name: amount for name, amount in asked.items() if not self.ignores(name)}
+            for asked in (container.resources.requests, container.resources.limits)
+        )
+        return msgspec.structs.replace(container, resources=Resources(requests, limits))
 
 
 def _unknown(given: Any, read: Any, path: str = "") -> set[str]:  # noqa: ANN401  JSON and what became of it

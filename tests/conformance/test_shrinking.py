@@ -1,4 +1,4 @@
-"""What is left of a world is what the difference needs."""
+"""A shrunk world holds what the difference needs, and nothing else."""
 
 from tests.conformance.shrinking import shrunk
 from tests.conformance.worlds import World

@@ -44,12 +44,16 @@ def _row(deviation: FloatArray, weight: FloatArray) -> dict[str, float]:
 
 
 def _capped(samples: Samples, members: BoolArray) -> FloatArray:
-    """One for each run of a band, less for those of a tenant that has more than its share."""
+    """One for each run of a band, less for those of a tenant that has more than its share.
+
+    As many runs as are assumed of all count in any case: where two namespaces share a cluster, one of which hardly runs
+    anything, the other must not be unheard.
+    """
     tenants, tenant = np.unique(samples.tenant[members], return_inverse=True)
     share = max(LARGEST_SHARE, 1.0 / len(tenants))
     runs = np.bincount(tenant).astype(np.float64)
     counted = runs.copy()
     for _ in range(_ROUNDS):
-        counted = np.minimum(runs, share * counted.sum())
+        counted = np.minimum(runs, max(SHRINK_SHAPE, share * counted.sum()))
     weight: FloatArray = (counted / runs)[tenant]
     return weight

@@ -60,6 +60,13 @@ def test_one_tenant_moves_it_little() -> None:
     assert abs(found["0.1"]) < 0.5
 
 
+def test_a_tenant_beside_a_small_one_is_heard() -> None:
+    """Fifty of its runs count, although it has nearly all."""
+    drawn = np.random.default_rng(4).normal(0.0, 0.5, 1_000)
+    found = shape(collect([*runs(drawn, 0.3, tenants=1), run(2_000, tenant="small")]), 0.3)["0.4"]
+    assert found["0.9"] == pytest.approx(-0.5 * 0.5 * NORMAL[5], abs=0.1)
+
+
 def test_runs_that_failed_say_nothing() -> None:
     """They would have run longer."""
     failed = [run(number, outcome="Failed") for number in range(30)]
