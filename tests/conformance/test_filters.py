@@ -60,7 +60,8 @@ from cloudai_scheduler.podclass import ClassTable
 from cloudai_scheduler.queue import QueuedPod
 from cloudai_scheduler.walk import fit_error, walk
 
-WORLDS: Final = int(os.environ.get("CLOUDAI_CONFORMANCE_WORLDS", "2"))
+USUAL_WORLDS: Final = 2
+WORLDS: Final = int(os.environ.get("CLOUDAI_CONFORMANCE_WORLDS", USUAL_WORLDS))
 PREEMPTION: Final = re.compile(r" (?:preemption: .*)?$")
 SAID: Final = re.compile(r"\d+ (node\(s\)[^,.]*|Insufficient [^,.]*|Too many pods)")
 REASONS: Final = {

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import pytest
 import yaml
-from tests.conformance.test_filters import Bench, bench, differences
+from tests.conformance.test_filters import USUAL_WORLDS, WORLDS, Bench, bench, differences
 from tests.conformance.worlds import HOST, NEVER, ZONE, Json, World
 
 from cloudai_kube.errors import RefusedError
@@ -26,6 +26,8 @@ _LATER: Final = frozenset({"resourceClaims", "schedulingGroup", "schedulingGates
 """Fields of pods that wait for what this version does not place, that are placed already, or need another object."""
 _UNPLACED: Final = frozenset({"securityContext", "volumeMounts", "volumeDevices"})
 """Fields of containers that no filter reads, and that the API server refuses without a claim template or a right."""
+FLEETS: Final = ("GPUs and taints", "one kind", "small ones")
+"""All of them with `make conformance`, the first one always."""
 BATCH: Final = 60
 LEAST: Final = 70
 """Pods that the sources have at least, or they are not where they were."""
@@ -97,7 +99,7 @@ async def accepted(bench: Bench, manifests: list[Json]) -> list[Json]:
     return usable
 
 
-@pytest.mark.parametrize("name", ["one kind", "GPUs and taints", "small ones"])
+@pytest.mark.parametrize("name", FLEETS if WORLDS > USUAL_WORLDS else FLEETS[:1])
 def test_written_pods_are_judged_alike(bench: Bench, name: str) -> None:
     """Each of them against a cluster in which every third one runs already."""
     usable = asyncio.run(accepted(bench, list(manifests())))
