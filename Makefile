@@ -49,8 +49,9 @@ conformance: binaries ## 9,000 random pods judged, placed and evicted for by us 
 e2e-node: setup ## the chart on a real kubelet with the real image (root on Debian or Ubuntu; elsewhere it says what is missing)
 	$(BIN)/cloudai-sandbox node --earlier $$(cat tests/node/upgraded-from) -- $(BIN)/python -m pytest -q tests/node -s
 
-nightly: test conformance ## what takes longer: 5,000 random Tasks, the oldest tested Kubernetes, attacks
+nightly: test conformance ## what takes longer: 5,000 random Tasks, 100 kills, the oldest tested Kubernetes, attacks
 	CLOUDAI_TEST_TASKS=5000 $(BIN)/python -m pytest -q tests/e2e/test_tenants.py
+	CLOUDAI_TEST_KILLS=100 $(BIN)/python -m pytest -q tests/e2e/test_closed_loop.py -k kills
 	KUBERNETES=1.36.3 $(MAKE) e2e
 	$(MAKE) attack
 

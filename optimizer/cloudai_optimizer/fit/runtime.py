@@ -19,6 +19,8 @@ from cloudai_optimizer.fit.tenancy import CHANCE, FOR_SPREAD, Habits
 from cloudai_rts.arrays import FloatArray
 from cloudai_rts.prediction import load_curve
 
+LEAST_VARIANCE: Final = 1e-6
+"""Of ln run time: runs that differ by a thousandth are alike."""
 MIN_TAU: Final = 0.001
 MAX_TAU: Final = 31_536_000.0
 
@@ -137,13 +139,18 @@ def with_types(samples: Samples, found: RuntimeFit) -> RuntimeFit:
 
 
 def r_squared(samples: Samples, predicted: FloatArray) -> float:
-    """Share of the variance of ln run time that a prediction explains, over the runs that ended."""
+    """Share of the variance of ln run time that a prediction explains, over the runs that ended.
+
+    0 where they are all alike: there is nothing to explain, and rounding errors would be divided by each other.
+    """
     ended = ~samples.censored
     actual = samples.log_runtime[ended]
     if len(actual) < 2:
         return 0.0
     total = float(((actual - actual.mean()) ** 2).sum())
-    return 1.0 - float(((actual - predicted[ended]) ** 2).sum()) / total if total > 0 else 0.0
+    if total < LEAST_VARIANCE * len(actual):
+        return 0.0
+    return 1.0 - float(((actual - predicted[ended]) ** 2).sum()) / total
 
 
 def model_terms(samples: Samples, found: RuntimeFit) -> dict[str, dict[str, Any]]:

@@ -134,3 +134,10 @@ def test_types_that_never_run_on_the_reference_stay_level() -> None:
     assert level.u[b, new] - level.u[b, fast] == pytest.approx(found.u[b, new] - found.u[b, fast])
     assert level.log_tau[b] + level.u[b, fast] == pytest.approx(found.log_tau[b] + found.u[b, fast])
     assert level.u[samples.types.index("a")].tolist() == found.u[samples.types.index("a")].tolist()
+
+
+def test_runs_that_are_all_alike_leave_nothing_to_explain() -> None:
+    """Rounding errors over rounding errors would be a number that no reader of the document takes."""
+    samples = collect([one(f"p{number}", "a", "fast", "f0", 1000.0 * number, 7.3, 0.1) for number in range(12)])
+    assert runtime.r_squared(samples, samples.log_runtime + 0.3) == 0.0
+    assert runtime.r_squared(samples, samples.log_runtime) == 0.0
