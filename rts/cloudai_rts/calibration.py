@@ -37,12 +37,6 @@ def normal_score(deviation: float, log_sd: float, shape: Shape) -> float:
     return _interpolated(deviation, _quantiles(row), NORMAL) if row else deviation
 
 
-def deviation(score: float, log_sd: float, shape: Shape) -> float:
-    """The deviation (in sigma) that is exceeded as often as a normal quantity exceeds `score` sd."""
-    row = shape.get(band(log_sd))
-    return _interpolated(score, NORMAL, _quantiles(row)) if row else score
-
-
 def _quantiles(row: Row) -> tuple[float, ...]:
     """Where they lie, in ascending order."""
     found: list[float] = []

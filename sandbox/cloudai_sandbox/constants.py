@@ -1,7 +1,7 @@
 """docs/constants.md: every number of the model, the scheduling rules and the optimizer, as it stands in the code."""
 
 import ast
-import math
+import importlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -28,25 +28,16 @@ def page() -> str:
 def _rows(file: Path) -> Iterator[tuple[str, str, str, str]]:
     """Module, name, value and meaning of each numeric constant of a module."""
     package = file.relative_to(ROOT).parts[1]
-    module = ".".join((package, *file.relative_to(ROOT).with_suffix("").parts[2:]))
+    name = ".".join((package, *file.relative_to(ROOT).with_suffix("").parts[2:]))
     body = ast.parse(file.read_text(encoding="utf-8")).body
     for index, node in enumerate(body):
-        if not isinstance(node, ast.AnnAssign) or not isinstance(node.target, ast.Name) or node.value is None:
+        if not isinstance(node, ast.AnnAssign) or not isinstance(node.target, ast.Name):
             continue
-        value = _number(node)
-        if value is not None and not node.target.id.startswith("_"):
-            yield f"`{module}`", f"`{node.target.id}`", value, _meaning(body[index + 1 : index + 2])
-
-
-def _number(node: ast.AnnAssign) -> str | None:
-    """The value of a `Final` number, None of anything else."""
-    if node.value is None or "Final" not in ast.unparse(node.annotation):
-        return None
-    try:
-        value = eval(ast.unparse(node.value), {"__builtins__": {}, "math": math})  # noqa: S307  our own source, checked by the next line
-    except Exception:  # noqa: BLE001  made of other names: no number of its own
-        return None
-    return f"{value:.10g}" if isinstance(value, int | float) and not isinstance(value, bool) else None
+        if node.target.id.startswith("_") or "Final" not in ast.unparse(node.annotation):
+            continue
+        value = getattr(importlib.import_module(name), node.target.id)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            yield f"`{name}`", f"`{node.target.id}`", f"{value:.10g}", _meaning(body[index + 1 : index + 2])
 
 
 def _meaning(following: list[ast.stmt]) -> str:

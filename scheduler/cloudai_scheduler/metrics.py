@@ -1,7 +1,7 @@
 """What the scheduler tells Prometheus. Names follow kube-scheduler's where the meaning is the same."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -80,49 +80,37 @@ class SchedulerMetrics:
         def gauge(name: str, text: str, *labels: str) -> Gauge:
             return Gauge(name, text, labels, registry=self.registry)
 
+        def histogram(name: str, text: str, buckets: Sequence[float], *labels: str) -> Histogram:
+            return Histogram(name, text, labels, buckets=buckets, registry=self.registry)
+
         prefix = "cloudai_scheduler_"
         self.attempts = counter(prefix + "schedule_attempts", "Cycles by result and profile", "result", "profile")
-        self.attempt_seconds = Histogram(
-            prefix + "scheduling_attempt_duration_seconds",
-            "Time of one decision",
-            buckets=_FAST,
-            registry=self.registry,
+        self.attempt_seconds = histogram(prefix + "scheduling_attempt_duration_seconds", "Time of one decision", _FAST)
+        self.sli_seconds = histogram(
+            prefix + "pod_scheduling_sli_duration_seconds", "Pod created, or its last gate gone, to bound", _SLI
         )
-        self.sli_seconds = Histogram(
-            prefix + "pod_scheduling_sli_duration_seconds",
-            "Pod created, or its last gate gone, to bound",
-            buckets=_SLI,
-            registry=self.registry,
-        )
-        self.filter_seconds = Histogram(
+        self.filter_seconds = histogram(
             prefix + "plugin_execution_duration_seconds",
             "Time of one filter over all nodes, in one attempt of ten",
-            ("plugin",),
-            buckets=_FILTER,
-            registry=self.registry,
+            _FILTER,
+            "plugin",
         )
         self.moves = counter(
             prefix + "queue_incoming_pods", "Pods that came to a queue, by what brought them there", "queue", "event"
         )
-        self.late_probability = Histogram(
-            prefix + "late_probability",
-            "Told at the bind: chance of missing the deadline",
-            buckets=_PROBABILITY,
-            registry=self.registry,
+        self.late_probability = histogram(
+            prefix + "late_probability", "Told at the bind: chance of missing the deadline", _PROBABILITY
         )
-        self.lateness_seconds = Histogram(
+        self.lateness_seconds = histogram(
             prefix + "predicted_lateness_seconds",
             "Told at the bind: predicted end after the deadline, 0 if before",
-            buckets=_LATENESS,
-            registry=self.registry,
+            _LATENESS,
         )
         self.binds = counter(prefix + "binds", "Bindings by outcome", "outcome")
         self.decisions = counter(prefix + "decisions", "Placements by policy", "policy")
         self.reservations = counter(prefix + "reservations", "Nodes kept for tasks that need several GPUs of one")
         self.preemptions = counter(prefix + "preemption_attempts", "Pods for which others were evicted")
-        self.victims = Histogram(
-            prefix + "preemption_victims", "Pods evicted for one", buckets=_VICTIMS, registry=self.registry
-        )
+        self.victims = histogram(prefix + "preemption_victims", "Pods evicted for one", _VICTIMS)
         self.cache_mismatches = counter(
             prefix + "cache_mismatches", "Lasting differences between our state and the API server's", "kind"
         )

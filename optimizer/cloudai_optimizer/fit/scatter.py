@@ -5,6 +5,7 @@ from typing import Final
 import numpy as np
 
 from cloudai_optimizer.fit.samples import Samples
+from cloudai_optimizer.fit.tenancy import LARGEST_SHARE
 from cloudai_rts import calibration
 from cloudai_rts.arrays import BoolArray, FloatArray
 from cloudai_rts.calibration import LEVELS, NAMES, NORMAL
@@ -12,8 +13,6 @@ from cloudai_rts.calibration import LEVELS, NAMES, NORMAL
 SHRINK_SHAPE: Final = 50.0
 """Runs that the normal quantiles stand for."""
 MOST_OFF: Final = 3.0
-LARGEST_SHARE: Final = 0.25
-"""Of one tenant in the weight of a band, or its equal share where there are fewer tenants."""
 _ROUNDS: Final = 20
 
 
