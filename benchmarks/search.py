@@ -25,7 +25,7 @@ from cloudai_kube.node_use import NodeUse
 from cloudai_optimizer.fit import learn
 from cloudai_optimizer.rules import Rules
 from cloudai_optimizer.search import fitness, tuning
-from cloudai_optimizer.search.genetic import Mutation
+from cloudai_optimizer.search.variants import AdaptiveMutation
 from cloudai_rts.parameters import Document
 from cloudai_rts.replay import trace
 from cloudai_rts.replay.chooser import RtsChooser
@@ -35,7 +35,7 @@ from cloudai_rts.replay.summary import summarise
 WHOLE: Final = Rules()
 VARIANTS: Final = {
     "plain": WHOLE,
-    "adaptive mutation": replace(WHOLE, mutation=Mutation(adaptive=True)),
+    "adaptive mutation": replace(WHOLE, mutation=AdaptiveMutation()),
     "four islands": replace(WHOLE, islands=4),
     "pareto, energy .0": replace(WHOLE, fitness=fitness.PARETO),
     "pareto, energy .5": replace(WHOLE, fitness=fitness.PARETO, energy_weight=0.5),

@@ -9,6 +9,7 @@ from cloudai_optimizer.errors import InputError
 from cloudai_optimizer.release import publication
 from cloudai_optimizer.rules import Rules
 from cloudai_optimizer.search.genetic import ELITE, Mutation
+from cloudai_optimizer.search.variants import AdaptiveMutation
 from cloudai_rts import contract
 from cloudai_rts.replay.energy import EnergyRates
 from cloudai_rts.replay.summary import EddWeights
@@ -100,7 +101,7 @@ class Settings(PrometheusSettings, frozen=True, forbid_unknown_fields=True):
             windows=self.windows,
             guard_tasks=self.guard_tasks,
             population=self.population,
-            mutation=Mutation(self.mutation_rate, self.mutation_sd, self.adaptive_mutation),
+            mutation=(AdaptiveMutation if self.adaptive_mutation else Mutation)(self.mutation_rate, self.mutation_sd),
             islands=self.islands,
             energy_weight=self.energy_weight,
             energy=EnergyRates(self.energy_cpu, self.energy_memory, self.energy_gpu),

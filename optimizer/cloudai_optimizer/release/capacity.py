@@ -1,44 +1,39 @@
 """What a ConfigMap can hold: of what is known about types, users and images, the least founded goes first."""
 
-from collections.abc import Mapping
-from typing import Final, TypeVar
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
 
-import msgspec
-
-from cloudai_rts.parameters import EVERYBODY, Document, IdentityRecord, Indication
+from cloudai_optimizer.release import quantities
+from cloudai_optimizer.release.quantities import LEARNED, SCORES, Quantity, Trim
+from cloudai_rts.parameters import EVERYBODY, Document
 
 MAX_BYTES: Final = 900 * 1024
 """Below the API server's limit of 1 MiB for the whole object, metadata and all."""
 SHARES: Final = (1.0, 0.5, 0.25, 0.1, 0.02)
 """How much is kept, in the order in which it is tried."""
 ALWAYS_TYPES: Final = 64
-_Known = TypeVar("_Known", Indication, IdentityRecord)
-_Row = TypeVar("_Row")
 
 
 def trimmed(document: Document, share: float) -> Document:
-    """Keep this share of the users, identities and types, those with the largest counts.
-
-    A few types always stay. With the least share the cells of AffinityMatrix go: the learned run times hold the same
-    knowledge.
-    """
+    """Keep this share of the users, identities and types, those with the largest counts. A few types always stay."""
     if share >= 1.0:
         return document
-    runtime = document.Runtime
     types = _types(document, share)
-    less = msgspec.structs.replace(
-        runtime,
-        Declared=_largest(runtime.Declared, share),
-        Allowed=_largest(runtime.Allowed, share),
-        Identity=_largest(runtime.Identity, share),
-        DeclaredOf=_of(runtime.DeclaredOf, types),
-        AllowedOf=_of(runtime.AllowedOf, types),
-        U=_of(runtime.U, types),
-        Sigma=_of(runtime.Sigma, types),
-        Counts=_of(runtime.Counts, types),
-    )
-    matrix = _of(document.AffinityMatrix, types) if share > SHARES[-1] else {}
-    return msgspec.structs.replace(document, Runtime=less, Tau=_of(document.Tau, types), AffinityMatrix=matrix)
+
+    def less(quantity: Quantity) -> Any:  # noqa: ANN401  see Quantity.of
+        whole = quantity.of(document)
+        if quantity.trim is Trim.NEVER:
+            return whole
+        if quantity.trim is Trim.LEAST_SEEN:
+            return _most_seen(whole, share)
+        return {} if quantity.trim is Trim.CELLS and share <= SHARES[-1] else of_types(whole, types)
+
+    return quantities.changed(document, quantities.each((*LEARNED, *SCORES), less))
+
+
+def of_types(rows: Mapping[str, Any], types: Iterable[str]) -> dict[str, Any]:
+    """The rows of these types."""
+    return {name: rows[name] for name in rows if name in types}
 
 
 def _types(document: Document, share: float) -> set[str]:
@@ -49,10 +44,6 @@ def _types(document: Document, share: float) -> set[str]:
     return set(sorted(counts, key=lambda name: (-counts[name], name))[:most])
 
 
-def _of(rows: Mapping[str, _Row], types: set[str]) -> dict[str, _Row]:
-    return {name: row for name, row in rows.items() if name in types}
-
-
-def _largest(known: Mapping[str, _Known], share: float) -> dict[str, _Known]:
-    kept = sorted(known, key=lambda name: (name != EVERYBODY, -known[name].N))[: round(share * len(known))]
-    return {name: known[name] for name in known if name in set(kept)}
+def _most_seen(records: Mapping[str, Any], share: float) -> dict[str, Any]:
+    most = sorted(records, key=lambda name: (name != EVERYBODY, -records[name].N))[: round(share * len(records))]
+    return of_types(records, set(most))

@@ -7,62 +7,38 @@ type from 0, scores from those of a usual machine. What else was not known (tau 
 user, an identity) concerns those who brought it, and is taken as it is.
 """
 
-import math
 from collections.abc import Iterable, Mapping
-from typing import Final, TypeVar
+from dataclasses import replace
+from typing import Any, Final, TypeVar
 
 import msgspec
+from msgspec.inspect import FloatType
 
+from cloudai_optimizer.release import quantities
+from cloudai_optimizer.release.quantities import LEARNED, SCORES, WEIGHTS, Quantity, Trim
 from cloudai_rts.hinge import MAX_AFFINITY
-from cloudai_rts.parameters import EVERYBODY, Document, IdentityRecord, Indication, RuntimeModel, ThetaTerms
-from cloudai_rts.prediction import COLD_ALLOWED, COLD_DECLARED
+from cloudai_rts.parameters import EVERYBODY, Document, IdentityRecord, Indication
 
 DAY_STEPS: Final = 2.5
 """Steps of a release that a day may add up to."""
-_Known = TypeVar("_Known", Indication, IdentityRecord)
 FADING: Final = 0.995
 """Half of it is left after 139 releases: about a day with a release every ten minutes."""
-STEP_U: Final = 1.0
-STEP_V: Final = 0.6
-STEP_SIGMA: Final = 0.195
-STEP_BIAS: Final = 1.0
-STEP_SHARE: Final = 0.1
-STEP_LOG_TAU: Final = 2.5
-STEP_TAU: Final = 2.0
-STEP_THETA: Final = 0.5
-STEP_KAPPA: Final = 0.5
-STEP_SHAPE: Final = 0.6
-STEP_MU: Final = 2.0
-STEP_SCORE: Final = 1.0
-"""Of AffinityMatrix and PenaltyVector."""
 REMEMBERED: Final = 2_000
 """Identities, and users, in one document: each takes about 100 bytes of the 900 KiB that a ConfigMap may have."""
-_WEIGHT_RANGES: Final[Mapping[str, tuple[float, ...]]] = {
-    "Lateness": (200.0, 5.0, 10.0, 10.0, 10.0, 0.98, 5.0, 5.0),
-    "Risk": (1000.0, 100.0),
-    "AffinityW": (10.0, 10.0, 10.0),
-    "PenaltyW": (10.0, 10.0, 10.0, 10.0),
-}
-_WEIGHT_SHARE: Final = 0.25
+_Known = TypeVar("_Known", Indication, IdentityRecord)
 
 
 def kept(new: Document, old: Document) -> Document:
     """What was learned, and what is known already of types, classes, nodes that it does not name."""
-    runtime, known = new.Runtime, old.Runtime
-    whole = msgspec.structs.replace(
-        runtime,
-        U=_rows_kept(runtime.U, known.U),
-        V={**known.V, **runtime.V},
-        Sigma={**known.Sigma, **runtime.Sigma},
-        Counts=_rows_kept(runtime.Counts, _faded(known.Counts, set(runtime.U))),
-        Declared=_remembered(runtime.Declared, known.Declared),
-        DeclaredOf={**known.DeclaredOf, **runtime.DeclaredOf},
-        Allowed=_remembered(runtime.Allowed, known.Allowed),
-        AllowedOf={**known.AllowedOf, **runtime.AllowedOf},
-        Identity=_remembered(runtime.Identity, known.Identity),
-        Shape=_rows_kept(runtime.Shape, known.Shape),
-    )
-    return msgspec.structs.replace(new, Runtime=whole, Tau={**old.Tau, **new.Tau})
+    faded = _faded(old.Runtime.Counts, set(new.Runtime.U))
+    known = quantities.changed(old, {(quantities.RUNTIME, "Counts"): faded})
+
+    def whole(quantity: Quantity) -> Any:  # noqa: ANN401  see Quantity.of
+        if quantity.trim is Trim.LEAST_SEEN:
+            return _remembered(quantity.of(new), quantity.of(known))
+        return quantity.met(new, known, lambda _kind, value, _before: value, keeps_other=True)
+
+    return quantities.changed(new, quantities.each(LEARNED, whole))
 
 
 def _faded(counts: Mapping[str, dict[str, float]], used: set[str]) -> dict[str, dict[str, float]]:
@@ -75,47 +51,15 @@ def _faded(counts: Mapping[str, dict[str, float]], used: set[str]) -> dict[str, 
 
 def _remembered(new: Mapping[str, _Known], old: Mapping[str, _Known]) -> dict[str, _Known]:
     """What the window shows, and what it does not show any more, the best known as far as there is room."""
-    gone = {name: msgspec.structs.replace(one, N=round(FADING * one.N, 2)) for name, one in old.items()}
+    gone = {name: msgspec.structs.replace(record, N=round(FADING * record.N, 2)) for name, record in old.items()}
     whole = {**gone, **new}
     best = sorted(whole, key=lambda name: (name != EVERYBODY, name not in new, -whole[name].N, name))[:REMEMBERED]
     return {name: whole[name] for name in best}
 
 
-def _rows_kept(new: Mapping[str, dict[str, float]], old: Mapping[str, dict[str, float]]) -> dict[str, dict[str, float]]:
-    return {name: {**old.get(name, {}), **new.get(name, {})} for name in sorted({*new, *old})}
-
-
 def learned_within(new: Document, origin: Document, steps: float) -> Document:
     """What was learned, no further than so many steps from `origin`."""
-    runtime, old = new.Runtime, origin.Runtime
-    near: RuntimeModel = msgspec.structs.replace(
-        runtime,
-        Kappa=round(_near(runtime.Kappa, old.Kappa, steps * STEP_KAPPA), 4),
-        Mu=round(_near(runtime.Mu, old.Mu, steps * STEP_MU), 4),
-        U={name: _row_near(row, old.U.get(name, {}), steps * STEP_U, 0.0) for name, row in runtime.U.items()},
-        V=_row_near(runtime.V, old.V, steps * STEP_V, 0.0),
-        Sigma=_row_near(runtime.Sigma, old.Sigma, steps * STEP_SIGMA),
-        Declared=_indications_near(runtime.Declared, old.Declared, COLD_DECLARED, steps),
-        DeclaredOf=_row_near(runtime.DeclaredOf, old.DeclaredOf, steps * STEP_BIAS, 0.0),
-        Allowed=_indications_near(runtime.Allowed, old.Allowed, COLD_ALLOWED, steps),
-        AllowedOf=_row_near(runtime.AllowedOf, old.AllowedOf, steps * STEP_BIAS, 0.0),
-        Identity={name: _identity_near(one, old.Identity.get(name), steps) for name, one in runtime.Identity.items()},
-        Shape={
-            name: _row_near(row, old.Shape.get(name, {}), steps * STEP_SHAPE, 0.0)
-            for name, row in runtime.Shape.items()
-        },
-    )
-    tau = {
-        name: round(_within(value, origin.Tau.get(name), math.pow(STEP_TAU, steps)), 3)
-        for name, value in new.Tau.items()
-    }
-    theta = zip(msgspec.structs.astuple(new.Theta), msgspec.structs.astuple(origin.Theta), strict=True)
-    return msgspec.structs.replace(
-        new,
-        Runtime=near,
-        Tau=tau,
-        Theta=ThetaTerms(*(round(_near(value, before, steps * STEP_THETA), 4) for value, before in theta)),
-    )
+    return _within(LEARNED, new, origin, steps)
 
 
 def scores_within(new: Document, origin: Document, steps: float) -> Document:
@@ -123,14 +67,10 @@ def scores_within(new: Document, origin: Document, steps: float) -> Document:
 
     A cell that it does not have counts from a usual machine's: as fast as any, never late, never overloaded.
     """
-    affinity = min(MAX_AFFINITY, origin.AffinityW.A1 + origin.AffinityW.A2)
-    matrix = {
-        name: _row_near(row, origin.AffinityMatrix.get(name, {}), steps * STEP_SCORE, affinity)
-        for name, row in new.AffinityMatrix.items()
-    }
-    usual = origin.PenaltyW.G3 - origin.PenaltyW.G4
-    vector = _row_near(new.PenaltyVector, origin.PenaltyVector, steps * STEP_SCORE, usual)
-    return msgspec.structs.replace(new, AffinityMatrix=matrix, PenaltyVector=vector)
+    usual_affinity = min(MAX_AFFINITY, origin.AffinityW.A1 + origin.AffinityW.A2)
+    usual_penalty = origin.PenaltyW.G3 - origin.PenaltyW.G4
+    usual = zip(SCORES, (usual_affinity, usual_penalty), strict=True)
+    return _within([replace(quantity, unknown=unknown) for quantity, unknown in usual], new, origin, steps)
 
 
 def scores_near(new: Document, before: Document, lately: Iterable[Document]) -> Document:
@@ -143,48 +83,15 @@ def scores_near(new: Document, before: Document, lately: Iterable[Document]) -> 
 
 def weights_within_a_day(new: Document, origin: Document) -> Document:
     """Weights no further than a quarter of their range from those a day ago. Keeps the order of ordered ones."""
-    changed: dict[str, object] = {}
-    for group, ranges in _WEIGHT_RANGES.items():
-        values, before = msgspec.structs.astuple(getattr(new, group)), msgspec.structs.astuple(getattr(origin, group))
-        near = [
-            _near(value, old, _WEIGHT_SHARE * size) for value, old, size in zip(values, before, ranges, strict=True)
-        ]
-        changed[group] = type(getattr(new, group))(*near)
-    return msgspec.structs.replace(new, **changed)
+    return _within(WEIGHTS, new, origin, DAY_STEPS)
 
 
-def _near(value: float, before: float, step: float) -> float:
-    return min(before + step, max(before - step, value))
+def _within(table: Iterable[Quantity], new: Document, origin: Document, steps: float) -> Document:
+    def near(quantity: Quantity) -> Any:  # noqa: ANN401  see Quantity.of
+        def meet(kind: FloatType, value: float, before: float | None) -> float:
+            return quantity.within(kind, value, before, steps)
 
+        known = {**quantity.known, **quantity.of(origin)} if quantity.known else quantity.of(origin)
+        return quantity.met(new, quantities.changed(origin, {quantity.path: known}), meet)
 
-def _within(value: float, before: float | None, factor: float) -> float:
-    return value if before is None else min(before * factor, max(before / factor, value))
-
-
-def _row_near(
-    new: Mapping[str, float], old: Mapping[str, float], step: float, unknown: float | None = None
-) -> dict[str, float]:
-    return {
-        name: round(_near(value, old.get(name, value if unknown is None else unknown), step), 3)
-        for name, value in new.items()
-    }
-
-
-def _indications_near(
-    new: Mapping[str, Indication], old: Mapping[str, Indication], cold: Indication, steps: float
-) -> dict[str, Indication]:
-    known = {EVERYBODY: cold, **old}
-    return {name: _indication_near(one, known[name], steps) if name in known else one for name, one in new.items()}
-
-
-def _indication_near(new: Indication, old: Indication, steps: float) -> Indication:
-    bias, sd = _near(new.Bias, old.Bias, steps * STEP_BIAS), _near(new.Sd, old.Sd, steps * STEP_SIGMA)
-    share = _near(new.Share, old.Share, steps * STEP_SHARE)
-    return Indication(round(bias, 3), round(sd, 3), new.N, round(share, 3))
-
-
-def _identity_near(new: IdentityRecord, old: IdentityRecord | None, steps: float) -> IdentityRecord:
-    if old is None:
-        return new
-    log_tau, sd = _near(new.LogTau, old.LogTau, steps * STEP_LOG_TAU), _near(new.Sd, old.Sd, steps * STEP_SIGMA)
-    return IdentityRecord(round(log_tau, 3), round(sd, 3), new.N)
+    return quantities.changed(new, quantities.each(table, near))

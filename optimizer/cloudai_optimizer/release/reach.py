@@ -6,19 +6,21 @@ lie within two such stretches. One document of a day ago would allow a quarter o
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Any, Final
 
 import msgspec
+from msgspec.inspect import FloatType
 
 from cloudai_kube import timestamp
 from cloudai_kube.errors import FormatError
-from cloudai_rts.parameters import HINGE, Document
+from cloudai_optimizer.release import capacity, quantities
+from cloudai_optimizer.release.quantities import LEARNED, SCORES, WEIGHTS, Quantity, Trim
+from cloudai_rts.parameters import HINGE, Document, RuntimeModel
 
 DAY_SECONDS: Final = 86_400.0
-WEIGHTS: Final = ("Lateness", "Risk", "AffinityW", "PenaltyW", "Theta")
-_Entry = TypeVar("_Entry", bound=msgspec.Struct)
+COUNTS: Final = (quantities.RUNTIME, "Counts")
 _Pick = Callable[[Sequence[float]], float]
 
 
@@ -71,14 +73,18 @@ def noted(
 
 
 def _span(document: Document, at: str) -> Span:
-    runtime = msgspec.structs.replace(document.Runtime, Counts={})
-    bare = Document(createdAt=at, Runtime=runtime, Tau=document.Tau)
-    bare = msgspec.structs.replace(bare, **{group: getattr(document, group) for group in WEIGHTS})
-    if document.model == HINGE:  # nobody else reads the scores, and they take much room
-        bare = msgspec.structs.replace(
-            bare, AffinityMatrix=document.AffinityMatrix, PenaltyVector=document.PenaltyVector
-        )
+    table = (*LEARNED, *WEIGHTS, *_scores(document))
+    runtime = msgspec.structs.replace(RuntimeModel(), ReferenceClass=document.Runtime.ReferenceClass)
+    bare = quantities.changed(
+        Document(createdAt=at, Runtime=runtime), quantities.each(table, lambda quantity: quantity.of(document))
+    )
+    bare = quantities.changed(bare, {COUNTS: {}})
     return Span(bare, bare)
+
+
+def _scores(document: Document) -> tuple[Quantity, ...]:
+    """Under `hinge` alone somebody reads the scores, and they take much room."""
+    return SCORES if document.model == HINGE else ()
 
 
 def _named(span: Span, documents: Sequence[Document]) -> Span:
@@ -86,76 +92,33 @@ def _named(span: Span, documents: Sequence[Document]) -> Span:
     types = {name for document in documents for name in {*document.Tau, *document.Runtime.U, *document.Runtime.Sigma}}
 
     def reduced(document: Document) -> Document:
-        runtime = document.Runtime
-        u, sigma, declared, allowed, tau = (
-            {name: value for name, value in row.items() if name in types}
-            for row in (runtime.U, runtime.Sigma, runtime.DeclaredOf, runtime.AllowedOf, document.Tau)
-        )
-        less = msgspec.structs.replace(runtime, U=u, Sigma=sigma, DeclaredOf=declared, AllowedOf=allowed)
-        less = msgspec.structs.replace(less, Identity={}, Declared={}, Allowed={})
-        return msgspec.structs.replace(document, Tau=tau, Runtime=less, AffinityMatrix={}, PenaltyVector={})
+        def less(quantity: Quantity) -> Any:  # noqa: ANN401  see Quantity.of
+            whole = quantity.of(document)
+            if quantity.trim is Trim.LEAST_SEEN:
+                return {}
+            return capacity.of_types(whole, types) if quantity.trim is Trim.TYPES else whole
+
+        return quantities.changed(document, {**quantities.each(LEARNED, less), **quantities.each(SCORES, lambda _: {})})
 
     return Span(reduced(span.low), reduced(span.high))
 
 
-def _each(pick: _Pick, kept: Document, new: Document) -> Document:
+def _each(pick: _Pick, lately: Document, new: Document) -> Document:
     """The lower, or the higher, of each value. Factors that one of them does not know are 0 there.
 
     A value that is away for a while stays as it was: a node that comes back does not begin anew.
     """
-    old, runtime = kept.Runtime, new.Runtime
-    near = msgspec.structs.replace(
-        old,
-        Kappa=pick([old.Kappa, runtime.Kappa]),
-        Mu=pick([old.Mu, runtime.Mu]),
-        U={
-            name: _row(pick, old.U.get(name, {}), runtime.U.get(name, {}), 0.0) for name in sorted({*old.U, *runtime.U})
-        },
-        V=_row(pick, old.V, runtime.V, 0.0),
-        Sigma=_row(pick, old.Sigma, runtime.Sigma),
-        Declared=_entries(pick, old.Declared, runtime.Declared),
-        DeclaredOf=_row(pick, old.DeclaredOf, runtime.DeclaredOf, 0.0),
-        Allowed=_entries(pick, old.Allowed, runtime.Allowed),
-        AllowedOf=_row(pick, old.AllowedOf, runtime.AllowedOf, 0.0),
-        Identity=_entries(pick, old.Identity, runtime.Identity),
-        Shape={
-            name: _row(pick, old.Shape.get(name, {}), runtime.Shape.get(name, {}), 0.0)
-            for name in sorted({*old.Shape, *runtime.Shape})
-        },
-    )
-    weights = {group: _entry(pick, getattr(kept, group), getattr(new, group)) for group in WEIGHTS}
-    found = msgspec.structs.replace(kept, Runtime=near, Tau=_row(pick, kept.Tau, new.Tau), **weights)
-    if new.model != HINGE:
-        return msgspec.structs.replace(found, AffinityMatrix={}, PenaltyVector={})
-    matrix = {
-        name: _row(pick, kept.AffinityMatrix.get(name, {}), new.AffinityMatrix.get(name, {}))
-        for name in sorted({*kept.AffinityMatrix, *new.AffinityMatrix})
-    }
-    return msgspec.structs.replace(
-        found, AffinityMatrix=matrix, PenaltyVector=_row(pick, kept.PenaltyVector, new.PenaltyVector)
-    )
 
+    def picked(quantity: Quantity) -> Any:  # noqa: ANN401  see Quantity.of
+        def meet(_kind: FloatType, value: float, before: float | None) -> float:
+            origin = quantity.unknown if before is None else before
+            return value if origin is None else pick([value, origin])
 
-def _row(
-    pick: _Pick, old: Mapping[str, float], new: Mapping[str, float], unknown: float | None = None
-) -> dict[str, float]:
-    """A name that is not in the new one stays; a new one counts from `unknown`, or as it is where that is None."""
-    return {
-        **old,
-        **{
-            name: pick([value, old.get(name, value if unknown is None else unknown)])
-            for name, value in sorted(new.items())
-        },
-    }
+        return quantity.met(new, lately, meet, keeps_other=True)
 
-
-def _entries(pick: _Pick, old: Mapping[str, _Entry], new: Mapping[str, _Entry]) -> dict[str, _Entry]:
-    return {**old, **{name: _entry(pick, old.get(name, one), one) for name, one in new.items()}}
-
-
-def _entry(pick: _Pick, old: _Entry, new: _Entry) -> _Entry:
-    values = zip(msgspec.structs.astuple(old), msgspec.structs.astuple(new), strict=True)
-    return type(new)(*(pick(both) for both in values))
+    table = (*LEARNED, *WEIGHTS, *_scores(new))
+    forgotten: dict[tuple[str, ...], Any] = {quantity.path: {} for quantity in SCORES if new.model != HINGE}
+    return quantities.changed(lately, {**quantities.each(table, picked), **forgotten, COUNTS: {}})
 
 
 def _seconds_between(earlier: str, later: str) -> float:

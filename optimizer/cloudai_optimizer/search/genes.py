@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 import numpy as np
 
+from cloudai_optimizer.release import quantities
 from cloudai_rts.arrays import FloatArray
 from cloudai_rts.parameters import HINGE, AffinityTerms, Document, PenaltyTerms
 
@@ -23,15 +24,19 @@ DIGITS: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class Gene:
-    """One weight on a logarithmic scale from `low` to `high`, of which a release moves it by a tenth at most.
+    """One weight on a logarithmic scale from `low` to the end of its range.
 
-    That is a factor of 1.4 to 2.5, by weight.
+    A release moves it by a tenth of that at most. That is a factor of 1.4 to 2.5, by weight.
     """
 
     group: str
     name: str
     low: float
-    high: float
+
+    @property
+    def high(self) -> float:
+        """The end of its range, as every reader checks it."""
+        return quantities.bounds(self.group, self.name)[1]
 
     def value(self, gene: float, incumbent: float) -> float:
         """What a gene means."""
@@ -51,15 +56,15 @@ class Gene:
 
 
 LATENESS_GENES: Final = (
-    Gene("Lateness", "Alpha", 1.0, 200.0),
-    Gene("Lateness", "Psi", 0.05, 5.0),
-    Gene("Lateness", "Beta", 0.02, 10.0),
-    Gene("Lateness", "Eta", 0.05, 10.0),
-    Gene("Lateness", "Zeta", 0.02, 10.0),
-    Gene("Lateness", "Delta", 0.02, 1.0),
-    Gene("Lateness", "LoadScale", 0.2, 5.0),
+    Gene("Lateness", "Alpha", 1.0),
+    Gene("Lateness", "Psi", 0.05),
+    Gene("Lateness", "Beta", 0.02),
+    Gene("Lateness", "Eta", 0.05),
+    Gene("Lateness", "Zeta", 0.02),
+    Gene("Lateness", "Delta", 0.02),
+    Gene("Lateness", "LoadScale", 0.2),
 )
-HINGE_GENES: Final = (Gene("Risk", "Alpha", 0.1, 1000.0), Gene("Risk", "Beta", 0.05, 100.0))
+HINGE_GENES: Final = (Gene("Risk", "Alpha", 0.1), Gene("Risk", "Beta", 0.05))
 INCREMENTS: Final = 6
 """Under `hinge`: three for the affinity's weights, three for the penalty's, each in 0..1 of `MAX_INCREMENT`."""
 MAX_INCREMENT: Final = 3.0

@@ -18,24 +18,18 @@ TOURNAMENT: Final = 3
 CROSSOVER: Final = 0.7
 ELITE: Final = 2
 NEIGHBOUR_SD: Final = 0.1
-MIGRATION_GENERATIONS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Mutation:
-    """Share of the genes that mutate, how far (sd in gene space), and whether more do while nothing gets better (M4).
-
-    M4's sd is .1; the model's is .15.
-    """
+    """Share of the genes that mutate, and how far: sd in gene space (the source document's is .1, the model's .15)."""
 
     rate: float = 0.1
     sd: float = 0.15
-    adaptive: bool = False
 
-    def rate_after(self, history: Sequence["Generation"]) -> float:
-        """The rate, three times as high while the last generations have not got better."""
-        stalled = len(history) >= 3 and history[-1].best <= history[-3].best + 1e-12
-        return self.rate * (3.0 if self.adaptive and stalled else 1.0)
+    def rate_after(self, _history: Sequence["Generation"]) -> float:
+        """The rate after these generations: always the same."""
+        return self.rate
 
 
 USUAL: Final = Mutation()
@@ -145,42 +139,3 @@ def _reflected(genes: FloatArray) -> FloatArray:
     """Values beyond a bound come back from it: clipping would pile them up there."""
     inside = np.abs(np.mod(genes + 1.0, 2.0) - 1.0)
     return np.clip(np.where(genes > 1.0, 2.0 - genes, inside), 0.0, 1.0)
-
-
-@dataclass(slots=True)
-class Islands:
-    """M4's islands: populations that breed apart; every few generations the best of each moves on to the next."""
-
-    searches: Sequence[GeneticSearch]
-    history: list[Generation] = field(default_factory=list)
-
-    @property
-    def best(self) -> FloatArray:
-        """The best member of all islands."""
-        return max(self.searches, key=lambda one: one.best_fitness).best
-
-    def ask(self) -> FloatArray:
-        """The candidates of all islands."""
-        return np.concatenate([one.ask() for one in self.searches])
-
-    def tell(self, fitness: FloatArray, shown: FloatArray | None = None) -> Generation:
-        """Every island breeds; then, now and then, the best move on."""
-        found = generation(len(self.history) + 1, fitness if shown is None else shown)
-        self.history.append(found)
-        begin = 0
-        for one in self.searches:
-            one.tell(fitness[begin : begin + one.size])
-            begin += one.size
-        if found.number % MIGRATION_GENERATIONS == 0:
-            best = [one.best.copy() for one in self.searches]
-            for index, one in enumerate(self.searches):
-                one.receive(best[index - 1])
-        return found
-
-
-def islands(
-    rng: np.random.Generator, seeds: Sequence[FloatArray], size: int, count: int, mutation: Mutation = USUAL
-) -> Islands:
-    """Share a population out; each island begins with all seeds."""
-    sizes = [size // count + (index < size % count) for index in range(count)]
-    return Islands([GeneticSearch(rng, seeds, one, mutation) for one in sizes])

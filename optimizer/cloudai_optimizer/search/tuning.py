@@ -14,7 +14,7 @@ from cloudai_optimizer.judge.guard import Verdict
 from cloudai_optimizer.release import limits
 from cloudai_optimizer.release.reach import Reach
 from cloudai_optimizer.rules import Rules
-from cloudai_optimizer.search import fitness, genes, genetic, pareto
+from cloudai_optimizer.search import fitness, genes, pareto, variants
 from cloudai_optimizer.search.fitness import Evaluation, Stage
 from cloudai_optimizer.search.genetic import Generation, GeneticSearch, Search
 from cloudai_rts.arrays import FloatArray
@@ -74,7 +74,7 @@ def _best(
     """The genes that the search ends with, and how it went."""
     search: Search = GeneticSearch(rng, seeds, rules.population, rules.mutation)
     if rules.islands > 1:
-        search = genetic.islands(rng, seeds, rules.population, rules.islands, rules.mutation)
+        search = variants.islands(rng, seeds, rules.population, rules.islands, rules.mutation)
     for _ in range(rules.generations):
         found = evaluation.of(search.ask())
         selected = pareto.selection(found) if rules.fitness == fitness.PARETO else found[:, 0]

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cloudai_optimizer.search.genetic import GENERATIONS, GeneticSearch, Mutation, islands
+from cloudai_optimizer.search.genetic import GENERATIONS, GeneticSearch
 
 TOP = np.array([0.8, 0.2, 0.5, 0.9, 0.1, 0.6])
 
@@ -12,9 +12,9 @@ def hill(population: np.ndarray) -> np.ndarray:
     return np.asarray(-((population - TOP) ** 2).sum(axis=1))
 
 
-def climb(seed: int, adaptive: bool = False, generations: int = GENERATIONS) -> GeneticSearch:
+def climb(seed: int, generations: int = GENERATIONS) -> GeneticSearch:
     """A search of ten generations from the middle."""
-    search = GeneticSearch(np.random.default_rng(seed), [np.full(6, 0.5)], mutation=Mutation(adaptive=adaptive))
+    search = GeneticSearch(np.random.default_rng(seed), [np.full(6, 0.5)])
     for _ in range(generations):
         search.tell(hill(search.ask()))
     return search
@@ -48,15 +48,3 @@ def test_a_fitness_that_is_no_number_never_wins() -> None:
     fitness[0], fitness[1] = np.nan, np.inf
     search.tell(fitness)
     assert np.isfinite(search.best_fitness)
-
-
-def test_islands_share_what_they_find() -> None:
-    """Four islands of five: together as many members as one population, and the best of all is known."""
-    found = islands(np.random.default_rng(1), [np.full(6, 0.5)], 20, 4)
-    assert len(found.ask()) == 20
-    for _ in range(GENERATIONS):
-        found.tell(hill(found.ask()))
-    best = [one.best_fitness for one in found.searches]
-    assert float(hill(found.best[None])[0]) == max(best)
-    assert min(best) > float(hill(np.full((1, 6), 0.5))[0])
-    assert [one.number for one in found.history] == list(range(1, GENERATIONS + 1))
