@@ -41,7 +41,7 @@ unit: binaries ## tests that need no control plane
 	$(BIN)/python -m pytest -q --numprocesses=2 --dist=loadfile --ignore=tests/e2e --ignore=tests/node --ignore=tests/conformance
 
 e2e: binaries ## tests on a real kube-apiserver; KUBERNETES=1.36.3 runs the most important ones on that release
-	$(BIN)/python -m pytest -q $(if $(KUBERNETES),$(SMOKE),tests/e2e tests/conformance)
+	$(BIN)/python -m pytest -q --numprocesses=2 --dist=loadfile $(if $(KUBERNETES),$(SMOKE),tests/e2e tests/conformance)
 
 conformance: binaries ## 9,000 random pods judged, placed and evicted for by us and by kube-scheduler (15 minutes)
 	CLOUDAI_CONFORMANCE_WORLDS=25 $(BIN)/python -m pytest -q tests/conformance

@@ -1,7 +1,8 @@
 """What a misleading tenant can do to the others: a share of the records is its own, and they lie.
 
 Each seed learns from honest history, then two epochs read what came after it: one with nothing but honest records of
-four tenants, one with those of the attacker too. The same tasks of others are then placed under both documents.
+four tenants, one with those of the attacker too. The same tasks of others are then placed under both documents. With
+`--unlimited` the lies stand in the names of all tenants: what a tenant's limits are worth is the difference.
 """
 
 import argparse
@@ -88,6 +89,9 @@ def main() -> None:
     parser.add_argument("--share", type=float, default=SHARE, help="of the records that are the attacker's")
     parser.add_argument("--releases", type=int, default=1, help="epochs that read the attacker's records, in a row")
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument(
+        "--unlimited", action="store_true", help="lies in everybody's names: no tenant's limit holds them"
+    )
     parser.add_argument("-o", "--output", choices=["text", "json"], default="text")
     arguments = parser.parse_args()
     found: dict[str, dict[str, float]] = {}
@@ -95,7 +99,12 @@ def main() -> None:
         for name in ATTACKS:
             sys.stderr.write(f"{name} ...\n")
             found[name] = means(
-                list(executor.map(partial(attacked, name, arguments.share, arguments.releases), range(arguments.seeds)))
+                list(
+                    executor.map(
+                        partial(attacked, name, arguments.share, arguments.releases, arguments.unlimited),
+                        range(arguments.seeds),
+                    )
+                )
             )
     if arguments.output == "json":
         sys.stdout.write(json.dumps(found) + "\n")
@@ -105,6 +114,8 @@ def main() -> None:
                 f"{name:>28}: missed {one['missed']:.1%} -> {one['missed_after']:.1%}, "
                 f"mean wait {one['wait']:.0f} -> {one['wait_after']:.0f} s\n"
             )
+    if arguments.unlimited:
+        return  # what the limits are worth: nothing holds these lies
     judge(
         [
             Bar(
@@ -123,12 +134,14 @@ def means(results: Sequence[Result]) -> dict[str, float]:
     return {name: statistics.mean(getattr(one, name) for one in results) for name in names}
 
 
-def attacked(name: str, share: float, releases: int, seed: int) -> Result:
+def attacked(name: str, share: float, releases: int, is_unlimited: bool, seed: int) -> Result:
     """One seed of one attack."""
     at = scene("reference", seed)
     incumbent = at.experience()
     honest = by_tenants(later(at, incumbent))
     lies = hostile(at, honest, ATTACKS[name], share)
+    if is_unlimited:
+        lies = by_tenants(lies)
     clean, poisoned = (after(at, incumbent, history, releases) for history in (honest, [*honest, *lies]))
     (missed, wait), (missed_after, wait_after) = others(at, clean), others(at, poisoned)
     return Result(missed, missed_after, wait, wait_after)

@@ -23,6 +23,7 @@ COLLECTIONS = frozenset(
         "pods", "nodes", "namespaces", "configmaps", "tasks", "leases", "events",
         "persistentvolumes", "persistentvolumeclaims", "storageclasses", "poddisruptionbudgets",
         "csinodes", "csidrivers", "csistoragecapacities", "volumeattachments",
+        "services", "replicationcontrollers", "replicasets", "statefulsets",
     }
 )  # fmt: skip
 

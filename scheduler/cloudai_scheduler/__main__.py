@@ -34,6 +34,7 @@ from cloudai_kube.storage_objects import (
     VolumeAttachment,
 )
 from cloudai_kube.transport import Transport
+from cloudai_kube.workload_objects import ReplicaSet, ReplicationController, Service, StatefulSet
 from cloudai_rts import contract
 from cloudai_scheduler.binding import Binder
 from cloudai_scheduler.comparer import Comparer
@@ -58,6 +59,7 @@ UNAUTHORIZED_SECONDS = 60.0
 Reflectors = dict[str, Reflector[Any]]
 BUDGETS = "/apis/policy/v1/poddisruptionbudgets"
 STORAGE_API = "/apis/storage.k8s.io/v1"
+APPS_API = "/apis/apps/v1"
 
 
 def main() -> None:
@@ -172,7 +174,7 @@ class Process:
             ),
             "parameters": Reflector(transport, maps, ConfigMap, feed, only, silence_seconds=silence),
         }
-        storage = scheduler.state.storage
+        storage, workloads = scheduler.state.storage, scheduler.state.workloads
         for name, path, kind, table in (
             ("persistentvolumeclaims", "/api/v1/persistentvolumeclaims", Claim, storage.claims),
             ("persistentvolumes", "/api/v1/persistentvolumes", Volume, storage.volumes),
@@ -181,6 +183,15 @@ class Process:
             ("csidrivers", f"{STORAGE_API}/csidrivers", CsiDriver, storage.drivers),
             ("csistoragecapacities", f"{STORAGE_API}/csistoragecapacities", CsiStorageCapacity, storage.capacities),
             ("volumeattachments", f"{STORAGE_API}/volumeattachments", VolumeAttachment, storage.attachments),
+            ("services", "/api/v1/services", Service, workloads.services),
+            (
+                "replicationcontrollers",
+                "/api/v1/replicationcontrollers",
+                ReplicationController,
+                workloads.replication_controllers,
+            ),
+            ("replicasets", f"{APPS_API}/replicasets", ReplicaSet, workloads.replica_sets),
+            ("statefulsets", f"{APPS_API}/statefulsets", StatefulSet, workloads.stateful_sets),
         ):
             found[name] = Reflector(transport, path, kind, table, silence_seconds=silence)
         if self._settings.evicts:

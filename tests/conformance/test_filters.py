@@ -42,7 +42,8 @@ from cloudai_sandbox.control_plane import ControlPlane
 from cloudai_sandbox.sandbox import Sandbox
 from cloudai_scheduler.cluster.rejections import Rejections
 from cloudai_scheduler.cluster.state import ClusterState
-from cloudai_scheduler.cluster.storage import Storage, Table
+from cloudai_scheduler.cluster.storage import Storage
+from cloudai_scheduler.cluster.table import Table
 from cloudai_scheduler.cycle import Surroundings, view_of
 from cloudai_scheduler.filters import (
     host_ports,

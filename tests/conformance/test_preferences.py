@@ -1,14 +1,14 @@
 """Where plain pods go: kube-scheduler's choice must be one of those that we score best.
 
 Pods come one after another, as the choice among equals is drawn. Nodes with images, soft taints and labels; pods with
-wishes of every kind, some of them a ReplicaSet's.
+wishes of every kind, some of them a ReplicaSet's, some behind Services.
 """
 
 import asyncio
 import os
 import random
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import pytest
@@ -18,10 +18,12 @@ from tests.conformance.worlds import HOST, NAMESPACES, RACK, ZONE, Json
 
 from cloudai_kube.objects import Pod
 from cloudai_kube.transport import MERGE_PATCH, Transport
+from cloudai_kube.workload_objects import ReplicaSet, Service
 from cloudai_sandbox.sandbox import Sandbox
 from cloudai_scheduler import preferences
 from cloudai_scheduler.cluster.rejections import Rejections
 from cloudai_scheduler.cluster.state import ClusterState
+from cloudai_scheduler.cluster.table import Table
 from cloudai_scheduler.cycle import choice_of
 from cloudai_scheduler.filters.base import View
 from cloudai_scheduler.podclass import ClassTable
@@ -33,6 +35,7 @@ PODS: Final = 12
 SECONDS: Final = 20.0
 PROFILES: Final = {peer.PROFILED: peer.PROFILE}
 SETS: Final = "/apis/apps/v1/namespaces/{}/replicasets"
+SERVICES: Final = "/api/v1/namespaces/{}/services"
 IMAGES: Final = {"registry.example/tiny:1": 9 << 20, "registry.example/torch:2": 5 << 30, "vllm": 900 << 20}
 
 
@@ -93,7 +96,8 @@ def a_pod(rng: random.Random, name: str, sets: dict[str, str]) -> Json:
         spec["tolerations"] = [{"key": "old", "operator": "Exists"}]
     if rng.random() < 0.3:
         spec["schedulerName"] = peer.PROFILED
-    meta: Json = {"name": name, "namespace": "blue", "labels": {"app": app}}
+    labels = {"app": app, **({"tier": rng.choice(["front", "back"])} if rng.random() < 0.6 else {})}
+    meta: Json = {"name": name, "namespace": "blue", "labels": labels}
     if rng.random() < 0.5:
         owner = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": app, "uid": sets[app], "controller": True}
         meta["ownerReferences"] = [owner]
@@ -137,9 +141,14 @@ async def _play(bench: Bench, seed: int) -> list[tuple[str, str, set[str]]]:
             body = {"metadata": {"name": app}, "spec": {"selector": {"matchLabels": labels}, "template": template}}
             made = msgspec.json.decode(await transport.request("POST", SETS.format("blue"), body))
             sets[app] = made["metadata"]["uid"]
+        for name, selector in (("web", {"app": "web"}), ("front", {"app": "web", "tier": "front"})):
+            if rng.random() < 0.6:
+                service = {"metadata": {"name": name}, "spec": {"selector": selector, "ports": [{"port": 80}]}}
+                await transport.request("POST", SERVICES.format("blue"), service)
         await asyncio.sleep(0.7)
         for number in range(PODS):
             state = await bench.read(transport)
+            await _read_workloads(bench, transport, state)
             raw = a_pod(rng, f"pod-{number}", sets)
             path = "/api/v1/namespaces/blue/pods"
             pod = msgspec.json.decode(await transport.request("POST", path, raw), type=Pod)
@@ -147,6 +156,17 @@ async def _play(bench: Bench, seed: int) -> list[tuple[str, str, set[str]]]:
             results.append((pod.metadata.name, node, best(state, pod)))
             await asyncio.sleep(0.15)
     return results
+
+
+async def _read_workloads(bench: Bench, transport: Transport, state: ClusterState) -> None:
+    """Services and ReplicaSets of the API server."""
+    kinds: list[tuple[str, type[Any], Table[Any]]] = [
+        (SERVICES, Service, state.workloads.services),
+        (SETS, ReplicaSet, state.workloads.replica_sets),
+    ]
+    for path, kind, table in kinds:
+        for raw in await bench.items(transport, path.format("blue")):
+            table.apply("ADDED", msgspec.convert(raw, kind))
 
 
 async def _node_of(transport: Transport, path: str) -> str:
@@ -179,6 +199,7 @@ async def _clear(bench: Bench) -> None:
             path = f"{SETS.format('blue')}/{raw['metadata']['name']}"
             await transport.request("PATCH", path, body, content_type=MERGE_PATCH)
         await transport.request("DELETE", SETS.format("blue"))
+        await transport.request("DELETE", SERVICES.format("blue"))
 
 
 def test_the_scores_tell_nodes_apart(bench: Bench) -> None:

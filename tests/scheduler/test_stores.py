@@ -23,6 +23,7 @@ from cloudai_kube.storage_objects import (
     Volume,
     VolumeAttachment,
 )
+from cloudai_kube.workload_objects import ReplicaSet, ReplicationController, Service, StatefulSet
 from cloudai_operator import cache, history
 from cloudai_operator.metrics import OperatorMetrics
 from cloudai_operator.reconcile import Rules
@@ -81,7 +82,7 @@ class Noting:
 
 def stores(scheduler: Scheduler, recorder: Recorder) -> dict[str, tuple[str, type[Any], Any]]:
     """All of them: path, kind, store."""
-    intake, storage = scheduler.intake, scheduler.state.storage
+    intake, storage, workloads = scheduler.intake, scheduler.state.storage, scheduler.state.workloads
     known = cache.Cache(lambda _uid: None, time.time)
     metrics = OperatorMetrics(CollectorRegistry())
     writer = history.HistoryWriter(None, metrics, lambda *_: None)  # type: ignore[arg-type]  # nothing is written here
@@ -97,6 +98,14 @@ def stores(scheduler: Scheduler, recorder: Recorder) -> dict[str, tuple[str, typ
         "CSI drivers": (f"{STORAGE}/csidrivers", CsiDriver, storage.drivers),
         "capacities": (f"{STORAGE}/csistoragecapacities", CsiStorageCapacity, storage.capacities),
         "attachments": (f"{STORAGE}/volumeattachments", VolumeAttachment, storage.attachments),
+        "services": ("/api/v1/services", Service, workloads.services),
+        "replication controllers": (
+            "/api/v1/replicationcontrollers",
+            ReplicationController,
+            workloads.replication_controllers,
+        ),
+        "replica sets": ("/apis/apps/v1/replicasets", ReplicaSet, workloads.replica_sets),
+        "stateful sets": ("/apis/apps/v1/statefulsets", StatefulSet, workloads.stateful_sets),
         "budgets": ("/apis/policy/v1/poddisruptionbudgets", PodDisruptionBudget, scheduler.state.budgets),
         "parameters": ("/api/v1/configmaps", ConfigMap, feed),
         "operator pods": ("/api/v1/pods", Pod, cache.PodStore(known)),
@@ -121,7 +130,8 @@ def poisoned(name: str, number: int) -> dict[str, Any]:
 
 NAMES: Final = (
     "scheduler pods", "scheduler nodes", "namespaces", "claims", "volumes", "storage classes", "CSI nodes",
-    "CSI drivers", "capacities", "attachments", "budgets", "parameters", "operator pods", "operator nodes", "history",
+    "CSI drivers", "capacities", "attachments", "services", "replication controllers", "replica sets", "stateful sets",
+    "budgets", "parameters", "operator pods", "operator nodes", "history",
 )  # fmt: skip
 
 

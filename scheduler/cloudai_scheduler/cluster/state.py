@@ -34,8 +34,10 @@ from cloudai_scheduler.cluster.nominations import Nominations
 from cloudai_scheduler.cluster.pod_volumes import PodVolumes
 from cloudai_scheduler.cluster.ports import HostPorts
 from cloudai_scheduler.cluster.shares import Shares
-from cloudai_scheduler.cluster.storage import Storage, Table
+from cloudai_scheduler.cluster.storage import Storage
+from cloudai_scheduler.cluster.table import Table
 from cloudai_scheduler.cluster.usage import Usage, Usual, usual_requests
+from cloudai_scheduler.cluster.workloads import Workloads
 from cloudai_scheduler.errors import CorruptStateError
 
 _log = logging.getLogger(__name__)
@@ -113,6 +115,7 @@ class ClusterState:
     neighbours: Neighbours = field(default_factory=Neighbours)
     domains: Domains = field(default_factory=Domains)
     storage: Storage = field(default_factory=Storage)
+    workloads: Workloads = field(default_factory=Workloads)
     attachments: Attachments = field(default_factory=Attachments)
     usage: Usage = field(default_factory=Usage)
     images: Images = field(default_factory=Images)

@@ -7,12 +7,10 @@ server shows: two pods never get the same volume. Versions grow with changes tha
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 from cloudai_kube import quantity
 from cloudai_kube.errors import FormatError
-from cloudai_kube.objects import Meta
-from cloudai_kube.reflector import Kind
 from cloudai_kube.storage_objects import (
     SELECTED_NODE,
     Claim,
@@ -24,38 +22,10 @@ from cloudai_kube.storage_objects import (
     VolumeAttachment,
 )
 from cloudai_scheduler.cluster.pod_volumes import ClaimKey, PodVolumes
+from cloudai_scheduler.cluster.table import Table
 
-T = TypeVar("T", bound=Kind)
 K = TypeVar("K")
 V = TypeVar("V")
-
-
-@dataclass(slots=True)
-class Table(Generic[T]):
-    """Objects of one kind by namespace and name; the store of their reflector."""
-
-    changed: Callable[[T], None]
-    items: dict[ClaimKey, T] = field(default_factory=dict)
-
-    def retain(self, listed: list[Meta]) -> None:
-        """Take a list."""
-        keys = {(meta.namespace, meta.name) for meta in listed}
-        for key in [key for key in self.items if key not in keys]:
-            self.changed(self.items.pop(key))
-
-    def apply(self, event: str, item: T) -> None:
-        """Take an event."""
-        key = (item.metadata.namespace, item.metadata.name)
-        before = self.items.pop(key, None)
-        if event != "DELETED":
-            self.items[key] = item
-        if before is not None:
-            self.changed(before)
-        self.changed(item)
-
-    def get(self, name: str, namespace: str = "") -> T | None:
-        """One object, None where there is none."""
-        return self.items.get((namespace, name))
 
 
 @dataclass(frozen=True, slots=True)

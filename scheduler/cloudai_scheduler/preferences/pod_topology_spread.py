@@ -1,8 +1,7 @@
 """PodTopologySpread: domains with fewer pods of the same kind (ScheduleAnyway, or what every pod gets by default).
 
-Upstream: kube-scheduler 1.37 `plugins/podtopologyspread/scoring.go`. By default pods of one controller are spread over
-hosts and zones. Upstream finds them by the selectors of their Services and controllers; we by equal labels in one
-namespace, which pods of one controller have.
+Upstream: kube-scheduler 1.37 `plugins/podtopologyspread/scoring.go`. By default pods of the same Services and the same
+controller are spread over hosts and zones.
 """
 
 import math
@@ -14,7 +13,7 @@ import numpy as np
 from cloudai_kube.objects import Pod
 from cloudai_rts.arrays import BoolArray, FloatArray, IntArray
 from cloudai_scheduler.cluster.domains import NONE
-from cloudai_scheduler.cluster.selector import NOTHING, Matcher, Scope, Selection, Test
+from cloudai_scheduler.cluster.selector import NOTHING, Scope, Selection
 from cloudai_scheduler.filters.pod_topology_spread import HARD, Constraint, constraint_of
 from cloudai_scheduler.preferences.base import BEST, Choice, Preference
 
@@ -22,11 +21,6 @@ HOST: Final = "kubernetes.io/hostname"
 ZONE: Final = "topology.kubernetes.io/zone"
 BY_DEFAULT: Final = ((HOST, 3), (ZONE, 5))
 """Keys and skews of the system's default constraints."""
-CONTROLLERS: Final = frozenset({"ReplicaSet", "StatefulSet", "ReplicationController"})
-OWN_LABELS: Final = frozenset(
-    {"statefulset.kubernetes.io/pod-name", "apps.kubernetes.io/pod-index", "controller-revision-hash"}
-)
-"""Labels that tell pods of one controller apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +29,11 @@ class Spread:
 
     constraints: tuple[Constraint, ...]
     needs_all: bool = True
+
+
+NO_SPREAD: Final = Spread(())
+SYSTEM: Final = Spread((), needs_all=False)
+"""The pod says nothing: what belongs together is looked up when it is placed."""
 
 
 class PodTopologySpread(Preference[Spread]):
@@ -51,10 +50,14 @@ class PodTopologySpread(Preference[Spread]):
                 constraint_of(pod, place) for place, wish in enumerate(wishes) if wish.whenUnsatisfiable != HARD
             )
             return Spread(soft) if soft else None
-        return _by_default(pod)
+        return SYSTEM
 
     def scores(self, ask: Spread, choice: Choice) -> IntArray | None:
         """From the pods counted in each domain."""
+        if ask is SYSTEM:
+            ask = _by_default(choice)
+        if not ask.constraints:
+            return None
         state, slots = choice.view.state, choice.slots
         places = [state.domain_of(constraint.key) for constraint in ask.constraints]
         has_all: BoolArray = np.logical_and.reduce([place != NONE for place in places])
@@ -99,15 +102,13 @@ def _rounded(values: FloatArray) -> FloatArray:
     return np.floor(values + 0.5)
 
 
-def _by_default(pod: Pod) -> Spread | None:
-    owner = next((reference for reference in pod.metadata.ownerReferences if reference.controller), None)
-    if owner is None or owner.kind not in CONTROLLERS:
-        return None
-    labels = {key: text for key, text in pod.metadata.labels.items() if key not in OWN_LABELS}
-    if not labels:
-        return None
-    same = Matcher(tuple(Test(key, "In", frozenset((text,))) for key, text in sorted(labels.items())))
-    scope = Scope(frozenset((pod.metadata.namespace,)), NOTHING, same)
+def _by_default(choice: Choice) -> Spread:
+    """The system's constraints over the pods that belong together with this one; without such pods there are none."""
+    view = choice.view
+    companions = view.state.workloads.companions(view.pod)
+    if companions is None:
+        return NO_SPREAD
+    scope = Scope(frozenset((view.pod.metadata.namespace,)), NOTHING, companions)
     selection = Selection((scope,), without_terminating=True)
     constraints = tuple(
         Constraint(key, skew, 1, selection, matches_itself=True, honours_affinity=True, honours_taints=False)

@@ -11,6 +11,7 @@ from tests.scheduler.stored import a_claim, a_class, a_volume, add
 
 from cloudai_kube.objects import Node, Pod
 from cloudai_kube.storage_objects import CsiDriver, CsiStorageCapacity
+from cloudai_kube.workload_objects import Service
 from cloudai_rts.arrays import IntArray
 from cloudai_scheduler import preferences
 from cloudai_scheduler.cluster.rejections import Rejections
@@ -140,22 +141,17 @@ def test_soft_spread() -> None:
     assert scores(PodTopologySpread(), state, a_pod()) is None
 
 
-def test_pods_of_one_controller_are_spread_by_default() -> None:
-    """Over hosts and zones, pods of a StatefulSet too, whose labels tell them apart; not those of a Job."""
-    state = cluster(a_node("1", "a"), a_node("2", "a"), a_node("3", "b"))
-    for number in range(2):
-        own = {"app": "x", "apps.kubernetes.io/pod-index": str(number)}
-        state.put_pod(a_pod(f"m{number}", "1", metadata={"labels": own}))
-
-    def owned(kind: str) -> Pod:
-        owner = {"kind": kind, "name": "o", "uid": "o", "controller": True}
-        labels = {"app": "x", "apps.kubernetes.io/pod-index": "7"}
-        return a_pod(metadata={"labels": labels, "ownerReferences": [owner]})
-
-    found = scores(PodTopologySpread(), state, owned("StatefulSet"))
+def test_what_belongs_together_is_spread_by_default() -> None:
+    """Over hosts and zones, pods behind one Service and of one controller; others say nothing."""
+    state = cluster(a_node("1", "a"), a_node("2", "a"), a_node("3", "b"), a_pod("m", "1"), a_pod("n", "1"))
+    assert scores(PodTopologySpread(), state, a_pod()) is None
+    service = msgspec.convert(
+        {"metadata": {"name": "s", "namespace": "ns"}, "spec": {"selector": {"app": "x"}}}, Service
+    )
+    state.workloads.services.apply("ADDED", service)
+    found = scores(PodTopologySpread(), state, a_pod())
     assert found is not None
     assert found[0] < found[1] < found[2] == 100
-    assert scores(PodTopologySpread(), state, owned("Job")) is None
 
 
 def test_images() -> None:
