@@ -9,6 +9,8 @@ from cloudai_rts import contract
 from cloudai_rts.traces import FleetNode
 
 GIB: Final = 1 << 30
+ATTACHED_BY_CONTROLLER: Final = "volumes.kubernetes.io/controller-managed-attach-detach"
+"""What every kubelet says of its node by default."""
 DEFAULT_NODES: Final = 4
 
 
@@ -44,6 +46,6 @@ def node_object(node: FleetNode) -> dict[str, Any]:
     return {
         "apiVersion": "v1",
         "kind": "Node",
-        "metadata": {"name": node.node, "labels": labels},
+        "metadata": {"name": node.node, "labels": labels, "annotations": {ATTACHED_BY_CONTROLLER: "true"}},
         "status": {"allocatable": amounts, "capacity": amounts, "conditions": [ready], "addresses": addresses},
     }

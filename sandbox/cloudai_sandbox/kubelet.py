@@ -13,15 +13,17 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
-from cloudai_kube import timestamp
+import msgspec
+
 from cloudai_kube.demand import Amounts, requests_of
 from cloudai_kube.errors import ConflictError, FormatError, KubeError, NotFoundError, RefusedError
-from cloudai_kube.objects import Meta, Named, Node, Pod
+from cloudai_kube.objects import Meta, Named, Node, Pod, PodStatus
 from cloudai_kube.reflector import Reflector
-from cloudai_kube.transport import STRATEGIC_PATCH, Transport
+from cloudai_kube.transport import MERGE_PATCH, STRATEGIC_PATCH, Transport
 from cloudai_rts import contract
 from cloudai_rts.contract import CPU, MEMORY, PODS, STORAGE
 from cloudai_rts.traces import FleetNode, Speeds
+from cloudai_sandbox import node_report, pod_status
 from cloudai_sandbox.exporter import PodUsage, Usage
 from cloudai_sandbox.machine import Machine, Work
 
@@ -29,6 +31,7 @@ ANNOTATION_RUNTIME: Final = "sandbox.cloudai.dev/runtime-seconds"
 ANNOTATION_EXIT_CODES: Final = "sandbox.cloudai.dev/exit-codes"
 """Exit codes of the attempts, comma-separated, the last one repeated; on a pod or the Task that owns it."""
 ANNOTATION_FAULT: Final = "sandbox.cloudai.dev/fault"
+SYSTEM: Final = "kube-system"
 START_SECONDS: Final = 0.05
 TERMINATED_EXIT_CODE: Final = 143
 """128 + SIGTERM: what a container that does not catch it ends with."""
@@ -46,6 +49,8 @@ class _Seat:
     amounts: Amounts
     started: float = 0.0
     ending: bool = False
+    pending: Amounts | None = None
+    """What it was resized to and has not got."""
 
 
 @dataclass(slots=True)
@@ -62,6 +67,8 @@ class Kubelets:
     _rejecting: set[str] = field(default_factory=set)
     _rejected: set[str] = field(default_factory=set)
     _xid: dict[str, int] = field(default_factory=dict)
+    _images: dict[str, dict[str, None]] = field(default_factory=dict)
+    _told: dict[str, tuple[str, str]] = field(default_factory=dict)
     _begun: float = field(default_factory=time.monotonic)
     _jobs: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -135,6 +142,7 @@ class Kubelets:
         xid = fault.removeprefix("xid=")
         self._xid[name] = int(xid) if fault.startswith("xid=") and xid.isdigit() else 0
         machine.fault_factor = factor
+        self._report(node)
         self._rejecting.discard(name)
         if fault == "reject":
             self._rejecting.add(name)
@@ -154,7 +162,10 @@ class Kubelets:
         elif pod.metadata.deletionTimestamp:
             self._leave(pod.spec.nodeName, uid)
             self._do(self._terminate(pod, seat))
-        elif seat is None and uid not in self._rejected:
+        elif seat is not None:
+            seat.pod = pod
+            self._resize(seat)
+        elif uid not in self._rejected:
             self._admit(pod, seats)
         if event == "DELETED":
             self._rejected.discard(uid)
@@ -167,11 +178,7 @@ class Kubelets:
 
     def _admit(self, pod: Pod, seats: dict[str, _Seat]) -> None:
         name = pod.spec.nodeName
-        try:
-            amounts = requests_of(pod)
-        except FormatError as error:
-            _log.warning("pod %s: %s", pod.metadata.name, error)
-            amounts = {}
+        amounts = _asked(pod)
         reason = "UnexpectedAdmissionError" if name in self._rejecting else self._shortage(name, amounts)
         if reason is not None:
             self._rejected.add(pod.metadata.uid)  # it stays refused, whatever the watch shows before our patch
@@ -180,10 +187,10 @@ class Kubelets:
         seats[pod.metadata.uid] = _Seat(pod, amounts)
         self._do(self._start(pod, amounts))
 
-    def _shortage(self, name: str, amounts: Amounts) -> str | None:
-        """What a kubelet checks again before it starts a pod, and the reason it gives."""
+    def _shortage(self, name: str, amounts: Amounts, but: _Seat | None = None) -> str | None:
+        """What a kubelet checks again before it starts a pod, or gives a pod more, and the reason it gives."""
         for resource, amount in amounts.items():
-            used = sum(seat.amounts.get(resource, 0) for seat in self._seats[name].values())
+            used = sum(seat.amounts.get(resource, 0) for seat in self._seats[name].values() if seat is not but)
             if used + amount > self._allocatable[name].get(resource, 0):
                 return f"OutOf{resource}"
         return None
@@ -196,14 +203,7 @@ class Kubelets:
             return
         notes = await self._notes(pod)
         seat.started = time.time()
-        now = timestamp.whole_seconds(seat.started)
-        status = {
-            "phase": "Running",
-            "startTime": now,
-            "conditions": [_condition("Ready", "True"), _condition("ContainersReady", "True")],
-            "containerStatuses": [_container(pod, {"running": {"startedAt": now}}, ready=True)],
-        }
-        await self._patch(pod, status)
+        await self._patch(pod, pod_status.running(pod, seat.started))
         runtime = _positive(notes.get(ANNOTATION_RUNTIME))
         task_type = pod.metadata.labels.get(contract.LABEL_TASK_TYPE) or notes.get(contract.ANNOTATION_TASK_TYPE, "")
         work = Work(uid, task_type, amounts.get(CPU, 0) / 1000, runtime)
@@ -211,6 +211,71 @@ class Kubelets:
         if machine is not None and uid in self._seats.get(name, {}):
             self._finish(name, machine.start(work, time.monotonic()))
             self._set_timer(name)
+            self._pulled(name, pod)
+
+    def _resize(self, seat: _Seat) -> None:
+        """Give a pod what it has been resized to, if there is room."""
+        pod, name = seat.pod, seat.pod.spec.nodeName
+        wanted = _asked(pod)
+        if not seat.started or seat.ending or wanted in (seat.amounts, seat.pending):
+            return
+        shortage = self._shortage(name, wanted, but=seat)
+        if shortage is not None:
+            seat.pending = wanted
+            self._do(self._patch(pod, pod_status.not_resized(pod, shortage, time.time())))
+            return
+        seat.amounts, seat.pending = wanted, None
+        self._finish(name, self._machines[name].advance(time.monotonic()))
+        work = self._machines[name].work.get(pod.metadata.uid)
+        if work is not None:
+            work.cpu = wanted.get(CPU, 0) / 1000
+            self._set_timer(name)
+        self._do(self._patch(pod, pod_status.resized(pod, seat.started, time.time())))
+
+    def _retry_resizes(self, name: str) -> None:
+        """Something has left: what was deferred may fit now."""
+        for seat in list(self._seats[name].values()):
+            if seat.pending is not None:
+                seat.pending = None
+                self._resize(seat)
+
+    def _pulled(self, name: str, pod: Pod) -> None:
+        """Images stay on a node once a pod of it has used them."""
+        known, fresh = self._images.setdefault(name, {}), [container.image for container in pod.spec.containers]
+        if all(image in known for image in fresh):
+            return
+        for image in fresh:
+            known[image] = None
+        status = {"images": node_report.images(known)}
+        self._do(self._patch_node(name, status))
+
+    def _report(self, node: Node) -> None:
+        """Keep what belongs to a node: its features, its CSINode, and the room that drivers say it has."""
+        name, annotations = node.metadata.name, node.metadata.annotations
+        asked = (annotations.get(node_report.ANNOTATION_DRIVERS, ""), annotations.get(node_report.ANNOTATION_ROOM, ""))
+        before = self._told.get(name)
+        if before == asked:
+            return
+        self._told[name] = asked
+        if before is None:
+            self._do(self._patch_node(name, {"declaredFeatures": list(node_report.FEATURES)}))
+        own = node_report.csi_node(name, node.metadata.uid, annotations)
+        self._do(self._put(node_report.CSI_NODES, own))
+        for room in node_report.capacities(name, annotations):
+            self._do(self._put(node_report.CAPACITIES.format(SYSTEM), room))
+
+    async def _patch_node(self, name: str, status: dict[str, Any]) -> None:
+        path = f"/api/v1/nodes/{name}/status"
+        body = {"status": status}
+        await _persist(lambda: self.transport.request("PATCH", path, body, content_type=MERGE_PATCH))
+
+    async def _put(self, path: str, body: dict[str, Any]) -> None:
+        """Create an object, or change it where it is there."""
+        try:
+            await self.transport.request("POST", path, body)
+        except ConflictError:
+            own = f"{path}/{body['metadata']['name']}"
+            await _persist(lambda: self.transport.request("PATCH", own, body, content_type=MERGE_PATCH))
 
     def _finish(self, name: str, uids: list[str]) -> None:
         for uid in uids:
@@ -222,18 +287,16 @@ class Kubelets:
     async def _complete(self, seat: _Seat) -> None:
         pod = seat.pod
         code = _exit_code(await self._notes(pod), pod.metadata.labels.get(contract.LABEL_ATTEMPT, "1"))
-        await self._patch(pod, _ended(pod, seat, code))
+        await self._patch(pod, pod_status.ended(pod, seat.started, code, time.time()))
 
     async def _terminate(self, pod: Pod, seat: _Seat | None) -> None:
         """Stop a deleted pod as a kubelet does: its end is reported before it goes."""
         if seat is not None:
-            await self._patch(pod, _ended(pod, seat, TERMINATED_EXIT_CODE))
+            await self._patch(pod, pod_status.ended(pod, seat.started, TERMINATED_EXIT_CODE, time.time()))
         await self._delete(pod)
 
     async def _reject(self, pod: Pod, reason: str) -> None:
-        message = f"Pod was rejected: {reason} (simulated kubelet)"
-        now = timestamp.whole_seconds(time.time())
-        await self._patch(pod, {"phase": "Failed", "reason": reason, "message": message, "startTime": now})
+        await self._patch(pod, pod_status.rejected(reason, time.time()))
 
     async def _delete(self, pod: Pod) -> None:
         path = f"/api/v1/namespaces/{pod.metadata.namespace}/pods/{pod.metadata.name}"
@@ -260,6 +323,7 @@ class Kubelets:
         if self._seats.get(name, {}).pop(uid, None) is not None and name in self._machines:
             self._finish(name, self._machines[name].stop(uid, time.monotonic()))
             self._set_timer(name)
+            self._retry_resizes(name)
 
     def _vanish(self, name: str, delete: bool) -> None:
         del self._machines[name]
@@ -339,36 +403,13 @@ class _NodeStore:
         self.kubelets.see_node(event, item)
 
 
-def _condition(kind: str, status: str) -> dict[str, str]:
-    return {"type": kind, "status": status, "lastTransitionTime": timestamp.whole_seconds(time.time())}
-
-
-def _container(pod: Pod, state: dict[str, Any], ready: bool) -> dict[str, Any]:
-    name = pod.spec.containers[0].name
-    return {
-        "name": name,
-        "image": "simulated",
-        "imageID": "simulated",
-        "ready": ready,
-        "restartCount": 0,
-        "state": state,
-    }
-
-
-def _ended(pod: Pod, seat: _Seat, code: int) -> dict[str, Any]:
-    """Status of a pod whose container has ended with this exit code."""
-    now = time.time()
-    terminated = {
-        "exitCode": code,
-        "reason": "Completed" if code == 0 else "Error",
-        "startedAt": timestamp.whole_seconds(seat.started or now),
-        "finishedAt": timestamp.whole_seconds(now),
-    }
-    return {
-        "phase": "Succeeded" if code == 0 else "Failed",
-        "conditions": [_condition("Ready", "False"), _condition("ContainersReady", "False")],
-        "containerStatuses": [_container(pod, {"terminated": terminated}, ready=False)],
-    }
+def _asked(pod: Pod) -> Amounts:
+    """What the spec asks for, whatever the status says that the pod has."""
+    try:
+        return requests_of(msgspec.structs.replace(pod, status=PodStatus()))
+    except FormatError as error:
+        _log.warning("pod %s: %s", pod.metadata.name, error)
+        return {}
 
 
 def _positive(text: str | None) -> float:
