@@ -5,6 +5,7 @@ value and remedy, because a misspelt setting that is silently ignored is found m
 """
 
 import argparse
+import json
 import os
 import types
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,7 @@ from cloudai_kube.errors import ConfigurationError
 from cloudai_kube.redaction import redacted
 
 MAX_BYTES: Final = 1 << 20
+MOST_SHOWN: Final = 200
 _UNREADABLE: Final = (OSError, yaml.YAMLError, ValueError, RecursionError)
 """What reading YAML raises: dates that do not exist and endless numbers are ValueErrors, deep nesting is the last."""
 
@@ -100,9 +102,17 @@ def load(
     except msgspec.ValidationError as error:
         problem, _, path = str(error).partition(" - at `$")
         name = path.strip("`.") or "settings"
-        shown = f" = {redacted(repr(found[name]))}" if name in found else ""
+        shown = f" = {redacted(_as_written(found[name]))}" if name in found else ""
         known = ", ".join(kind.__struct_fields__)
         raise ConfigurationError(f"setting {name}{shown}: {problem}; known settings: {known}") from error
+
+
+def _as_written(value: object) -> str:
+    """A value in the words of the settings file (flow style), on one line."""
+    try:
+        return json.dumps(value, default=str)[:MOST_SHOWN]
+    except (ValueError, RecursionError):  # a YAML value may contain itself
+        return "a value that contains itself"
 
 
 def _prefix(program: str) -> str:
@@ -136,7 +146,7 @@ def _scalar(name: str, text: str, hint: Any) -> Any:  # noqa: ANN401  a type hin
         return yaml.safe_load(text) if base is not str else text
     except _UNREADABLE as error:
         raise ConfigurationError(
-            f"setting {name} = {redacted(repr(text))} cannot be read: {redacted(str(error))}"
+            f"setting {name} = {redacted(_as_written(text))} cannot be read: {redacted(str(error))}"
         ) from None
 
 
