@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
-from cloudai_kube.prometheus import PrometheusError, Sample
+from cloudai_kube.errors import PrometheusError
+from cloudai_kube.samples import Sample
 from cloudai_kube.series import NODE_LABEL, POD_LABELS, pod_of
 from cloudai_rts import contract, nodeclass
 from cloudai_rts.contract import CPU, MAX_SECONDS, MEMORY, PODS, STORAGE

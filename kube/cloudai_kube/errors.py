@@ -4,6 +4,7 @@ InvariantError              what we know contradicts itself: end the process and
 KubeError
 ├── ConfigurationError      the process cannot start like this: tell the person, exit 2
 ├── DatabaseError           history cannot be read: try again, or do without
+├── PrometheusError         no metrics, or a part of them only: go on without
 ├── FormatError             a quantity, duration or time in an object cannot be read: count it as absent and say so
 ├── OutcomeUnknownError     a write may or may not have happened: read again before repeating it
 │   └── SilentError         a watch said nothing for too long: watch again from where it was
@@ -30,6 +31,10 @@ class ConfigurationError(KubeError):
 
 class DatabaseError(KubeError):
     """The database does not answer; the message says why."""
+
+
+class PrometheusError(KubeError):
+    """Prometheus is away, slow, too talkative, or answers in part; the message says which."""
 
 
 class FormatError(KubeError, ValueError):

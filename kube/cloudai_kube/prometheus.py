@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -20,9 +19,10 @@ from prometheus_api_client.exceptions import PrometheusApiClientException
 from urllib3.exceptions import HTTPError
 from urllib3.util.retry import Retry
 
-from cloudai_kube.errors import KubeError
+from cloudai_kube.errors import PrometheusError
 from cloudai_kube.prometheus_access import Access
 from cloudai_kube.redaction import redacted
+from cloudai_kube.samples import Sample, Series
 
 MAX_BYTES: Final = 32 << 20
 TIMEOUT_SECONDS: Final = 5.0
@@ -30,26 +30,6 @@ TOTAL_SECONDS: Final = 10.0
 CHUNK: Final = 1 << 16
 _WHOLE_ANSWERS: Final = {"deny_partial_response": "1", "partial_response": "false"}
 """What VictoriaMetrics and Thanos heed, and others ignore: rather no answer than a part of one."""
-
-
-class PrometheusError(KubeError):
-    """Prometheus is away, slow, too talkative, or answers in part; the message says which."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One value with its labels."""
-
-    labels: dict[str, str]
-    value: float
-
-
-@dataclass(frozen=True, slots=True)
-class Series:
-    """Values over time with their labels; times in seconds since the epoch. Values may be NaN or infinite."""
-
-    labels: dict[str, str]
-    points: list[tuple[float, float]]
 
 
 class _BoundedSession(requests.Session):

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from cloudai_kube.prometheus import PrometheusError, Sample
+from cloudai_kube.errors import PrometheusError
+from cloudai_kube.samples import Sample
 from cloudai_kube.series import HOST_LABELS, NodeNames
 
 _log = logging.getLogger(__name__)

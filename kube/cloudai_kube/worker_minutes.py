@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from cloudai_kube.prometheus import Series
+from cloudai_kube.samples import Series
 from cloudai_kube.series import HOST_LABELS, NodeNames
 from cloudai_kube.telemetry import LIMITS, OF_TWO_CLUSTERS, QUERIES
 from cloudai_rts.machine import Machine

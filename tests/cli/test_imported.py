@@ -4,7 +4,8 @@ import pytest
 
 from cloudai_cli import imported
 from cloudai_cli.imported import Run, read_fleet, read_runs, to_trace
-from cloudai_kube.prometheus import PrometheusError, Sample
+from cloudai_kube.errors import PrometheusError
+from cloudai_kube.samples import Sample
 from cloudai_rts import traces
 
 NOW = 1_700_000_000.0

@@ -8,7 +8,8 @@ import pytest
 from tests.e2e.conftest import Cluster, check_history
 
 from cloudai_kube import pod_use, telemetry, timestamp, worker_minutes
-from cloudai_kube.prometheus import Prometheus, PrometheusError
+from cloudai_kube.errors import PrometheusError
+from cloudai_kube.prometheus import Prometheus
 from cloudai_kube.prometheus_access import Access
 from cloudai_kube.series import NodeNames
 from cloudai_sandbox.sandbox import Sandbox

@@ -18,8 +18,8 @@ from typing import Final
 import pytest
 
 from cloudai_kube import task_history
-from cloudai_kube.errors import DatabaseError
-from cloudai_kube.prometheus import Prometheus, PrometheusError
+from cloudai_kube.errors import DatabaseError, PrometheusError
+from cloudai_kube.prometheus import Prometheus
 from cloudai_kube.prometheus_access import Access
 from cloudai_operator import history
 from cloudai_sandbox import certificates

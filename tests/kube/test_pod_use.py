@@ -4,7 +4,7 @@ from collections import Counter
 
 from cloudai_kube import pod_use
 from cloudai_kube.pod_use import QUERIES, PodUse
-from cloudai_kube.prometheus import Sample
+from cloudai_kube.samples import Sample
 from cloudai_kube.telemetry import OF_TWO_CLUSTERS
 
 

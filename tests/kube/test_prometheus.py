@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from cloudai_kube import pod_use, prometheus, telemetry
-from cloudai_kube.errors import ConfigurationError
-from cloudai_kube.prometheus import Prometheus, PrometheusError
+from cloudai_kube.errors import ConfigurationError, PrometheusError
+from cloudai_kube.prometheus import Prometheus
 from cloudai_kube.prometheus_access import Access
+from cloudai_kube.samples import Sample
 
 GOOD = b'{"status":"success","data":{"resultType":"vector","result":[{"metric":{"node":"a"},"value":[1,"2.5"]}]}}'
 
@@ -85,14 +86,14 @@ def server() -> Iterator[Server]:
         running.shutdown()
 
 
-def ask(server: Server) -> list[prometheus.Sample]:
+def ask(server: Server) -> list[Sample]:
     """One question."""
     return Prometheus(Access(f"http://127.0.0.1:{server.server_port}")).ask("up")
 
 
 def test_a_good_answer(server: Server) -> None:
     """Labels and value."""
-    assert ask(server) == [prometheus.Sample({"node": "a"}, 2.5)]
+    assert ask(server) == [Sample({"node": "a"}, 2.5)]
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ from tests.api_server import status, until
 from tests.scheduler.live import PODS, a_pod, cluster
 
 from cloudai_kube import logs, task_history
-from cloudai_kube.errors import ConfigurationError
-from cloudai_kube.prometheus import Prometheus, PrometheusError
+from cloudai_kube.errors import ConfigurationError, PrometheusError
+from cloudai_kube.prometheus import Prometheus
 from cloudai_kube.prometheus_access import Access
 from cloudai_kube.redaction import redacted
 from cloudai_operator import history

@@ -5,7 +5,8 @@ import random
 
 import pytest
 
-from cloudai_kube.prometheus import PrometheusError, Sample
+from cloudai_kube.errors import PrometheusError
+from cloudai_kube.samples import Sample
 from cloudai_kube.series import NodeNames
 from cloudai_kube.telemetry import GPU_BUSY, LIMITS, OF_TWO_CLUSTERS, POD_INFO, QUERIES, Snapshot, read
 

@@ -3,7 +3,7 @@
 from collections import Counter
 
 from cloudai_kube import worker_minutes
-from cloudai_kube.prometheus import Series
+from cloudai_kube.samples import Series
 from cloudai_kube.series import NodeNames
 from cloudai_kube.telemetry import OF_TWO_CLUSTERS, QUERIES
 from cloudai_kube.worker_minutes import Ended, Minute

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from cloudai_kube.prometheus import PrometheusError, Sample
+from cloudai_kube.errors import PrometheusError
+from cloudai_kube.samples import Sample
 from cloudai_kube.telemetry import NodeReading, Snapshot
 from cloudai_rts.contract import CPU
 from cloudai_scheduler.cluster.rejections import Rejections

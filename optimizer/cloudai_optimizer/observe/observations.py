@@ -21,11 +21,11 @@ from cloudai_kube import (
     worker_minutes,
     worker_registry,
 )
-from cloudai_kube.errors import ConfigurationError, DatabaseError
+from cloudai_kube.errors import ConfigurationError, DatabaseError, PrometheusError
 from cloudai_kube.node_use import NodeUse
 from cloudai_kube.objects import Node
 from cloudai_kube.pod_use import PodUse
-from cloudai_kube.prometheus import Prometheus, PrometheusError
+from cloudai_kube.prometheus import Prometheus
 from cloudai_kube.prometheus_access import Access
 from cloudai_kube.scope import EVERYWHERE, Scope
 from cloudai_kube.series import NodeNames
