@@ -54,7 +54,7 @@ class Verdicts:
 
     def is_fresh(self, state: ClusterState) -> bool:
         """Whether the verdicts are those of the nodes as they are now."""
-        return not self._unjudged and self._seen == state.forgotten_changes + len(state.changed_slots)
+        return not self._unjudged and self._seen == len(state.node_changes)
 
     def refresh(self, state: ClusterState, until: float = math.inf) -> bool:
         """Bring the verdicts up to date with the nodes that changed since the last call. True once they are.
@@ -79,8 +79,7 @@ class Verdicts:
         return True
 
     def _note_changes(self, state: ClusterState) -> None:
-        changed, forgotten = state.changed_slots, state.forgotten_changes
-        if self._seen == forgotten + len(changed):
+        if self._seen == len(state.node_changes):
             return
         width = len(state.fleet)
         extra = width - len(self.allowed)
@@ -89,10 +88,10 @@ class Verdicts:
             self.liked, self.disliked = (np.pad(one, (0, extra)) for one in (self.liked, self.disliked))
             self.affine, self.tolerated = (np.pad(one, (0, extra)) for one in (self.affine, self.tolerated))
             self.reasons.extend([None] * extra)
-        everything = self._seen < forgotten
-        slots = set(range(width)) if everything else {*changed[self._seen - forgotten :], *self._unjudged}
+        changed = state.node_changes.since(self._seen)
+        slots = set(range(width)) if changed is None else {*changed, *self._unjudged}
         self._unjudged = sorted(slots, reverse=True)
-        self._seen = forgotten + len(changed)
+        self._seen = len(state.node_changes)
 
     def _judge(self, slot: int, node: NodeInfo | None) -> None:
         reason, is_meant = ("", True) if node is None else filters.judge(self.sample, node, self._checks)

@@ -11,6 +11,7 @@ from typing import Final, Protocol
 import numpy as np
 
 from cloudai_rts.arrays import IntArray
+from cloudai_scheduler.cluster.journal import Journal
 
 KEPT_KEYS: Final = 64
 NONE: Final = -1
@@ -51,26 +52,27 @@ class Domains:
         """The number of each value of a label that `of` was asked for last."""
         return self._kept[key].numbers
 
-    def of(self, key: str, nodes: Mapping[int, Labelled], width: int, changed: list[int], forgotten: int) -> IntArray:
+    def of(self, key: str, nodes: Mapping[int, Labelled], width: int, changes: Journal) -> IntArray:
         """The domain of each slot, `NONE` where the node lacks the label or there is no node.
 
-        `changed` are the slots of nodes that changed, oldest first, after `forgotten` earlier changes.
+        `changes` are those of nodes.
         """
         kept = self._kept.setdefault(key, _Kept())
         self._kept.move_to_end(key)
         if len(self._kept) > KEPT_KEYS:
             self._kept.popitem(last=False)
-        if kept.seen < forgotten:
+        changed = changes.since(kept.seen)
+        if changed is None:
             kept.numbers.clear()
             kept.of_slot = np.full(max(width, len(kept.of_slot)), NONE, np.int64)
             kept.put(key, nodes)
         else:
-            slots = {*changed[kept.seen - forgotten :], *range(len(kept.of_slot), width)}
+            slots = {*changed, *range(len(kept.of_slot), width)}
             if slots:
                 grown = np.full(max(width, len(kept.of_slot)), NONE, np.int64)
                 grown[: len(kept.of_slot)] = kept.of_slot
                 grown[list(slots)] = NONE
                 kept.of_slot = grown
                 kept.put(key, {slot: nodes[slot] for slot in slots if slot in nodes})
-        kept.seen = forgotten + len(changed)
+        kept.seen = len(changes)
         return kept.of_slot[:width]

@@ -29,10 +29,12 @@ from cloudai_scheduler.cluster.attachments import Attachments
 from cloudai_scheduler.cluster.domains import Domains
 from cloudai_scheduler.cluster.images import Images
 from cloudai_scheduler.cluster.interned import Interned
+from cloudai_scheduler.cluster.journal import Journal
 from cloudai_scheduler.cluster.neighbours import Neighbour, Neighbours
 from cloudai_scheduler.cluster.nominations import Nominations
 from cloudai_scheduler.cluster.pod_volumes import PodVolumes
 from cloudai_scheduler.cluster.ports import HostPorts
+from cloudai_scheduler.cluster.resource_scores import ResourceScores
 from cloudai_scheduler.cluster.shares import Shares
 from cloudai_scheduler.cluster.storage import Storage
 from cloudai_scheduler.cluster.table import Table
@@ -44,7 +46,6 @@ _log = logging.getLogger(__name__)
 DISRUPTION_TARGET: Final = "DisruptionTarget"
 PREEMPTED: Final = "PreemptionByScheduler"
 TERMINAL: Final = frozenset({"Succeeded", "Failed"})
-REMEMBERED_CHANGES: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +94,9 @@ class PlacedPod:
 class ClusterState:
     """Nodes and the pods on them.
 
-    `version` grows with every change that could make a pod fit; `changed_slots` lists slots whose static properties
-    (labels, taints, cordon, existence) changed, oldest first, for those who keep filter results; `forgotten_changes`
-    counts those that were dropped from its beginning. `priorities`: how many pods there are of each. `kept_match` is
+    `version` grows with every change that could make a pod fit; `node_changes` are slots whose static properties
+    (labels, taints, cordon, existence) changed, for those who keep filter results, `amount_changes` those whose
+    capacity or requests did. `priorities`: how many pods there are of each. `kept_match` is
     the last answer of VolumeBinding, `kept_reach` are nodes from which volumes can be used.
     """
 
@@ -103,8 +104,9 @@ class ClusterState:
     fleet: Fleet = field(default_factory=Fleet)
     harm: HarmTable = field(default_factory=HarmTable)
     nodes: dict[str, NodeInfo] = field(default_factory=dict)
-    changed_slots: list[int] = field(default_factory=list)
-    forgotten_changes: int = 0
+    node_changes: Journal = field(default_factory=Journal)
+    amount_changes: Journal = field(default_factory=Journal)
+    resource_scores: ResourceScores = field(default_factory=ResourceScores)
     version: int = 0
     on_capacity: Callable[[str], None] = lambda _node: None
     by_slot: dict[int, NodeInfo] = field(default_factory=dict)
@@ -137,18 +139,13 @@ class ClusterState:
         self.nominations.on_end = self._changed
 
     @property
-    def node_changes(self) -> int:
-        """How often labels, taints, cordons or existence of nodes have changed."""
-        return self.forgotten_changes + len(self.changed_slots)
-
-    @property
     def surroundings(self) -> tuple[int, int]:
         """Grows with every change of other pods or of storage that may help one that waits."""
         return self.neighbours.version, self.storage.version
 
     def domain_of(self, key: str) -> IntArray:
         """The topology domain of each slot by a node label; `domains.NONE` where there is none."""
-        return self.domains.of(key, self.by_slot, len(self.fleet), self.changed_slots, self.forgotten_changes)
+        return self.domains.of(key, self.by_slot, len(self.fleet), self.node_changes)
 
     def put_node(self, node: Node) -> str | None:
         """Add or update a node. Returns what is wrong with it, None if all could be read."""
@@ -211,6 +208,7 @@ class ClusterState:
             missed = {name: placed.amounts[name] for name in resources if name in placed.amounts}
             if info is not None and missed:
                 self.fleet.request(info.slot, missed)
+                self.amount_changes.note(info.slot, len(self.fleet))
 
     def remove_node(self, name: str) -> None:
         """Forget a node. Pods recorded on it stay recorded: their deletion follows, or the node comes back."""
@@ -372,12 +370,11 @@ class ClusterState:
         self.neighbours.occupy(slot, placed.neighbour, sign)
         self.storage.occupy(slot, placed.volumes, sign)
         self.usage.occupy(slot, placed.usual, sign)
+        self.amount_changes.note(slot, len(self.fleet))
 
     def _note_changed(self, slot: int) -> None:
-        self.changed_slots.append(slot)
-        if len(self.changed_slots) > REMEMBERED_CHANGES + 2 * len(self.fleet):
-            self.forgotten_changes += len(self.changed_slots)
-            self.changed_slots.clear()
+        self.node_changes.note(slot, len(self.fleet))
+        self.amount_changes.note(slot, len(self.fleet))
 
     def _changed(self, node: str) -> None:
         self.version += 1

@@ -116,7 +116,7 @@ def match(claims: list[Claim], state: ClusterState) -> Match:
     The last answer is kept: one cycle asks for it several times.
     """
     kept = state.kept_match
-    asked = (tuple(map(key_of, claims)), state.storage.version, state.storage.promises, state.node_changes)
+    asked = (tuple(map(key_of, claims)), state.storage.version, state.storage.promises, len(state.node_changes))
     if kept is None or kept[0] != asked:
         kept = state.kept_match = (asked, _match(claims, state))
     matched: Match = kept[1]
@@ -203,8 +203,9 @@ def _reach(volume: Volume, state: ClusterState) -> BoolArray:
     affinity = volume.spec.nodeAffinity
     if affinity is None or affinity.required is None:
         return np.ones(len(state.fleet), np.bool_)
-    if state.kept_reach[0] != state.node_changes:
-        state.kept_reach = (state.node_changes, {})
+    changes = len(state.node_changes)
+    if state.kept_reach[0] != changes:
+        state.kept_reach = (changes, {})
     kept, key = state.kept_reach[1], (volume.metadata.name, volume.metadata.resourceVersion)
     if key not in kept:
         if len(kept) >= MOST_REACHES:

@@ -11,12 +11,13 @@ import numpy as np
 
 from cloudai_kube.objects import Pod
 from cloudai_rts.arrays import FloatArray, IntArray
-from cloudai_scheduler.preferences.base import BEST, Choice, Preference
+from cloudai_scheduler.cluster.resource_scores import BEST
+from cloudai_scheduler.preferences.base import Choice, Preference
 from cloudai_scheduler.preferences.image_locality import ImageLocality
 from cloudai_scheduler.preferences.inter_pod_affinity import InterPodAffinity
 from cloudai_scheduler.preferences.node_affinity import NodeAffinity
 from cloudai_scheduler.preferences.pod_topology_spread import PodTopologySpread
-from cloudai_scheduler.preferences.resources import balanced, least_allocated, most_allocated
+from cloudai_scheduler.preferences.resources import most_allocated, spread_out
 from cloudai_scheduler.preferences.taints import TaintToleration
 from cloudai_scheduler.preferences.volume_binding import VolumeBinding
 from cloudai_scheduler.profile import STOCK, Profile
@@ -82,10 +83,10 @@ def totals(wishes: Wishes, choice: Choice, packed: tuple[str, ...] = ()) -> IntA
     Pods that ask for a resource of the `packed` patterns go where most of it is taken, instead of where least is.
     """
     packing = most_allocated(choice, packed) if packed else None
-    summed: IntArray = wishes.fit * (least_allocated(choice) if packing is None else packing)
-    evenness = balanced(choice) if packing is None and wishes.balance else None
-    if evenness is not None:
-        summed = summed + wishes.balance * evenness
+    free, even = spread_out(choice) if packing is None else (packing, None)
+    summed: IntArray = wishes.fit * free
+    if even is not None:
+        summed = summed + wishes.balance * even
     for preference, ask, weight in wishes.asks:
         scores = preference.scores(ask, choice)
         if scores is not None:

@@ -5,19 +5,19 @@ module and a line in `PREFERENCES`.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, Final, Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 import numpy as np
 
 from cloudai_kube.demand import Amounts
 from cloudai_kube.objects import Pod
 from cloudai_rts.arrays import FloatArray, IntArray
+from cloudai_scheduler.cluster.resource_scores import BEST
 from cloudai_scheduler.cluster.usage import Usual
 from cloudai_scheduler.filters.base import View
 from cloudai_scheduler.profile import Score
 
 Ask = TypeVar("Ask")
-BEST: Final = 100
 
 
 @dataclass(frozen=True, slots=True)

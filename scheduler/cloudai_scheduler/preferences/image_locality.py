@@ -9,7 +9,8 @@ import numpy as np
 
 from cloudai_kube.objects import Pod
 from cloudai_rts.arrays import IntArray
-from cloudai_scheduler.preferences.base import BEST, Choice, Preference
+from cloudai_scheduler.cluster.resource_scores import BEST
+from cloudai_scheduler.preferences.base import Choice, Preference
 
 _MB: Final = 1024 * 1024
 LEAST_BYTES: Final = 23 * _MB

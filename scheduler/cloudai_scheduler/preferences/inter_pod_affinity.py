@@ -11,9 +11,10 @@ import numpy as np
 from cloudai_kube.objects import Pod
 from cloudai_rts.arrays import IntArray
 from cloudai_scheduler.cluster.neighbours import Neighbour
+from cloudai_scheduler.cluster.resource_scores import BEST
 from cloudai_scheduler.cluster.selector import Selection, Weighted
 from cloudai_scheduler.filters.inter_pod_affinity import by_domain
-from cloudai_scheduler.preferences.base import BEST, Choice, Preference
+from cloudai_scheduler.preferences.base import Choice, Preference
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,10 @@ import numpy as np
 from cloudai_kube.objects import Pod
 from cloudai_rts.arrays import BoolArray, FloatArray, IntArray
 from cloudai_scheduler.cluster.domains import NONE
+from cloudai_scheduler.cluster.resource_scores import BEST
 from cloudai_scheduler.cluster.selector import NOTHING, Scope, Selection
 from cloudai_scheduler.filters.pod_topology_spread import HARD, Constraint, constraint_of
-from cloudai_scheduler.preferences.base import BEST, Choice, Preference
+from cloudai_scheduler.preferences.base import Choice, Preference
 
 HOST: Final = "kubernetes.io/hostname"
 ZONE: Final = "topology.kubernetes.io/zone"

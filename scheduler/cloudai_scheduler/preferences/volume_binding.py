@@ -9,9 +9,10 @@ import numpy as np
 from cloudai_kube.objects import Pod
 from cloudai_rts.arrays import IntArray
 from cloudai_scheduler.cluster.pod_volumes import ClaimKey, PodClaim, PodVolumes
+from cloudai_scheduler.cluster.resource_scores import BEST
 from cloudai_scheduler.cluster.storage import requested_bytes, size_of
 from cloudai_scheduler.filters.volume_binding import Match, claims_of, key_of, largest_capacity, match
-from cloudai_scheduler.preferences.base import BEST, Choice, Preference
+from cloudai_scheduler.preferences.base import Choice, Preference
 
 
 class VolumeBinding(Preference[tuple[PodClaim, ...]]):

@@ -5,8 +5,6 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from tests.scheduler.stored import a_claim, a_class, a_volume, add
 
 from cloudai_kube.objects import Node, Pod
@@ -19,13 +17,12 @@ from cloudai_scheduler.cluster.state import ClusterState
 from cloudai_scheduler.cycle import choice_of as make_choice
 from cloudai_scheduler.filters.base import View
 from cloudai_scheduler.podclass import ClassTable
-from cloudai_scheduler.preferences import resources
 from cloudai_scheduler.preferences.base import Choice, Preference
 from cloudai_scheduler.preferences.image_locality import ImageLocality
 from cloudai_scheduler.preferences.inter_pod_affinity import InterPodAffinity
 from cloudai_scheduler.preferences.node_affinity import NodeAffinity
 from cloudai_scheduler.preferences.pod_topology_spread import PodTopologySpread
-from cloudai_scheduler.preferences.resources import balanced, least_allocated, most_allocated
+from cloudai_scheduler.preferences.resources import most_allocated, spread_out
 from cloudai_scheduler.preferences.taints import TaintToleration
 from cloudai_scheduler.preferences.volume_binding import VolumeBinding
 
@@ -170,12 +167,12 @@ def test_room() -> None:
     state = cluster(a_node("1"), a_node("2"), a_pod("m", "1", requests={"cpu": "4", "memory": "4Gi"}))
     state.put_pod(a_pod("n", "2", requests={}))
     pod = a_pod()
-    assert least_allocated(choice_of(state, pod)).tolist() == [37, 85]
+    assert spread_out(choice_of(state, pod))[0].tolist() == [37, 85]
     even = a_pod(requests={"cpu": "4"})
-    assert _listed(balanced(choice_of(state, even))) == [62, 62]
-    assert balanced(choice_of(state, a_pod(requests={}))) is None
+    assert _listed(spread_out(choice_of(state, even))[1]) == [62, 62]
+    assert spread_out(choice_of(state, a_pod(requests={})))[1] is None
     state.put_pod(a_pod("o", "2", requests={"memory": "4Gi"}))
-    assert _listed(balanced(choice_of(state, even))) == [62, 87]
+    assert _listed(spread_out(choice_of(state, even))[1]) == [62, 87]
 
 
 def test_packed_resources() -> None:
@@ -218,13 +215,3 @@ def test_wishes_are_a_share_of_what_could_be_wished() -> None:
     assert found is not None
     assert found.tolist() == [1.0, 0.0]
     assert preferences.wished(preferences.wishes_of(a_pod()), choice_of(state, a_pod())) is None
-
-
-@given(
-    st.lists(st.tuples(st.integers(0, 1 << 56), st.integers(1, 1 << 56)), min_size=1, max_size=20)
-    | st.lists(st.tuples(st.integers(0, 1 << 46), st.integers(1, 1 << 46)), min_size=1, max_size=20)
-)
-def test_per_cent_is_exact(pairs: list[tuple[int, int]]) -> None:
-    """As Go divides integers, however large they are."""
-    part, whole = (np.array(column, np.int64) for column in zip(*pairs, strict=True))
-    assert list(resources.per_cent(part, whole)) == [100 * one // other for one, other in pairs]
