@@ -180,7 +180,9 @@ async def _forged_prediction(place: Range) -> None:
 
     async def name_of_pod() -> str:
         listed = (await place.get(pods))["items"]
-        names = [one["metadata"]["name"] for one in listed if one["metadata"]["name"].startswith("forged-")]
+        names = [
+            manifest["metadata"]["name"] for manifest in listed if manifest["metadata"]["name"].startswith("forged-")
+        ]
         return str(names[0]) if names else ""
 
     await place.until(name_of_pod, 10)
@@ -279,7 +281,7 @@ async def constraints(place: Range) -> None:
 
 async def _neighbours(place: Range) -> None:
     """Twelve pods that want a node each where there are eight; five that may not differ by two, all on one node."""
-    nodes = [one["metadata"]["name"] for one in (await place.get("/api/v1/nodes"))["items"]]
+    nodes = [node["metadata"]["name"] for node in (await place.get("/api/v1/nodes"))["items"]]
     selector = {"matchLabels": {"app": "alone"}}
     term = {"topologyKey": "kubernetes.io/hostname", "labelSelector": selector}
     alone = {"affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}}
@@ -298,7 +300,7 @@ async def _neighbours(place: Range) -> None:
     await place.bystander()
     await asyncio.sleep(2)
     pods = (await place.get("/api/v1/namespaces/attacker/pods"))["items"]
-    bound = Counter(one["metadata"]["labels"]["app"] for one in pods if one["spec"].get("nodeName"))
+    bound = Counter(manifest["metadata"]["labels"]["app"] for manifest in pods if manifest["spec"].get("nodeName"))
     place.hold(f"A10 of 12 pods that want a node each, bound beyond the {len(nodes)}", bound["alone"] - len(nodes), 0)
     place.hold("A10 of 5 pods on one node, bound beyond a skew of 1", bound["even"] - 1, 0)
     await place.clear()

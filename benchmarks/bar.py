@@ -28,7 +28,7 @@ class Bar:
 
 def judge(bars: Sequence[Bar]) -> None:
     """Say on the standard error which bars hold; ends with 1 if one does not."""
-    for one in bars:
-        sys.stderr.write(one.text() + "\n")
-    if not all(one.holds() for one in bars):
+    for bar in bars:
+        sys.stderr.write(bar.text() + "\n")
+    if not all(bar.holds() for bar in bars):
         raise SystemExit(1)

@@ -52,11 +52,11 @@ def main() -> None:
     arguments = parser.parse_args()
     cases = [(mode, seed) for mode in MODES for seed in range(arguments.seeds)]
     with ProcessPoolExecutor(arguments.workers) as executor:
-        found = executor.map(course, cases)
-        courses = list(shown(found, "closed loops", len(cases)))
+        runs = executor.map(course, cases)
+        courses = list(shown(runs, "closed loops", len(cases)))
     means = {
         mode: [
-            statistics.mean(one[stage] for (name, _), one in zip(cases, courses, strict=True) if name == mode)
+            statistics.mean(shares[stage] for (name, _), shares in zip(cases, courses, strict=True) if name == mode)
             for stage in range(STAGES)
         ]
         for mode in MODES
@@ -92,9 +92,9 @@ def course(case: tuple[str, int]) -> list[float]:
     for stage in range(STAGES):
         drawn = workload.draw(1000 * (seed + 1) + stage, TASKS, replace(at.setting.shape, load=LOAD), at.nodes)
         jobs = trace.jobs(drawn.tasks, document, drawn.cpu_used, drawn.called)
-        found = Replay(at.world(), jobs, RtsChooser(document)).run()
-        missed.append(float(violated(jobs, found).mean()))
-        window = [*window[1 - WINDOW_STAGES :], _shifted(records(jobs, found, at.nodes, drawn.tasks), stage)]
+        replayed = Replay(at.world(), jobs, RtsChooser(document)).run()
+        missed.append(float(violated(jobs, replayed).mean()))
+        window = [*window[1 - WINDOW_STAGES :], _shifted(records(jobs, replayed, at.nodes, drawn.tasks), stage)]
         recent = [record for part in window for record in part]
         rng = np.random.default_rng(seed)
         with ThreadPoolExecutor(1) as executor:
@@ -103,7 +103,7 @@ def course(case: tuple[str, int]) -> list[float]:
     return missed
 
 
-def _shifted(found: list[Record], stage: int) -> list[Record]:
+def _shifted(history: list[Record], stage: int) -> list[Record]:
     """The records at the time of their stage: every replay has a clock of its own."""
     begin = stage * STAGE_SECONDS
     return [
@@ -115,7 +115,7 @@ def _shifted(found: list[Record], stage: int) -> list[Record]:
             finish=record.finish + begin,
             deadline=None if record.deadline is None else record.deadline + begin,
         )
-        for record in found
+        for record in history
     ]
 
 

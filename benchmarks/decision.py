@@ -59,15 +59,15 @@ def main() -> None:
     parser.add_argument("--plot", type=Path, metavar="PNG", help="draw the costs")
     parser.add_argument("-o", "--output", choices=["text", "json"], default="text")
     arguments = parser.parse_args()
-    found: dict[str, dict[int, float]] = {kind: {} for kind in KINDS}
+    table: dict[str, dict[int, float]] = {kind: {} for kind in KINDS}
     for nodes in map(int, arguments.nodes.split(",")):
         for kind, cost in costs(nodes):
-            found[kind][nodes] = cost
+            table[kind][nodes] = cost
             sys.stderr.write(f"{nodes} nodes, {kind}: {cost:.3f} ms\n")
     if arguments.plot:
-        draw(found, arguments.plot)
-    sys.stdout.write(json.dumps(found) + "\n" if arguments.output == "json" else text(found))
-    measured = {(nodes, kind): cost for kind, row in found.items() for nodes, cost in row.items()}
+        draw(table, arguments.plot)
+    sys.stdout.write(json.dumps(table) + "\n" if arguments.output == "json" else text(table))
+    measured = {(nodes, kind): cost for kind, row in table.items() for nodes, cost in row.items()}
     judge(
         [
             Bar(f"ms a decision, {nodes} nodes, {kind}", measured[nodes, kind], most=most)
@@ -128,21 +128,21 @@ def _pod(number: int, raw: dict[str, Any], kind: str) -> Pod:
     return msgspec.json.decode(text, type=Pod)
 
 
-def text(found: dict[str, dict[int, float]]) -> str:
+def text(table: dict[str, dict[int, float]]) -> str:
     """A table: kinds by numbers of nodes."""
-    sizes = sorted({nodes for row in found.values() for nodes in row})
+    sizes = sorted({nodes for row in table.values() for nodes in row})
     lines = [f"{'ms a decision':>14}" + "".join(f"{nodes:>9}" for nodes in sizes)]
-    lines += [f"{kind:>14}" + "".join(f"{row[nodes]:9.3f}" for nodes in sizes) for kind, row in found.items()]
+    lines += [f"{kind:>14}" + "".join(f"{row[nodes]:9.3f}" for nodes in sizes) for kind, row in table.items()]
     return "\n".join(lines) + "\n"
 
 
-def draw(found: dict[str, dict[int, float]], file: Path) -> None:
+def draw(table: dict[str, dict[int, float]], file: Path) -> None:
     """Costs over nodes, both from zero."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
-    for kind, row in found.items():
+    for kind, row in table.items():
         axes.plot(_kilo(list(row)), list(row.values()), marker="o", label=kind)
     axes.set(xlabel="nodes, thousands", ylabel="CPU of a decision, ms", xlim=(0, None), ylim=(0, None))
     axes.legend(frameon=False)

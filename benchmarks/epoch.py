@@ -67,19 +67,19 @@ def main() -> None:
     if arguments.plot is not None:
         draw(results, arguments.plot)
     if arguments.output == "json":
-        sys.stdout.write(json.dumps([asdict(one) for one in results]) + "\n")
+        sys.stdout.write(json.dumps([asdict(result) for result in results]) + "\n")
     else:
-        for one in results:
+        for result in results:
             sys.stdout.write(
-                f"{one.tasks} tasks on {one.nodes} nodes: {one.seconds:.1f} s, peak {one.peak_mib:.0f} MiB, "
-                f"{one.result}, R2 {one.r2:.2f}\n"
+                f"{result.tasks} tasks on {result.nodes} nodes: {result.seconds:.1f} s, "
+                f"peak {result.peak_mib:.0f} MiB, {result.result}, R2 {result.r2:.2f}\n"
             )
-    seconds = {(one.tasks, one.nodes): one.seconds for one in results}
+    seconds = {(result.tasks, result.nodes): result.seconds for result in results}
     judge(
         [
             Bar("1,000 tasks on 100 nodes, s", seconds[1_000, 100], most=5.0),
             Bar("10,000 tasks on 1,000 nodes, s", seconds[10_000, 1_000], most=60.0),
-            Bar("largest process, MiB", max(one.peak_mib for one in results), most=1024.0),
+            Bar("largest process, MiB", max(result.peak_mib for result in results), most=1024.0),
         ]
     )
 
@@ -89,10 +89,10 @@ def measure(tasks: int, count: int, workers: int, console: Console) -> Result:
     speeds = traces.read_speeds((ROOT / "benchmarks/data/gavel-speeds.csv").read_text(encoding="utf-8"))
     nodes = fleet(count)
     drawn = workload.draw(1, tasks, Shape(load=0.9), nodes)
-    there = world.from_speeds(nodes, speeds, list(REFERENCE_KINDS))
+    cluster = world.from_speeds(nodes, speeds, list(REFERENCE_KINDS))
     jobs = trace.jobs(drawn.tasks, Document(), drawn.cpu_used)
     console.log(f"making the history of {tasks} tasks on {count} nodes ...")
-    history = records(jobs, Replay(there, jobs, ScoreChooser(LEAST_ALLOCATED)).run(), nodes)
+    history = records(jobs, Replay(cluster, jobs, ScoreChooser(LEAST_ALLOCATED)).run(), nodes)
     machines = [Machine(node, name) for node, name in zip(nodes, world.classes_of(nodes), strict=True)]
     with ProcessPoolExecutor(workers) as executor:
         begun = time.perf_counter()
@@ -110,15 +110,15 @@ def draw(results: Sequence[Result], file: Path) -> None:
     import matplotlib.pyplot as plt
 
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.5), sharey=True)
-    growing = [one for one in results if (one.tasks, one.nodes) in SIZES]
-    left.loglog([one.tasks for one in growing], [one.seconds for one in growing], marker="o")
-    for one in growing:
-        note = f"{one.nodes} nodes, {one.peak_mib:.0f} MiB"
-        left.annotate(note, (one.tasks, one.seconds), (-6, 6), textcoords="offset points", ha="right", fontsize=8)
+    growing = [result for result in results if (result.tasks, result.nodes) in SIZES]
+    left.loglog([result.tasks for result in growing], [result.seconds for result in growing], marker="o")
+    for result in growing:
+        note = f"{result.nodes} nodes, {result.peak_mib:.0f} MiB"
+        left.annotate(note, (result.tasks, result.seconds), (-6, 6), textcoords="offset points", ha="right", fontsize=8)
     left.set_xlabel("finished tasks, a tenth as many nodes")
     left.set_ylabel("seconds of one epoch")
-    same = sorted((one for one in results if one.tasks == FLEETS[0][0]), key=lambda one: one.nodes)
-    right.loglog([one.nodes for one in same], [one.seconds for one in same], marker="o")
+    same = sorted((result for result in results if result.tasks == FLEETS[0][0]), key=lambda result: result.nodes)
+    right.loglog([result.nodes for result in same], [result.seconds for result in same], marker="o")
     right.set_xlabel(f"nodes, with {FLEETS[0][0]:,} finished tasks")
     figure.tight_layout()
     file.parent.mkdir(parents=True, exist_ok=True)

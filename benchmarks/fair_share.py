@@ -132,13 +132,13 @@ def main() -> None:
     bars = []
     for policy, half_life in (("deadlines alone", 0.0), ("fair share", arguments.half_life)):
         for slack in (SLACK, *CLAIMS):
-            found = [
+            by_seed = [
                 World(arguments.gpus, half_life).run(draw(seed, arguments.gpus, arguments.load, arguments.tasks, slack))
                 for seed in range(arguments.seeds)
             ]
             rows[_name(policy, slack)] = {
-                "others": statistics.fmean(statistics.fmean(one[name] for name in HONEST) for one in found),
-                GREEDY: statistics.fmean(one[GREEDY] for one in found),
+                "others": statistics.fmean(statistics.fmean(missed[name] for name in HONEST) for missed in by_seed),
+                GREEDY: statistics.fmean(missed[GREEDY] for missed in by_seed),
             }
             sys.stderr.write(f"{_name(policy, slack)}: done\n")
         worst = max(rows[_name(policy, slack)]["others"] for slack in CLAIMS)

@@ -66,10 +66,10 @@ def main() -> None:
         ("bad", seed) for seed in range(arguments.bad_trials)
     ]
     with ProcessPoolExecutor(arguments.workers) as executor:
-        found = executor.map(run, cases)
-        trials = list(shown(found, "epochs", len(cases)))
+        runs = executor.map(run, cases)
+        trials = list(shown(runs, "epochs", len(cases)))
     if arguments.output == "json":
-        sys.stdout.write(json.dumps([asdict(one) for one in trials]) + "\n")
+        sys.stdout.write(json.dumps([asdict(trial) for trial in trials]) + "\n")
     else:
         tell(trials)
     judge(bars(trials))
@@ -78,27 +78,27 @@ def main() -> None:
 def tell(trials: Sequence[Trial]) -> None:
     """For people."""
     for kind, name in (("good", "from the defaults, windows of 50 tasks"), ("bad", "from bad weights, 800 tasks")):
-        own = [one for one in trials if one.kind == kind]
-        passed = [one for one in own if one.accepted]
+        own = [trial for trial in trials if trial.kind == kind]
+        passed = [trial for trial in own if trial.accepted]
         sys.stdout.write(f"{name}: {len(passed)} of {len(own)} accepted\n")
         if passed:
-            gains = [100 * (one.before - one.after) for one in passed]
+            gains = [100 * (trial.before - trial.after) for trial in passed]
             sys.stdout.write(
                 f"  gain on unseen tasks: mean {statistics.mean(gains):+.2f} points, worst {min(gains):+.2f} "
-                f"(missed before {100 * statistics.mean(one.before for one in passed):.1f} %)\n"
+                f"(missed before {100 * statistics.mean(trial.before for trial in passed):.1f} %)\n"
             )
 
 
 def bars(trials: Sequence[Trial]) -> list[Bar]:
     """What must hold: nothing worse passes, and from bad weights most epochs pass and help."""
-    good = [100 * (one.before - one.after) for one in trials if one.kind == "good" and one.accepted]
-    bad = [one for one in trials if one.kind == "bad"]
-    found = [Bar("worst gain of what passed from the defaults, points", min(good, default=0.0), least=-0.5)]
+    good = [100 * (trial.before - trial.after) for trial in trials if trial.kind == "good" and trial.accepted]
+    bad = [trial for trial in trials if trial.kind == "bad"]
+    checks = [Bar("worst gain of what passed from the defaults, points", min(good, default=0.0), least=-0.5)]
     if bad:
-        gains = [100 * (one.before - one.after) for one in bad if one.accepted]
-        found.append(Bar("share of the epochs from bad weights that passed", len(gains) / len(bad), least=0.5))
-        found.append(Bar("their mean gain, points", statistics.mean(gains) if gains else 0.0, least=2.0))
-    return found
+        gains = [100 * (trial.before - trial.after) for trial in bad if trial.accepted]
+        checks.append(Bar("share of the epochs from bad weights that passed", len(gains) / len(bad), least=0.5))
+        checks.append(Bar("their mean gain, points", statistics.mean(gains) if gains else 0.0, least=2.0))
+    return checks
 
 
 def run(case: tuple[str, int]) -> Trial:

@@ -73,28 +73,28 @@ def main() -> None:
     ):
         results = [measure(sandbox, kind, arguments.seconds, console) for kind in kinds]
     if arguments.output == "json":
-        sys.stdout.write(json.dumps([asdict(one) for one in results]) + "\n")
+        sys.stdout.write(json.dumps([asdict(result) for result in results]) + "\n")
     else:
         tell(results)
-    judge([bar for one in results for bar in bars(one)])
+    judge([bar for result in results for bar in bars(result)])
 
 
-def bars(one: Result) -> list[Bar]:
+def bars(result: Result) -> list[Bar]:
     """Everything is there once, and binds take no longer."""
     return [
-        Bar(f"{one.kind}: Tasks that history lacks", one.tasks - one.recorded, most=0),
-        Bar(f"{one.kind}: Tasks that history has twice", one.twice, most=0),
-        Bar(f"{one.kind}: seconds to bind, over those before", one.bound_during / one.bound_before, most=1.25),
+        Bar(f"{result.kind}: Tasks that history lacks", result.tasks - result.recorded, most=0),
+        Bar(f"{result.kind}: Tasks that history has twice", result.twice, most=0),
+        Bar(f"{result.kind}: seconds to bind, over those before", result.bound_during / result.bound_before, most=1.25),
     ]
 
 
 def tell(results: list[Result]) -> None:
     """For people."""
-    for one in results:
+    for result in results:
         sys.stdout.write(
-            f"{one.kind} for {one.seconds:.0f} s: a batch of {BATCH} bound in {one.bound_during:.2f} s "
-            f"({one.bound_before:.2f} before); {one.recorded} of {one.tasks} Tasks recorded "
-            f"{one.caught_up_seconds:.0f} s after it ended, {one.twice} twice\n"
+            f"{result.kind} for {result.seconds:.0f} s: a batch of {BATCH} bound in {result.bound_during:.2f} s "
+            f"({result.bound_before:.2f} before); {result.recorded} of {result.tasks} Tasks recorded "
+            f"{result.caught_up_seconds:.0f} s after it ended, {result.twice} twice\n"
         )
 
 
@@ -131,13 +131,13 @@ def measure(sandbox: Sandbox, kind: str, seconds: float, console: Console) -> Re
 def batches(sandbox: Sandbox, prefix: str, seconds: float) -> tuple[int, list[float]]:
     """Batch after batch for so long. Returns how many Tasks that were, and the seconds until each batch was bound."""
     end = time.monotonic() + seconds
-    found: list[float] = []
+    waits: list[float] = []
     while time.monotonic() < end:
-        name = f"{prefix}-{len(found)}-"
+        name = f"{prefix}-{len(waits)}-"
         begun = apply(sandbox, [task(f"{name}{index}", RUNTIME) for index in range(BATCH)])
-        found.append(wait_bound(sandbox, name, BATCH) - begun)
+        waits.append(wait_bound(sandbox, name, BATCH) - begun)
         time.sleep(max(0.0, min(PAUSE_SECONDS, end - time.monotonic())))
-    return BATCH * len(found), found
+    return BATCH * len(waits), waits
 
 
 @contextmanager
@@ -168,8 +168,8 @@ def caught_up(sandbox: Sandbox, prefix: str, tasks: int) -> tuple[int, int, floa
     with MongoClient[dict[str, Any]](sandbox.urls[MONGODB], timeoutMS=20_000) as client:
         while len(set(names)) < tasks and time.monotonic() - begun < PATIENCE_SECONDS:
             time.sleep(1.0)
-            found = client[contract.MONGODB_DATABASE][contract.TASK_HISTORY].find({}, {"name": 1})
-            names = [row["name"] for row in found if row["name"].startswith(prefix)]
+            rows = client[contract.MONGODB_DATABASE][contract.TASK_HISTORY].find({}, {"name": 1})
+            names = [row["name"] for row in rows if row["name"].startswith(prefix)]
     return len(set(names)), len(names) - len(set(names)), time.monotonic() - begun
 
 

@@ -46,7 +46,7 @@ def best(world: World, jobs: Sequence[Job], document: Document, seed: int) -> Co
     """The course under the weights that turn out best."""
     rng = np.random.default_rng(seed)
     candidates = [document.Lateness, *(_drawn(document.Lateness, rng) for _ in range(WEIGHTS - 1))]
-    courses = [_course(world, jobs, msgspec.structs.replace(document, Lateness=one)) for one in candidates]
+    courses = [_course(world, jobs, msgspec.structs.replace(document, Lateness=weights)) for weights in candidates]
     return min(courses, key=lambda course: float(np.nanmean(violated(jobs, course))))
 
 

@@ -48,14 +48,14 @@ def main() -> None:
     arguments = parser.parse_args()
     console = Console(stderr=True, log_path=False)
     with (
-        tempfile.TemporaryDirectory(prefix="cloudai-well-") as one,
-        tempfile.TemporaryDirectory(prefix="cloudai-dead-") as other,
-        Sandbox(Path(one), nodes=20, services=(PROMETHEUS, MONGODB), say=console.log) as well,
-        Sandbox(Path(other), nodes=20, services=(PROMETHEUS, MONGODB), say=console.log) as dead,
+        tempfile.TemporaryDirectory(prefix="cloudai-well-") as well_folder,
+        tempfile.TemporaryDirectory(prefix="cloudai-dead-") as dead_folder,
+        Sandbox(Path(well_folder), nodes=20, services=(PROMETHEUS, MONGODB), say=console.log) as well,
+        Sandbox(Path(dead_folder), nodes=20, services=(PROMETHEUS, MONGODB), say=console.log) as dead,
     ):
         results = measure({WELL: well, DEAD: dead}, arguments.rounds, console)
     if arguments.output == "json":
-        sys.stdout.write(json.dumps([asdict(one) for one in results]) + "\n")
+        sys.stdout.write(json.dumps([asdict(result) for result in results]) + "\n")
     else:
         tell(results)
     by_rule = min(result.by_rts for result in results if result.services == DEAD)
@@ -85,12 +85,12 @@ def measure(sandboxes: dict[str, Sandbox], rounds: int, console: Console) -> lis
 def tell(results: list[Result]) -> None:
     """For people."""
     for services in (WELL, DEAD):
-        own = [one for one in results if one.services == services]
-        seconds = sorted(one.seconds for one in own)
+        own = [result for result in results if result.services == services]
+        seconds = sorted(result.seconds for result in own)
         sys.stdout.write(
-            f"services {services}: {sum(one.bound for one in own)} Tasks bound, {sum(one.by_rts for one in own)} by "
-            f"the rule; a batch of {BATCH} in {statistics.median(seconds):.2f} s ({seconds[0]:.2f} to "
-            f"{seconds[-1]:.2f})\n"
+            f"services {services}: {sum(result.bound for result in own)} Tasks bound, "
+            f"{sum(result.by_rts for result in own)} by the rule; a batch of {BATCH} in "
+            f"{statistics.median(seconds):.2f} s ({seconds[0]:.2f} to {seconds[-1]:.2f})\n"
         )
     ratios = _ratios(results)
     sys.stdout.write(
@@ -101,7 +101,9 @@ def tell(results: list[Result]) -> None:
 
 def _ratios(results: list[Result]) -> list[float]:
     """Seconds of the dead over those of the well, round by round."""
-    pairs = zip(*([one.seconds for one in results if one.services == name] for name in (DEAD, WELL)), strict=True)
+    pairs = zip(
+        *([result.seconds for result in results if result.services == name] for name in (DEAD, WELL)), strict=True
+    )
     return [dead / well for dead, well in pairs]
 
 

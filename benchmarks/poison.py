@@ -54,17 +54,17 @@ class Attack:
 
 
 ATTACKS: Final = {
-    "tells the truth": Attack(EVERYWHERE, lambda _one: {}, 1.0),
-    "1 s on slow machines": Attack(SLOWEST, lambda one: {"finish": one.start + 1.0}),
-    "1 s on slow, true else": Attack(SLOWEST, lambda one: {"finish": one.start + 1.0}, 0.5),
-    "a third on slow, true else": Attack(SLOWEST, lambda one: {"finish": one.start + one.runtime / 3}, 0.5),
-    "1 s everywhere": Attack(EVERYWHERE, lambda one: {"finish": one.start + 1.0}),
-    "a day on fast machines": Attack(FASTEST, lambda one: {"finish": one.start + 86_400.0}),
-    "1 s under load": Attack(EVERYWHERE, lambda one: {"finish": one.start + 1.0, "load": 8.0}),
-    "a day without load": Attack(EVERYWHERE, lambda one: {"finish": one.start + 86_400.0, "load": 0.0}),
-    "1 s allowed": Attack(EVERYWHERE, lambda _one: {"allowed": 1.0}),
-    "allows what it takes": Attack(EVERYWHERE, lambda one: {"allowed": 2 * one.runtime}),
-    "allows the contrary": Attack(EVERYWHERE, lambda one: {"allowed": 4e5 / one.runtime}),
+    "tells the truth": Attack(EVERYWHERE, lambda _record: {}, 1.0),
+    "1 s on slow machines": Attack(SLOWEST, lambda record: {"finish": record.start + 1.0}),
+    "1 s on slow, true else": Attack(SLOWEST, lambda record: {"finish": record.start + 1.0}, 0.5),
+    "a third on slow, true else": Attack(SLOWEST, lambda record: {"finish": record.start + record.runtime / 3}, 0.5),
+    "1 s everywhere": Attack(EVERYWHERE, lambda record: {"finish": record.start + 1.0}),
+    "a day on fast machines": Attack(FASTEST, lambda record: {"finish": record.start + 86_400.0}),
+    "1 s under load": Attack(EVERYWHERE, lambda record: {"finish": record.start + 1.0, "load": 8.0}),
+    "a day without load": Attack(EVERYWHERE, lambda record: {"finish": record.start + 86_400.0, "load": 0.0}),
+    "1 s allowed": Attack(EVERYWHERE, lambda _record: {"allowed": 1.0}),
+    "allows what it takes": Attack(EVERYWHERE, lambda record: {"allowed": 2 * record.runtime}),
+    "allows the contrary": Attack(EVERYWHERE, lambda record: {"allowed": 4e5 / record.runtime}),
 }
 
 
@@ -94,11 +94,11 @@ def main() -> None:
     )
     parser.add_argument("-o", "--output", choices=["text", "json"], default="text")
     arguments = parser.parse_args()
-    found: dict[str, dict[str, float]] = {}
+    by_attack: dict[str, dict[str, float]] = {}
     with ProcessPoolExecutor(arguments.workers) as executor:
         for name in ATTACKS:
             sys.stderr.write(f"{name} ...\n")
-            found[name] = means(
+            by_attack[name] = means(
                 list(
                     executor.map(
                         partial(attacked, name, arguments.share, arguments.releases, arguments.unlimited),
@@ -107,12 +107,12 @@ def main() -> None:
                 )
             )
     if arguments.output == "json":
-        sys.stdout.write(json.dumps(found) + "\n")
+        sys.stdout.write(json.dumps(by_attack) + "\n")
     else:
-        for name, one in found.items():
+        for name, figures in by_attack.items():
             sys.stdout.write(
-                f"{name:>28}: missed {one['missed']:.1%} -> {one['missed_after']:.1%}, "
-                f"mean wait {one['wait']:.0f} -> {one['wait_after']:.0f} s\n"
+                f"{name:>28}: missed {figures['missed']:.1%} -> {figures['missed_after']:.1%}, "
+                f"mean wait {figures['wait']:.0f} -> {figures['wait_after']:.0f} s\n"
             )
     if arguments.unlimited:
         return  # what the limits are worth: nothing holds these lies
@@ -120,10 +120,10 @@ def main() -> None:
         [
             Bar(
                 f"{name}: missed more by the others, points",
-                100 * (one["missed_after"] - one["missed"]),
+                100 * (figures["missed_after"] - figures["missed"]),
                 most=MOST_LOST,
             )
-            for name, one in found.items()
+            for name, figures in by_attack.items()
         ]
     )
 
@@ -131,7 +131,7 @@ def main() -> None:
 def means(results: Sequence[Result]) -> dict[str, float]:
     """Over the seeds."""
     names = ("missed", "missed_after", "wait", "wait_after")
-    return {name: statistics.mean(getattr(one, name) for one in results) for name in names}
+    return {name: statistics.mean(getattr(result, name) for result in results) for name in names}
 
 
 def attacked(name: str, share: float, releases: int, is_unlimited: bool, seed: int) -> Result:
@@ -154,29 +154,31 @@ def later(at: Scene, document: Document) -> list[Record]:
     return records(jobs, Replay(at.world(), jobs, RtsChooser(document)).run(), at.nodes, drawn.tasks)
 
 
-def by_tenants(found: Sequence[Record]) -> list[Record]:
+def by_tenants(history: Sequence[Record]) -> list[Record]:
     """The same runs, spread over the honest tenants."""
-    return [msgspec.structs.replace(one, namespace=f"tenant-{index % TENANTS}") for index, one in enumerate(found)]
+    return [
+        msgspec.structs.replace(record, namespace=f"tenant-{index % TENANTS}") for index, record in enumerate(history)
+    ]
 
 
 def hostile(at: Scene, honest: Sequence[Record], attack: Attack, share: float) -> list[Record]:
     """So many runs of the attacker that they are its share of all."""
     count = round(share / (1 - share) * len(honest))
-    there = targets(at, attack.where)
+    machines = targets(at, attack.where)
     rng = np.random.default_rng(at.seed)
-    found = []
+    runs = []
     for index in range(count):
-        one = honest[index * len(honest) // count]
-        one = msgspec.structs.replace(
-            one, pod_uid=f"hostile-{index}", task_uid=f"hostile-{index}", namespace="attacker"
+        record = honest[index * len(honest) // count]
+        record = msgspec.structs.replace(
+            record, pod_uid=f"hostile-{index}", task_uid=f"hostile-{index}", namespace="attacker"
         )
-        suited = [machine for machine in there if machine.node.gpu >= one.gpu] or there
+        suited = [machine for machine in machines if machine.node.gpu >= record.gpu] or machines
         machine = suited[int(rng.integers(len(suited)))]
         if rng.random() >= attack.honest_share:
-            one = msgspec.structs.replace(one, node=machine.node.node, node_class=machine.node_class)
-            one = msgspec.structs.replace(one, **attack.says(one))
-        found.append(one)
-    return found
+            record = msgspec.structs.replace(record, node=machine.node.node, node_class=machine.node_class)
+            record = msgspec.structs.replace(record, **attack.says(record))
+        runs.append(record)
+    return runs
 
 
 def targets(at: Scene, where: str) -> list[Machine]:

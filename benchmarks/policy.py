@@ -18,7 +18,7 @@ import statistics
 import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import lru_cache
 from typing import Final
 from unittest.mock import patch
@@ -27,7 +27,24 @@ import msgspec
 import numpy as np
 import oracle
 from ablation import ABLATIONS, DEFAULTS, FIRST_COME, FirstComeChooser
-from bar import Bar, judge
+from bar import judge
+from policy_bars import bars
+from replays import (
+    BY_HISTORY,
+    COLD,
+    FORGETTING,
+    ORACLE,
+    TUNED,
+    UNDECLARED,
+    UNFRAGMENTED,
+    UNKEPT,
+    UNTIMED,
+    WORDLESS,
+    Case,
+    OfGpus,
+    Result,
+    Seen,
+)
 from rich.console import Console
 from rich.table import Table
 from scenario import LARGE, TAU, Scene, scene, settings
@@ -55,18 +72,8 @@ from cloudai_rts.replay.chooser import (
 from cloudai_rts.replay.engine import Course, Replay
 from cloudai_rts.replay.interval import half_width
 from cloudai_rts.replay.job import Job
-from cloudai_rts.replay.summary import Summary, summarise, violated
+from cloudai_rts.replay.summary import summarise, violated
 
-TUNED: Final = "tuned"
-WORDLESS: Final = "without users' words"
-COLD: Final = "cold"
-UNDECLARED: Final = "without declarations"
-UNTIMED: Final = "without time allowed"
-UNFRAGMENTED: Final = "without fragmentation"
-UNKEPT: Final = "without reservations"
-FORGETTING: Final = "tuned without memory"
-BY_HISTORY: Final = "hinge by history alone"
-ORACLE: Final = "oracle"
 POLICIES: Final = (
     "round-robin",
     LEAST_ALLOCATED,
@@ -97,45 +104,14 @@ ONLY_IN: Final = {
     UNTIMED: {"size sd .9", "size sd 1.9", "20 % mislabelled", "chronus deadlines", *_DECLARED},
     UNFRAGMENTED: {"reference", "8-GPU jobs", *worlds()},
     UNKEPT: {"reference", "8-GPU jobs", *worlds()},
-    **{name: {"reference"} for name in (TUNED, FORGETTING, BY_HISTORY, FIRST_COME, *DEFAULTS)},
+    **{name: {"reference"} for name in (FORGETTING, BY_HISTORY, FIRST_COME, *DEFAULTS)},
+    TUNED: {"reference", *worlds()},
     **{name: {"reference", *worlds()} for name in ABLATIONS},
 }
 """Policies that make a difference, or are affordable, in some settings only."""
 UNLEARNED: Final = frozenset({"round-robin", LEAST_ALLOCATED, MOST_ALLOCATED, "hinge", "without learning"})
 TUNING_TASKS: Final = 3000
 MOST_SEEDS: Final = 80
-
-
-@dataclass(frozen=True)
-class Case:
-    """One replay."""
-
-    shape: str
-    load: float
-    seed: int
-    policy: str
-
-
-@dataclass(frozen=True)
-class OfGpus:
-    """The tasks with one number of GPUs: how many, the share that was late, mean and longest wait (seconds)."""
-
-    tasks: int
-    late: float
-    wait: float
-    longest: float
-
-
-@dataclass(frozen=True)
-class Result:
-    """What came of it, in all and by number of GPUs."""
-
-    summary: Summary
-    gpus: dict[int, OfGpus]
-
-    def late(self, gpus: int) -> float:
-        """Share of late ones among tasks with so many GPUs, NaN without such tasks."""
-        return self.gpus[gpus].late if gpus in self.gpus else math.nan
 
 
 def main() -> None:
@@ -173,8 +149,8 @@ def main() -> None:
             drawn[shape] = replay(executor, shape, loads, chosen, seeds, arguments.width, results)
     if arguments.output == "json":
         rows = [
-            {**asdict(case), **asdict(one.summary), "gpus": {k: asdict(v) for k, v in one.gpus.items()}}
-            for case, one in results.items()
+            {**asdict(case), **asdict(result.summary), "gpus": {k: asdict(v) for k, v in result.gpus.items()}}
+            for case, result in results.items()
         ]
         sys.stdout.write(json.dumps(rows) + "\n")
     else:
@@ -184,71 +160,7 @@ def main() -> None:
             if arguments.by_gpu:
                 for load in loads:
                     console.print(gpu_table(shape, load, drawn[shape], results))
-    judge([one for shape in shapes for load in loads for one in bars(shape, load, drawn[shape], results)])
-
-
-def bars(shape: str, load: float, seeds: range, results: Mapping[Case, Result]) -> list[Bar]:
-    """What must hold of what was replayed."""
-
-    def mean(policy: str, figure: str = "violations") -> float:
-        """Over the seeds; NaN where that policy was not replayed."""
-        cases = [Case(shape, load, seed, policy) for seed in seeds]
-        known = all(case in results for case in cases)
-        return statistics.mean(getattr(results[case].summary, figure) for case in cases) if known else math.nan
-
-    def below(policy: str, other: str, share: float, figure: str = "violations") -> Bar:
-        what = f"{shape}, {load:.2f}: {figure} of {policy} below those of {other}, %"
-        whole = mean(other, figure)
-        return Bar(what, 100 * (1 - mean(policy, figure) / whole) if whole > 0 else math.nan, least=share)
-
-    if shape in worlds():
-        return foreign_bars(shape, load, seeds, results)
-    found = []
-    if shape == "reference" and load in {0.75, 0.90}:
-        found += [below("lateness", "round-robin", 72), below("lateness", LEAST_ALLOCATED, 63)]
-        found += [below(TUNED, "round-robin", 74), below(TUNED, LEAST_ALLOCATED, 65)]
-    found += [
-        Bar(f"{shape}, {load:.2f}: {other} misses more than lateness, points", 100 * (mean(other) - late), least=0)
-        for other in (LEAST_ALLOCATED, EDF_BEST_NODE)
-        for late in [mean("lateness")]
-    ]
-    for hearing in (UNTIMED, "lateness"):  # declarations alone, and with all that users say
-        if shape == "declared, k x size":
-            found.append(below(hearing, WORDLESS, 30))
-        if shape == "declared, k x declared":
-            found += [below(hearing, WORDLESS, 10), below(hearing, WORDLESS, 25, "tardiness")]
-    return [one for one in found if not math.isnan(one.value)]
-
-
-def foreign_bars(shape: str, load: float, seeds: range, results: Mapping[Case, Result]) -> list[Bar]:
-    """What must hold in a world that breaks the model's form: never worse than what is simpler, large tasks served."""
-
-    def known(policy: str) -> bool:
-        return all(Case(shape, load, seed, policy) in results for seed in seeds)
-
-    def ahead(policy: str, other: str) -> Bar:
-        """How much of the difference is surely against `policy`, in points."""
-        gaps = [
-            100 * (results[Case(shape, load, seed, policy)].summary.violations)
-            - 100 * (results[Case(shape, load, seed, other)].summary.violations)
-            for seed in seeds
-        ]
-        surely = statistics.mean(gaps) - (half_width(gaps) or 0.0)
-        return Bar(f"{shape}, {load:.2f}: {policy} surely misses more than {other}, points", surely, most=0)
-
-    found = [ahead("lateness", other) for other in (LEAST_ALLOCATED, MOST_ALLOCATED, EDF_BEST_NODE) if known(other)]
-    if known(COLD):
-        found += [ahead(COLD, other) for other in (LEAST_ALLOCATED, "hinge") if known(other)]
-    for count in (4, LARGE):
-        served = [
-            statistics.mean(100 * _found(shape, load, seed, policy, count, results).late for seed in seeds)
-            for policy in ("lateness", EDF_BEST_NODE, MOST_ALLOCATED)
-            if known(policy)
-        ]
-        if len(served) > 1 and LARGE in results[Case(shape, load, seeds[0], "lateness")].gpus:
-            what = f"{shape}, {load:.2f}: tasks of {count} GPUs miss more than under the best of the others, points"
-            found.append(Bar(what, served[0] - min(served[1:]), most=5))
-    return found
+    judge([bar for shape in shapes for load in loads for bar in bars(Seen(shape, load, drawn[shape], results))])
 
 
 def replay(
@@ -268,8 +180,8 @@ def replay(
     ):
         fresh = range(known.stop, known.stop + len(seeds))
         cases = [Case(shape, load, seed, policy) for policy in policies for seed in fresh for load in loads]
-        found = executor.map(run, cases, chunksize=len(loads))  # what a policy knows is the same at all loads
-        told = shown(found, f"{shape}, {len(known) + len(seeds)} seeds", len(cases))
+        runs = executor.map(run, cases, chunksize=len(loads))  # what a policy knows is the same at all loads
+        told = shown(runs, f"{shape}, {len(known) + len(seeds)} seeds", len(cases))
         results |= dict(zip(cases, told, strict=True))
         known = range(seeds.start, fresh.stop)
     return known
@@ -277,14 +189,7 @@ def replay(
 
 def _width(shape: str, load: float, policy: str, seeds: range, results: dict[Case, Result]) -> float:
     """Half-width of the paired difference to `lateness`, in points."""
-    return half_width(_gaps(shape, load, policy, seeds, results)) or 0.0
-
-
-def _gaps(shape: str, load: float, policy: str, seeds: range, results: dict[Case, Result]) -> list[float]:
-    """Difference to `lateness` seed by seed, in points."""
-    own = [100 * results[Case(shape, load, seed, policy)].summary.violations for seed in seeds]
-    base = [100 * results[Case(shape, load, seed, "lateness")].summary.violations for seed in seeds]
-    return [one - other for one, other in zip(own, base, strict=True)]
+    return half_width(Seen(shape, load, seeds, results).gaps(policy)) or 0.0
 
 
 def run(case: Case) -> Result:
@@ -297,14 +202,14 @@ def run(case: Case) -> Result:
         jobs = trace.jobs([replace(task, expected_runtime_s=None) for task in drawn.tasks], document, drawn.cpu_used)
     weight = 0.0 if case.policy == UNFRAGMENTED else lateness.FRAGMENTATION_WEIGHT
     least = 1 << 30 if case.policy == UNKEPT else reservation.MIN_GPUS
-    there = at.world()
+    world = at.world()
     with patch.object(lateness, "FRAGMENTATION_WEIGHT", weight), patch.object(reservation, "MIN_GPUS", least):
         if case.policy == ORACLE:
             jobs = oracle.told(jobs)
-            course = oracle.best(there, jobs, document, case.seed)
+            course = oracle.best(world, jobs, document, case.seed)
         else:
-            course = Replay(there, jobs, chooser(case.policy, document)).run()
-    return Result(summarise(there, jobs, course), _of_gpus(jobs, course))
+            course = Replay(world, jobs, chooser(case.policy, document)).run()
+    return Result(summarise(world, jobs, course), _of_gpus(jobs, course))
 
 
 @lru_cache(maxsize=1)
@@ -340,8 +245,8 @@ def drifted(at: Scene, document: Document) -> Document:
     for _ in range(GENERATIONS):
         search.tell(np.zeros(len(search.ask())))
     last = search.ask()
-    found = genes.decode(last[int(rng.integers(len(last)))], document)
-    return affinity.scored(found, affinity.tally(at.history()), NodeUse())
+    member = genes.decode(last[int(rng.integers(len(last)))], document)
+    return affinity.scored(member, affinity.tally(at.history()), NodeUse())
 
 
 def tuned(at: Scene, rules: Rules) -> Document:
@@ -382,12 +287,11 @@ def _of_gpus(jobs: Sequence[Job], course: Course) -> dict[int, OfGpus]:
 
 def gpu_table(shape: str, load: float, seeds: range, results: Mapping[Case, Result]) -> Table:
     """Misses and waits by number of GPUs."""
+    seen = Seen(shape, load, seeds, results)
     first = results[Case(shape, load, seeds[0], "lateness")]
     shown = Table(title=f"{shape}, load {load:.2f}: missed, % (mean wait / longest wait, s) by GPUs asked for")
     counts = sorted(first.gpus)
-    tasks = {
-        count: sum(_found(shape, load, seed, "lateness", count, results).tasks for seed in seeds) for count in counts
-    }
+    tasks = {count: sum(tasks.tasks for tasks in seen.gpus("lateness", count)) for count in counts}
     for name in ("policy", *(f"{count} GPU ({tasks[count]})" for count in counts)):
         shown.add_column(name, justify="left" if name == "policy" else "right")
     for policy in POLICIES:
@@ -395,53 +299,49 @@ def gpu_table(shape: str, load: float, seeds: range, results: Mapping[Case, Resu
             continue
         cells = []
         for count in counts:
-            own = [_found(shape, load, seed, policy, count, results) for seed in seeds]
-            late = statistics.mean(100 * one.late for one in own)
-            wait = statistics.mean(one.wait for one in own)
-            cells.append(f"{late:.1f} ({wait:.0f} / {max(one.longest for one in own):.0f})")
+            own = seen.gpus(policy, count)
+            late = statistics.mean(100 * figures.late for figures in own)
+            wait = statistics.mean(figures.wait for figures in own)
+            cells.append(f"{late:.1f} ({wait:.0f} / {max(figures.longest for figures in own):.0f})")
         shown.add_row(policy, *cells)
     return shown
 
 
-def _found(shape: str, load: float, seed: int, policy: str, count: int, results: Mapping[Case, Result]) -> OfGpus:
-    return results[Case(shape, load, seed, policy)].gpus.get(count, OfGpus(0, 0.0, 0.0, 0.0))
-
-
 def table(shape: str, loads: Sequence[float], seeds: range, results: dict[Case, Result]) -> Table:
     """Violations by policy and load."""
-    found = Table(title=f"{shape}: deadlines missed, % (paired difference to lateness +- 95 %)")
+    grid = Table(title=f"{shape}: deadlines missed, % (paired difference to lateness +- 95 %)")
     large = LARGE in results[Case(shape, loads[0], seeds[0], "lateness")].gpus
     extra = [*(["8-GPU tasks late, %"] if large else []), "tardiness, %", "p95 slowdown", "GPU-h a task", "GPU-h idle"]
     for name in ("policy", *(f"load {load:.2f}" for load in loads), *extra):
-        found.add_column(name, justify="left" if name == "policy" else "right")
+        grid.add_column(name, justify="left" if name == "policy" else "right")
     for policy in POLICIES:
         if Case(shape, loads[0], seeds[0], policy) not in results:
             continue
         cells = []
         for load in loads:
             own = [100 * results[Case(shape, load, seed, policy)].summary.violations for seed in seeds]
-            gap = _gaps(shape, load, policy, seeds, results)
+            gap = Seen(shape, load, seeds, results).gaps(policy)
             width = half_width(gap) or math.nan
             note = "" if policy == "lateness" else f" ({statistics.mean(gap):+.1f} +-{width:.1f})"
             cells.append(f"{statistics.mean(own):.1f}{note}")
         last = [results[Case(shape, loads[-1], seed, policy)] for seed in seeds]
         if large:
-            cells.append(f"{100 * statistics.mean(one.late(LARGE) for one in last):.1f}")
-        found.add_row(
+            cells.append(f"{100 * statistics.mean(result.late(LARGE) for result in last):.1f}")
+        grid.add_row(
             policy,
             *cells,
-            f"{100 * statistics.mean(one.summary.tardiness for one in last):.2f}",
-            f"{statistics.mean(one.summary.p95_slowdown for one in last):.1f}",
-            f"{statistics.mean(one.summary.gpu_hours_per_job for one in last):.3f}",
-            f"{statistics.mean(one.summary.idle_gpu_hours_while_deferred for one in last):.1f}",
+            f"{100 * statistics.mean(result.summary.tardiness for result in last):.2f}",
+            f"{statistics.mean(result.summary.p95_slowdown for result in last):.1f}",
+            f"{statistics.mean(result.summary.gpu_hours_per_job for result in last):.3f}",
+            f"{statistics.mean(result.summary.idle_gpu_hours_while_deferred for result in last):.1f}",
         )
     floors = [
         statistics.mean(results[Case(shape, load, seed, "lateness")].summary.floor for seed in seeds) for load in loads
     ]
-    found.add_section()
-    found.add_row("floor: not to be met by any", *(f"{100 * one:.1f}" for one in floors))
-    found.caption = "columns behind the loads: at the last load; GPU-h idle: GPUs free while a task was deferred"
-    return found
+    grid.add_section()
+    grid.add_row("floor: not to be met by any", *(f"{100 * floor:.1f}" for floor in floors))
+    grid.caption = "columns behind the loads: at the last load; GPU-h idle: GPUs free while a task was deferred"
+    return grid
 
 
 if __name__ == "__main__":

@@ -66,42 +66,42 @@ def main() -> None:
     arguments = parser.parse_args()
     seeds = range(arguments.seeds)
     with ProcessPoolExecutor(arguments.workers) as executor:
-        found: dict[str, Any] = {
+        report: dict[str, Any] = {
             "held_out": {f"{name}, {who}": held_out(executor, name, who, seeds) for name, who in HELD_OUT}
         }
-        found["calibration"] = {}
+        report["calibration"] = {}
         for setting, load in CALIBRATED:
             name = f"{setting}, load {load:.2f}"
             sys.stderr.write(f"calibration, {name} ...\n")
             runs = list(executor.map(partial(placed, setting, load), seeds))
-            found["calibration"][name] = calibration(runs)
-        found["cold"] = {}
+            report["calibration"][name] = calibration(runs)
+        report["cold"] = {}
         for setting in ("reference", *worlds()):
             if setting == LARGE_WORLD:
                 continue
             sys.stderr.write(f"calibration with nothing learned, {setting} ...\n")
             runs = list(executor.map(partial(placed, setting, 0.90, learns=False), seeds))
-            found["cold"][setting] = calibration(runs)
+            report["cold"][setting] = calibration(runs)
         sys.stderr.write("cold start ...\n")
-        found["cold_start"] = cold_start(executor, seeds)
-    sys.stdout.write(json.dumps(found) + "\n" if arguments.output == "json" else text(found))
-    judge(bars(found))
+        report["cold_start"] = cold_start(executor, seeds)
+    sys.stdout.write(json.dumps(report) + "\n" if arguments.output == "json" else text(report))
+    judge(bars(report))
 
 
-def bars(found: dict[str, Any]) -> list[Bar]:
+def bars(report: dict[str, Any]) -> list[Bar]:
     """What must hold where all machines were seen, and that P(late) is true on every workload."""
-    known = found["held_out"][f"reference, {ROUND_ROBIN}"]
+    known = report["held_out"][f"reference, {ROUND_ROBIN}"]
     result = [
         Bar("R2 of ln run time", known["r2"], least=0.70),
         Bar("gain over the type alone", known["r2"] - known["r2_tau_alone"], least=0.35),
         Bar("Spearman within types", known["spearman"], least=0.6),
     ]
-    for name, one in found["calibration"].items():
-        errors = [abs(row["predicted"] - row["observed"]) for row in one["deciles"]]
+    for name, figures in report["calibration"].items():
+        errors = [abs(row["predicted"] - row["observed"]) for row in figures["deciles"]]
         result.append(Bar(f"{name}: largest error of P(late) in a decile", max(errors, default=0.0), most=0.08))
-        result.append(Bar(f"{name}: in the 80 % interval", one["inside_80"], *INSIDE))
-    for name, one in found["cold"].items():
-        errors = [abs(row["predicted"] - row["observed"]) for row in one["deciles"]]
+        result.append(Bar(f"{name}: in the 80 % interval", figures["inside_80"], *INSIDE))
+    for name, figures in report["cold"].items():
+        errors = [abs(row["predicted"] - row["observed"]) for row in figures["deciles"]]
         result.append(Bar(f"{name}, nothing learned: largest error of P(late)", max(errors, default=0.0), most=0.20))
     return result
 
@@ -162,10 +162,10 @@ def _slower(
 
 def _usual(history: Sequence[Record]) -> dict[str, float]:
     """What the type says by itself: the mean of ln run time in the history, wherever it ran."""
-    found: dict[str, list[float]] = {}
+    by_type: dict[str, list[float]] = {}
     for record in history:
-        found.setdefault(record.type, []).append(math.log(record.runtime))
-    return {name: statistics.mean(values) for name, values in found.items()}
+        by_type.setdefault(record.type, []).append(math.log(record.runtime))
+    return {name: statistics.mean(values) for name, values in by_type.items()}
 
 
 def placed(setting: str, load: float, seed: int, learns: bool = True) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -203,12 +203,12 @@ def calibration(runs: Sequence[tuple[FloatArray, FloatArray, FloatArray]]) -> di
 
 def cold_start(executor: Executor, seeds: Sequence[int]) -> dict[str, float]:
     """Deadlines missed at load .75 by the number of tasks learned from; and by those who learn nothing."""
-    found = {}
+    shares = {}
     for count in HISTORIES:
-        found[str(count)] = statistics.mean(executor.map(partial(missed, str(count)), seeds))
+        shares[str(count)] = statistics.mean(executor.map(partial(missed, str(count)), seeds))
     for policy in (LEAST_ALLOCATED, ROUND_ROBIN):
-        found[policy] = statistics.mean(executor.map(partial(missed, policy), seeds))
-    return found
+        shares[policy] = statistics.mean(executor.map(partial(missed, policy), seeds))
+    return shares
 
 
 def missed(how: str, seed: int) -> float:
@@ -223,17 +223,18 @@ def missed(how: str, seed: int) -> float:
     return float(violated(jobs, Replay(at.world(), jobs, rts).run()).mean())
 
 
-def text(found: dict[str, Any]) -> str:
+def text(report: dict[str, Any]) -> str:
     """For people."""
     lines = []
-    for name, one in found["held_out"].items():
-        lines.append(f"held out, {name}: R2 of ln run time {one['r2']:.2f} (lowest {one['lowest_r2']:.2f})")
-        lines.append(f"  tau alone {one['r2_tau_alone']:.2f} (least gain {one['lowest_gain']:.2f})")
+    for name, figures in report["held_out"].items():
+        lines.append(f"held out, {name}: R2 of ln run time {figures['r2']:.2f} (lowest {figures['lowest_r2']:.2f})")
+        lines.append(f"  tau alone {figures['r2_tau_alone']:.2f} (least gain {figures['lowest_gain']:.2f})")
         lines.append(
-            f"  Spearman within type {one['spearman']:.3f} (with the true speeds {one['spearman_true_speeds']:.3f})"
+            f"  Spearman within type {figures['spearman']:.3f} "
+            f"(with the true speeds {figures['spearman_true_speeds']:.3f})"
         )
-    cold = {f"{name}, nothing learned": known for name, known in found["cold"].items()}
-    for name, known in {**found["calibration"], **cold}.items():
+    cold = {f"{name}, nothing learned": known for name, known in report["cold"].items()}
+    for name, known in {**report["calibration"], **cold}.items():
         lines.append(f"{name}: {known['inside_80']:.1%} of the completions lie in the 80 % interval")
         lines += [
             f"  P(late) {row['from']:.1f}..: {row['tasks']} tasks, predicted {row['predicted']:.1%}, "
@@ -241,7 +242,7 @@ def text(found: dict[str, Any]) -> str:
             for row in known["deciles"]
         ]
     lines.append("cold start, deadlines missed at load .75 by tasks learned from:")
-    lines += [f"  {name:>16} {share:6.1%} {'#' * round(200 * share)}" for name, share in found["cold_start"].items()]
+    lines += [f"  {name:>16} {share:6.1%} {'#' * round(200 * share)}" for name, share in report["cold_start"].items()]
     return "\n".join(lines) + "\n"
 
 
@@ -253,7 +254,7 @@ def _spearman(actual: FloatArray, predicted: FloatArray, kinds: Any) -> float:  
     total = 0.0
     for kind in np.unique(kinds):
         own = kinds == kind
-        first, second = (np.argsort(np.argsort(one[own])).astype(np.float64) for one in (actual, predicted))
+        first, second = (np.argsort(np.argsort(values[own])).astype(np.float64) for values in (actual, predicted))
         total += float(np.corrcoef(first, second)[0, 1]) * int(own.sum())
     return total / len(actual)
 

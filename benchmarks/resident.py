@@ -57,9 +57,9 @@ def main() -> None:
     parser.add_argument("-o", "--output", choices=["table", "json"], default="table")
     arguments = parser.parse_args()
     console = Console(stderr=True, width=140, log_path=False)
-    found = binaries.ensure((*binaries.CONTROL_PLANE, binaries.PEER), say=console.log)
+    programs = binaries.ensure((*binaries.CONTROL_PLANE, binaries.PEER), say=console.log)
     with tempfile.TemporaryDirectory(prefix="cloudai-bench-") as folder:
-        results = Resident(Path(folder), found, console, arguments.nodes, arguments.pods, arguments.arrivals).run()
+        results = Resident(Path(folder), programs, console, arguments.nodes, arguments.pods, arguments.arrivals).run()
     if arguments.output == "json":
         sys.stdout.write(json.dumps([asdict(result) for result in results], indent=1) + "\n")
     else:
@@ -68,7 +68,7 @@ def main() -> None:
                 f"{result.who:>14}: ready after {result.ready_seconds:.1f} s ({result.cpu_seconds:.1f} s of CPU), "
                 f"{result.peak_mib:.0f} MiB, 99 % of the pods bound within {result.event_to_bound_p99_ms:.0f} ms\n"
             )
-    ours, theirs = (next(one for one in results if one.who == who) for who in (OURS, PEER))
+    ours, theirs = (next(result for result in results if result.who == who) for who in (OURS, PEER))
     judge(
         [
             Bar("seconds until ready", ours.ready_seconds, most=20),
@@ -139,12 +139,12 @@ class Resident:
         tasks = []
         for number, manifest in enumerate(manifests):
             manifest["metadata"]["name"] = f"late-{who}-{number}"
-            tasks.append(asyncio.create_task(self._one(transport, manifest)))
+            tasks.append(asyncio.create_task(self._time_pod(transport, manifest)))
             await asyncio.sleep(0.02)
         return sorted(await asyncio.gather(*tasks))
 
     @staticmethod
-    async def _one(transport: Transport, manifest: dict[str, Any]) -> float:
+    async def _time_pod(transport: Transport, manifest: dict[str, Any]) -> float:
         begun = time.monotonic()
         await transport.request("POST", PODS, manifest)
         await _bound(transport, manifest["metadata"]["name"], SECONDS)
@@ -161,8 +161,8 @@ class Resident:
 
 
 async def _items(transport: Transport, path: str) -> list[dict[str, Any]]:
-    items: list[dict[str, Any]] = json.loads(await transport.request("GET", path))["items"]
-    return items
+    objects: list[dict[str, Any]] = json.loads(await transport.request("GET", path))["items"]
+    return objects
 
 
 async def _create(transport: Transport, manifests: list[dict[str, Any]]) -> None:

@@ -112,14 +112,14 @@ class Scene:
         ignoring_deadlines: bool = False,
     ) -> Document:
         """The document learned from a history of other tasks on the same machines."""
-        found = self.history(count, chooser)
+        history = self.history(count, chooser)
         if ignoring_declarations:
-            found = [msgspec.structs.replace(record, declared=None) for record in found]
+            history = [msgspec.structs.replace(record, declared=None) for record in history]
         if ignoring_deadlines:
-            found = [msgspec.structs.replace(record, allowed=None) for record in found]
+            history = [msgspec.structs.replace(record, allowed=None) for record in history]
         document = Document()
         for _ in range(EPOCHS):  # no release moves a value further than its step
-            document = learn.from_records(found, document, self.cores(), NodeUse()).document
+            document = learn.from_records(history, document, self.cores(), NodeUse()).document
         return msgspec.structs.replace(document, Window=None)  # each history has a clock of its own: the next is new
 
     def history(self, count: int = TASKS, chooser: Chooser | None = None, load: float = HISTORY_LOAD) -> list[Record]:
@@ -140,7 +140,7 @@ class Scene:
     def truth(self) -> RuntimeModel:
         """The run-time model that is true."""
         products = sorted({node.gpu_product for node in self.nodes if node.gpu_product})
-        u = {name: {one: math.log(self.speeds.get((name, one), 1.0)) for one in products} for name in TAU}
+        u = {name: {product: math.log(self.speeds.get((name, product), 1.0)) for product in products} for name in TAU}
         return RuntimeModel(Kappa=0.3, Mu=2.0, U=u, V={node.node: math.log(node.speed) for node in self.nodes})
 
 
@@ -149,8 +149,8 @@ def scene(name: str, seed: int) -> Scene:
     setting = _setting(name, seed)
     measured = traces.read_speeds((ROOT / "benchmarks/data/gavel-speeds.csv").read_text(encoding="utf-8"))
     speeds = {pair: factor**setting.heterogeneity for pair, factor in measured.items()}
-    there = _slow(setting.machines, seed) if setting.machines else fleet(seed, setting.joined)
-    nodes = [replace(node, memory_bytes=int(setting.memory * node.memory_bytes)) for node in there]
+    machines = _slow(setting.machines, seed) if setting.machines else fleet(seed, setting.joined)
+    nodes = [replace(node, memory_bytes=int(setting.memory * node.memory_bytes)) for node in machines]
     return Scene(setting, seed, nodes, speeds)
 
 
@@ -158,7 +158,7 @@ def fleet(seed: int, joined: bool = False) -> list[FleetNode]:
     """The reference cluster with one slow machine of each kind."""
     nodes = traces.read_fleet((ROOT / "config/reference-fleet.csv").read_text(encoding="utf-8"))
     if joined:
-        largest = [node for node in nodes if node.gpu == max(one.gpu for one in nodes)]
+        largest = [node for node in nodes if node.gpu == max(other.gpu for other in nodes)]
         product = min(node.gpu_product for node in largest if "V100" in node.gpu_product)
         whole = next(node for node in largest if node.gpu_product == product)
         others = [node for node in nodes if node.gpu_product != product]

@@ -73,12 +73,12 @@ def main() -> None:
     arguments = parser.parse_args()
     cases = [(start, variant, seed) for start in STARTS for variant in VARIANTS for seed in range(arguments.seeds)]
     with ProcessPoolExecutor(arguments.workers) as executor:
-        found = executor.map(run, cases)
-        courses = list(shown(found, "searching", len(cases)))
+        runs = executor.map(run, cases)
+        courses = list(shown(runs, "searching", len(cases)))
     if arguments.plot is not None:
         draw(courses, arguments.plot)
     if arguments.output == "json":
-        sys.stdout.write(json.dumps([asdict(one) for one in courses]) + "\n")
+        sys.stdout.write(json.dumps([asdict(course) for course in courses]) + "\n")
     else:
         tell(courses)
     judge(
@@ -102,13 +102,13 @@ def tell(courses: Sequence[Course]) -> None:
     for start in STARTS:
         sys.stdout.write(f"from {start}:\n")
         for variant in VARIANTS:
-            own = [one for one in courses if (one.start, one.variant) == (start, variant)]
-            first, last = (statistics.mean(one.best[at] for one in own) for at in (0, -1))
+            own = [course for course in courses if (course.start, course.variant) == (start, variant)]
+            first, last = (statistics.mean(course.best[at] for course in own) for at in (0, -1))
             sys.stdout.write(
                 f"  {variant:>18}: best fitness {first:.4f} -> {last:.4f}; unseen "
-                f"{100 * statistics.mean(one.missed_before for one in own):.2f} -> "
-                f"{100 * statistics.mean(one.missed for one in own):.2f} % missed, energy "
-                f"{100 * (statistics.mean(one.energy for one in own) - 1):+.1f} %\n"
+                f"{100 * statistics.mean(course.missed_before for course in own):.2f} -> "
+                f"{100 * statistics.mean(course.missed for course in own):.2f} % missed, energy "
+                f"{100 * (statistics.mean(course.energy for course in own) - 1):+.1f} %\n"
             )
 
 
@@ -123,18 +123,18 @@ def run(case: tuple[str, str, int]) -> Course:
     with ThreadPoolExecutor(1) as executor:
         rng = np.random.default_rng(seed)
         learned = learn.from_records(records, incumbent, at.cores(), NodeUse())
-        found = tuning.tune(records, at.machines(), learned, None, VARIANTS[variant], rng, executor)
-    after = msgspec.structs.replace(incumbent, Lateness=found.document.Lateness)
+        tuned = tuning.tune(records, at.machines(), learned, None, VARIANTS[variant], rng, executor)
+    after = msgspec.structs.replace(incumbent, Lateness=tuned.document.Lateness)
     drawn = at.test(LOAD, UNSEEN)
 
     def unseen(document: Document) -> tuple[float, float]:
         jobs = trace.jobs(drawn.tasks, document, drawn.cpu_used, drawn.called)
-        one = summarise(at.world(), jobs, Replay(at.world(), jobs, RtsChooser(document)).run())
-        return one.violations, one.energy_joules
+        summary = summarise(at.world(), jobs, Replay(at.world(), jobs, RtsChooser(document)).run())
+        return summary.violations, summary.energy_joules
 
     (before_missed, before_energy), (missed, energy) = unseen(incumbent), unseen(after)
-    best = [one.best for one in found.generations]
-    mean = [one.mean for one in found.generations]
+    best = [generation.best for generation in tuned.generations]
+    mean = [generation.mean for generation in tuned.generations]
     return Course(start, variant, seed, best, mean, missed, before_missed, energy / before_energy)
 
 
@@ -148,7 +148,7 @@ def draw(courses: Sequence[Course], file: Path) -> None:
     figure, panels = plt.subplots(1, len(STARTS), figsize=(11, 4.5))
     for start, axes in zip(STARTS, panels, strict=True):
         for variant in list(VARIANTS)[:3]:
-            own = np.array([one.best for one in courses if (one.start, one.variant) == (start, variant)])
+            own = np.array([course.best for course in courses if (course.start, course.variant) == (start, variant)])
             axes.plot(range(1, own.shape[1] + 1), own.mean(axis=0), label=variant)
         axes.set_title(f"from {start}")
         axes.set_xlabel("generation")

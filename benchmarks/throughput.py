@@ -104,13 +104,13 @@ def main() -> None:
         uvloop.run(bind_only(arguments.bind_only))
         return
     console = Console(stderr=True, width=140, log_path=False)
-    found = binaries.ensure((*binaries.CONTROL_PLANE, binaries.PEER), say=console.log)
+    programs = binaries.ensure((*binaries.CONTROL_PLANE, binaries.PEER), say=console.log)
     results = []
     for number in range(arguments.rounds):
         for workload in arguments.workloads.split(","):
             for who in arguments.who.split(";"):
                 with tempfile.TemporaryDirectory(prefix="cloudai-bench-") as folder:
-                    result = Bench(Path(folder), found, who, workload, arguments.nodes, arguments.pods).run()
+                    result = Bench(Path(folder), programs, who, workload, arguments.nodes, arguments.pods).run()
                 results.append(result)
                 console.log(
                     f"round {number + 1}/{arguments.rounds} {workload} {who}: {result.pods_per_second:.0f} pods/s, "
@@ -326,15 +326,15 @@ def _resources(index: int, workload: str, rng: random.Random) -> dict[str, Any]:
 async def read_counters(transport: Transport) -> dict[str, int]:
     """Bindings and events accepted so far, by the API server's own count."""
     text = (await transport.request("GET", "/metrics")).decode()
-    found = {"binding": 0, "events": 0}
+    counters = {"binding": 0, "events": 0}
     for line in text.splitlines():
         if not line.startswith("apiserver_request_total{") or 'code="201"' not in line:
             continue
         if 'subresource="binding"' in line:
-            found["binding"] += int(float(line.rsplit(" ", 1)[1]))
+            counters["binding"] += int(float(line.rsplit(" ", 1)[1]))
         elif 'resource="events"' in line:
-            found["events"] += int(float(line.rsplit(" ", 1)[1]))
-    return found
+            counters["events"] += int(float(line.rsplit(" ", 1)[1]))
+    return counters
 
 
 def cpu_seconds(child: Child) -> float:

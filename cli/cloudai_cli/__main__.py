@@ -150,14 +150,14 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_try(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    one = commands.add_parser("try", help="apply one small Task, wait for its end, delete it")
-    one.set_defaults(run=_try)
-    one.add_argument("--image", required=True, help="its image; it has to hold the command")
-    one.add_argument("--namespace", default="default", help="where it runs")
-    one.add_argument("--kubeconfig", default="", help="empty: $KUBECONFIG or in-cluster")
-    one.add_argument("--timeout", type=bounds.number(0, 86_400, above=True), default=180.0, help="seconds")
-    one.add_argument("--pull-secret", action="append", default=[], help="of the image; may be given several times")
-    one.add_argument("-o", "--output", choices=["text", "json"], default="text")
+    parser = commands.add_parser("try", help="apply one small Task, wait for its end, delete it")
+    parser.set_defaults(run=_try)
+    parser.add_argument("--image", required=True, help="its image; it has to hold the command")
+    parser.add_argument("--namespace", default="default", help="where it runs")
+    parser.add_argument("--kubeconfig", default="", help="empty: $KUBECONFIG or in-cluster")
+    parser.add_argument("--timeout", type=bounds.number(0, 86_400, above=True), default=180.0, help="seconds")
+    parser.add_argument("--pull-secret", action="append", default=[], help="of the image; may be given several times")
+    parser.add_argument("-o", "--output", choices=["text", "json"], default="text")
 
 
 def _try(arguments: argparse.Namespace) -> None:
@@ -207,15 +207,15 @@ def _simulate(arguments: argparse.Namespace) -> None:
         scenario = _learning(arguments, _trace(arguments, given or Document()))
         policies = simulate.shown(policies, bool(arguments.learn))
     outcomes = _run(scenario, policies, seeds, arguments.workers)
-    found = simulate.rows(outcomes)
+    rows = simulate.rows(outcomes)
     if arguments.plot is not None:
         try:
-            plot.draw(outcomes, found, arguments.plot)
+            plot.draw(outcomes, rows, arguments.plot)
         except OSError as error:
             raise InputError(f"--plot {arguments.plot} cannot be written: {error}") from error
         sys.stderr.write(f"drawn: {arguments.plot}\n")
     shown = OF_TASKS if arguments.by_class else OF_TASKS[:1]
-    sys.stdout.write(json.dumps(found) + "\n" if arguments.output == "json" else _table(found, shown))
+    sys.stdout.write(json.dumps(rows) + "\n" if arguments.output == "json" else _table(rows, shown))
 
 
 def _whereabouts(arguments: argparse.Namespace) -> Whereabouts:
@@ -281,19 +281,19 @@ def _told(outcomes: Iterator[Outcome], count: int) -> Iterator[Outcome]:
         yield outcome
 
 
-def _table(found: Sequence[dict[str, Any]], by_class: Sequence[str]) -> str:
+def _table(rows: Sequence[dict[str, Any]], by_class: Sequence[str]) -> str:
     header = ["policy", *(figure.title for figure in FIGURES.values())]
-    lines = [header, *([row["policy"], *(_number(row[name], ".3g") for name in FIGURES)] for row in found)]
-    floor = f"not to be met by any policy: {found[0]['floor']:.1f} %"
-    return f"{_columns(lines)}\n{floor}\n{_differences(found)}{_by_class(found, by_class)}"
+    lines = [header, *([row["policy"], *(_number(row[name], ".3g") for name in FIGURES)] for row in rows)]
+    floor = f"not to be met by any policy: {rows[0]['floor']:.1f} %"
+    return f"{_columns(lines)}\n{floor}\n{_differences(rows)}{_by_class(rows, by_class)}"
 
 
-def _differences(found: Sequence[dict[str, Any]]) -> str:
+def _differences(rows: Sequence[dict[str, Any]]) -> str:
     """Each policy against the first, with half of the 95 % interval where there is one."""
-    if len(found) < 2:
+    if len(rows) < 2:
         return ""
-    lines = [[f"against {found[0]['policy']}", *(figure.title for figure in FIGURES.values())]]
-    for row in found[1:]:
+    lines = [[f"against {rows[0]['policy']}", *(figure.title for figure in FIGURES.values())]]
+    for row in rows[1:]:
         gaps, widths = row["differences"], row["half_widths"]
         lines.append([row["policy"], *(_number(gaps[name], "+.3g") + _width(widths[name]) for name in FIGURES)])
     return f"\n{_columns(lines)}\n"
@@ -307,18 +307,18 @@ def _width(value: float | None) -> str:
     return "" if value is None else f" +-{value:.2g}"
 
 
-def _by_class(found: Sequence[dict[str, Any]], names: Sequence[str]) -> str:
+def _by_class(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> str:
     """Figures by type and by number of GPUs, one column a policy."""
     tables = []
     for name in names:
-        lines = [[FIGURES[name].title, *(row["policy"] for row in found)]]
-        for one in found[0]["by_class"][name]:
+        lines = [[FIGURES[name].title, *(row["policy"] for row in rows)]]
+        for class_name in rows[0]["by_class"][name]:
             cells = [
-                _number(row["by_class"][name][one], ".3g")
-                + _width(row["half_widths_by_class"][name][one] if at else None)
-                for at, row in enumerate(found)
+                _number(row["by_class"][name][class_name], ".3g")
+                + _width(row["half_widths_by_class"][name][class_name] if at else None)
+                for at, row in enumerate(rows)
             ]
-            lines.append([f"{one} ({found[0]['class_sizes'][one]})", *cells])
+            lines.append([f"{class_name} ({rows[0]['class_sizes'][class_name]})", *cells])
         tables.append(f"\n{_columns(lines)}\n")
     return "".join(tables)
 
@@ -387,28 +387,28 @@ def _import_from_prometheus(arguments: argparse.Namespace) -> None:
     with Console(stderr=True, quiet=quiet).status(f"asking {source.shown} day by day ..."):
         imported.check(source, now)
         runs, dropped = imported.read_runs(source, days, now)
-    found = imported.to_trace(runs, arguments.multiplier, dropped)
-    if not found.tasks:
+    trace = imported.to_trace(runs, arguments.multiplier, dropped)
+    if not trace.tasks:
         raise InputError(
             f"{source.shown} knows no pod that succeeded in the last {arguments.from_prometheus}; "
             "is kube-state-metrics scraped?"
         )
     nodes = imported.read_fleet(source, now)
-    sys.stdout.write(traces.write_tasks(found.tasks))
+    sys.stdout.write(traces.write_tasks(trace.tasks))
     if arguments.fleet_file is not None:
         try:
             arguments.fleet_file.write_text(traces.write_fleet(nodes), encoding="utf-8")
         except OSError as error:
             raise InputError(f"--fleet-file {arguments.fleet_file} cannot be written: {error}") from error
     sys.stderr.write(
-        f"last {arguments.from_prometheus}: {len(found.tasks)} tasks, {found.late_share:.1%} took longer than "
+        f"last {arguments.from_prometheus}: {len(trace.tasks)} tasks, {trace.late_share:.1%} took longer than "
         f"{arguments.multiplier:g} x what their like usually take"
         + (f"; {dropped} pods with contradicting times are left out\n" if dropped else "\n")
     )
     if not nodes:
         sys.stderr.write("no machines are known, so nothing is replayed: kube_node_status_allocatable is missing\n")
         return
-    scenario = TraceScenario(found.tasks, nodes, {}, Document())
+    scenario = TraceScenario(trace.tasks, nodes, {}, Document())
     for outcome in _run(scenario, (LEAST_ALLOCATED, LATENESS), 1, arguments.workers):
         missed = f"{outcome.summary.violations:.1%} of the deadlines missed"
         sys.stderr.write(f"replayed on the same machines, {outcome.policy}: {missed}\n")

@@ -30,23 +30,23 @@ class Whereabouts:
     hours: float = 24.0
 
 
-async def read(there: Whereabouts, document: Document | None) -> RecordedScenario:
+async def read(whereabouts: Whereabouts, document: Document | None) -> RecordedScenario:
     """Read a cluster and its history. `document` stands for the parameters in force, if given.
 
     Raises `InputError` where nothing has finished yet, `KubeError` if cluster or database is away.
     """
     now = time.time()
-    async with Transport(connection.load(there.kubeconfig), "kubectl-cloudai", 4) as transport:
-        known = await _parameters(transport, there.namespace) if document is None else document
+    async with Transport(connection.load(whereabouts.kubeconfig), "kubectl-cloudai", 4) as transport:
+        known = await _parameters(transport, whereabouts.namespace) if document is None else document
         nodes = await inventory.nodes(transport)
-        rules = await class_rules.read_or_default(transport, there.namespace)
+        rules = await class_rules.read_or_default(transport, whereabouts.namespace)
         machines = inventory.machines(nodes, await inventory.occupied(transport), rules.classes())
-        records = await inventory.attempts(transport, now, bool(there.mongodb_uri), rules.classes())
+        records = await inventory.attempts(transport, now, bool(whereabouts.mongodb_uri), rules.classes())
     gone: list[Machine] = []
     gpu_watts: Mapping[str, float] = {}
-    if there.mongodb_uri:
-        since = now - 3600.0 * there.hours
-        with task_history.connected(there.mongodb_uri, "kubectl-cloudai") as database:
+    if whereabouts.mongodb_uri:
+        since = now - 3600.0 * whereabouts.hours
+        with task_history.connected(whereabouts.mongodb_uri, "kubectl-cloudai") as database:
             ended, unreadable = task_history.read(database, since)
             gone = worker_registry.gone_machines(database, machines, since)
             gpu_watts = node_use.read(database, since).gpu_watts
@@ -56,7 +56,7 @@ async def read(there: Whereabouts, document: Document | None) -> RecordedScenari
     records = [record for record in records if history.problem(record, now) is None]
     works = recorded.recover(records, known, [*machines, *gone])
     if not any(work.is_judged for work in works) or not machines:
-        where = f"in the last {there.hours:g} h" if there.mongodb_uri else "of the Tasks that still exist"
+        where = f"in the last {whereabouts.hours:g} h" if whereabouts.mongodb_uri else "of the Tasks that still exist"
         raise InputError(f"nothing has finished {where}; run some Tasks, or give --tasks and --fleet")
     return RecordedScenario(machines, works, known, gpu_watts)
 
@@ -64,7 +64,7 @@ async def read(there: Whereabouts, document: Document | None) -> RecordedScenari
 async def _parameters(transport: Transport, namespace: str) -> Document:
     try:
         path = f"/api/v1/namespaces/{namespace}/configmaps/{contract.PARAMETERS_CONFIG_MAP}"
-        found = await transport.get(path, ConfigMap)
+        config_map = await transport.get(path, ConfigMap)
     except NotFoundError:
         return parameters.defaults()
-    return parameters.parse(found.data.get(contract.PARAMETERS_KEY, ""))
+    return parameters.parse(config_map.data.get(contract.PARAMETERS_KEY, ""))

@@ -32,8 +32,8 @@ def _unplaceable(scenario: TraceScenario) -> list[str]:
 
 def _unknown_products(scenario: TraceScenario) -> list[str]:
     """GPUs of which neither the table of speeds nor a data sheet says anything."""
-    there = sorted({node.gpu_product for node in scenario.nodes if node.gpu})
-    unknown = [name for name in there if products.product_of(name) is None]
+    gpu_products = sorted({node.gpu_product for node in scenario.nodes if node.gpu})
+    unknown = [name for name in gpu_products if products.product_of(name) is None]
     if not unknown:
         return []
     return [f"nothing is known of the speed of {_some(unknown)} before tasks have run there"]
@@ -41,13 +41,13 @@ def _unknown_products(scenario: TraceScenario) -> list[str]:
 
 def _unknown_pairs(scenario: TraceScenario, knows_speeds: bool) -> list[str]:
     """Without a table of speeds all machines are alike, and a table may miss what is there."""
-    there = {node.gpu_product for node in scenario.nodes if node.gpu}
+    gpu_products = {node.gpu_product for node in scenario.nodes if node.gpu}
     if not scenario.speeds:
-        if len(there) < 2:
+        if len(gpu_products) < 2:
             return []
-        return [f"without --speeds a task runs equally fast on {_some(sorted(there))}"]
+        return [f"without --speeds a task runs equally fast on {_some(sorted(gpu_products))}"]
     named = {product for _, product in scenario.speeds}
-    missing = sorted(there - named)
+    missing = sorted(gpu_products - named)
     said = [f"--speeds names no {_some(missing)}: tasks run there as on the reference"] if missing else []
     types = {task.type for task in scenario.tasks}
     if knows_speeds and not types & {name for name, _ in scenario.speeds}:

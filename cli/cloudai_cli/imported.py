@@ -94,10 +94,12 @@ class Imported:
 
 def check(source: Source, now: float) -> None:
     """Refuse a Prometheus that tells of several clusters at once. Raises `PrometheusError`."""
-    found = {sample.labels.get("cluster", "") for sample in source.ask(CLUSTERS.replace("RANGE", "1d"), now)} - {""}
-    if len(found) > 1:
-        some = ", ".join(sorted(found)[:5])
-        raise PrometheusError(f"it holds {len(found)} clusters ({some}); choose one with --matchers 'cluster=\"NAME\"'")
+    clusters = {sample.labels.get("cluster", "") for sample in source.ask(CLUSTERS.replace("RANGE", "1d"), now)} - {""}
+    if len(clusters) > 1:
+        some = ", ".join(sorted(clusters)[:5])
+        raise PrometheusError(
+            f"it holds {len(clusters)} clusters ({some}); choose one with --matchers 'cluster=\"NAME\"'"
+        )
 
 
 def read_runs(source: Source, days: float, now: float) -> tuple[list[Run], int]:
@@ -121,7 +123,7 @@ def read_runs(source: Source, days: float, now: float) -> tuple[list[Run], int]:
                 else:
                     values[name][uid] = sample.value
     _check_names(names)
-    found, dropped = [], 0
+    runs, dropped = [], 0
     for uid, completed in values["completed"].items():
         started = values["started"].get(uid)
         if not values["succeeded"].get(uid) or started is None or completed < now - days * DAY_SECONDS:
@@ -131,8 +133,8 @@ def read_runs(source: Source, days: float, now: float) -> tuple[list[Run], int]:
             continue
         created = min(started, values["created"].get(uid, started))
         workload = f"{names[uid].partition('/')[0]}/{SERIAL.sub('', owners.get(uid, names[uid]))}"
-        found.append(Run(uid, names[uid], workload, created, started, completed, requests[uid]))
-    return sorted(found, key=lambda run: (run.created, run.uid)), dropped
+        runs.append(Run(uid, names[uid], workload, created, started, completed, requests[uid]))
+    return sorted(runs, key=lambda run: (run.created, run.uid)), dropped
 
 
 def _check_names(names: Mapping[str, str]) -> None:
@@ -206,8 +208,8 @@ def _usual(runs: Sequence[Run]) -> dict[str, float]:
     for run in runs:
         groups[run.workload].append(run.seconds)
         types[_task(run, 0.0).type].append(run.seconds)
-    found = {name: statistics.median(seconds) for name, seconds in groups.items() if len(seconds) >= MIN_LIKE}
-    return found | {name: statistics.median(seconds) for name, seconds in types.items()}
+    medians = {name: statistics.median(seconds) for name, seconds in groups.items() if len(seconds) >= MIN_LIKE}
+    return medians | {name: statistics.median(seconds) for name, seconds in types.items()}
 
 
 _WHOLE: Final = (pattern.rstrip("*-") for pattern in nodeclass.ACCELERATORS)

@@ -32,7 +32,7 @@ def draw(outcomes: Sequence[Outcome], rows: Sequence[dict[str, Any]], file: Path
     _draw_responses(axes["responses"], outcomes)
     for name in SHOWN:
         _draw_figure(axes[name], rows, name)
-    _draw_over_time(axes["gpus"], axes["queue"], [one for one in outcomes if one.seed == outcomes[0].seed])
+    _draw_over_time(axes["gpus"], axes["queue"], [outcome for outcome in outcomes if outcome.seed == outcomes[0].seed])
     _draw_classes(axes["classes"], outcomes, rows)
     figure.tight_layout()
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -47,8 +47,8 @@ def _draw_over_time(gpus: Any, queue: Any, outcomes: Sequence[Outcome]) -> None:
         start, finish = outcome.course.start - begin, outcome.course.finish - begin
         ran = np.isfinite(start)
         _steps(gpus, [(start[ran], known[ran]), (finish[ran], -known[ran])], outcome.policy)
-        one = np.ones(len(start))
-        _steps(queue, [(outcome.arrival - begin, one), (start[ran], -one[ran])], outcome.policy)
+        unit = np.ones(len(start))
+        _steps(queue, [(outcome.arrival - begin, unit), (start[ran], -unit[ran])], outcome.policy)
     for axes, title in ((gpus, "GPUs in use"), (queue, "tasks that wait")):
         axes.set_title(title, fontsize=10)
         axes.set_xlabel("hours")
@@ -77,7 +77,7 @@ def _draw_classes(axes: Any, outcomes: Sequence[Outcome], rows: Sequence[dict[st
 
 def _draw_responses(axes: Any, outcomes: Sequence[Outcome]) -> None:  # noqa: ANN401  matplotlib
     for policy in dict.fromkeys(outcome.policy for outcome in outcomes):
-        ratios = np.concatenate([one.response for one in outcomes if one.policy == policy])
+        ratios = np.concatenate([outcome.response for outcome in outcomes if outcome.policy == policy])
         known = np.sort(ratios[np.isfinite(ratios)])
         axes.plot(known, np.arange(1, len(known) + 1) / max(1, len(known)), label=policy)
     axes.axvline(1.0, color="grey", linestyle="--")

@@ -27,16 +27,16 @@ class _PodList(msgspec.Struct):
 def read(text: str) -> tuple[list[Run], Counter[str]]:
     """The pods as runs, in order of creation, and why others are left out. Raises `InputError`."""
     try:
-        items = msgspec.json.decode(text.removeprefix("\ufeff"), type=_PodList).items
+        pods = msgspec.json.decode(text.removeprefix("\ufeff"), type=_PodList).items
     except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
         raise InputError(
             f"this is no list of pods ({_SPACE.sub(' ', str(error))}); write it with: {COMMAND}"
         ) from error
     runs: list[Run] = []
     left_out: Counter[str] = Counter()
-    for item in items:
+    for raw in pods:
         try:
-            run = _run(msgspec.json.decode(item, type=Pod))
+            run = _run(msgspec.json.decode(raw, type=Pod))
         except (msgspec.MsgspecError, RecursionError, UnicodeError, FormatError):
             run = "cannot be read"
         if isinstance(run, Run):
@@ -58,7 +58,7 @@ def _run(pod: Pod) -> Run | str:
         return "have no times, or contradicting ones"
     meta, amounts = pod.metadata, requests_of(pod)
     requests = {name: amount / _MILLI if name == CPU else float(amount) for name, amount in amounts.items()}
-    owner = next((one.name for one in meta.ownerReferences if one.controller), meta.name)
+    owner = next((reference.name for reference in meta.ownerReferences if reference.controller), meta.name)
     return Run(
         uid=meta.uid,
         name=f"{meta.namespace}/{meta.name}",

@@ -99,8 +99,8 @@ def run(scenario: Scenario, policy: str, seed: int) -> Outcome:
     """Replay once."""
     if isinstance(scenario, TraceScenario) and scenario.learned is not None and policy != COLD:
         scenario = replace(scenario, document=scenario.learned)
-    there, jobs = scenario.world(), scenario.jobs(seed)
-    course = Replay(there, jobs, chooser(policy, scenario.document)).run()
+    world, jobs = scenario.world(), scenario.jobs(seed)
+    course = Replay(world, jobs, chooser(policy, scenario.document)).run()
     arrival = np.array([job.known.arrival for job in jobs])
     due = np.array([np.nan if job.due is None else job.due for job in jobs]) - arrival
     late = violated(jobs, course)
@@ -109,9 +109,9 @@ def run(scenario: Scenario, policy: str, seed: int) -> Outcome:
         "tardiness": overrun(jobs, course),
         "p95_slowdown": (course.finish - arrival) / np.array([job.work for job in jobs]),
         "gpu_hours_per_job": (course.finish - course.start) * np.array([job.known.gpu for job in jobs]) / 3600.0,
-        "energy_kwh": joules(there, jobs, course),
+        "energy_kwh": joules(world, jobs, course),
     }
-    summary = summarise(there, jobs, course)
+    summary = summarise(world, jobs, course)
     gpus = np.array([job.known.gpu for job in jobs])
     return Outcome(policy, seed, summary, tasks, _classes(jobs), (course.finish - arrival) / due, course, arrival, gpus)
 
@@ -152,9 +152,10 @@ def _row(policy: str, own: Sequence[Outcome], reference: Sequence[Outcome]) -> d
         "half_widths": widths,
         "floor": 100.0 * statistics.mean(outcome.summary.floor for outcome in own),
         "class_sizes": {name: len(at) for name, at in classes.items()},
-        "by_class": {name: {one: _of(name, own, at) for one, at in classes.items()} for name in OF_TASKS},
+        "by_class": {name: {class_name: _of(name, own, at) for class_name, at in classes.items()} for name in OF_TASKS},
         "half_widths_by_class": {
-            name: {one: _half_width(name, own, reference, at) for one, at in classes.items()} for name in OF_TASKS
+            name: {class_name: _half_width(name, own, reference, at) for class_name, at in classes.items()}
+            for name in OF_TASKS
         },
     }
 
@@ -162,9 +163,9 @@ def _row(policy: str, own: Sequence[Outcome], reference: Sequence[Outcome]) -> d
 def _of(name: str, outcomes: Sequence[Outcome], at: IntArray) -> float | None:
     """A figure of the tasks at these positions; None where none of them has one."""
     figure = FIGURES[name]
-    known = [values[np.isfinite(values)] for values in (one.tasks[name][at] for one in outcomes)]
-    found = [figure.scale * float(figure.of_class(values)) for values in known if len(values)]
-    return statistics.mean(found) if found else None
+    known = [values[np.isfinite(values)] for values in (outcome.tasks[name][at] for outcome in outcomes)]
+    by_seed = [figure.scale * float(figure.of_class(values)) for values in known if len(values)]
+    return statistics.mean(by_seed) if by_seed else None
 
 
 def _half_width(name: str, own: Sequence[Outcome], reference: Sequence[Outcome], at: IntArray) -> float | None:
@@ -181,7 +182,7 @@ def _half_width(name: str, own: Sequence[Outcome], reference: Sequence[Outcome],
 
 def _by_task(name: str, outcomes: Sequence[Outcome]) -> FloatArray:
     """The mean over the seeds."""
-    return np.asarray(np.mean(np.stack([one.tasks[name] for one in outcomes]), axis=0), np.float64)
+    return np.asarray(np.mean(np.stack([outcome.tasks[name] for outcome in outcomes]), axis=0), np.float64)
 
 
 def _mean(outcomes: Sequence[Outcome], figure: Figure) -> float:
@@ -195,7 +196,7 @@ def _values(outcomes: Sequence[Outcome], figure: Figure) -> list[float]:
 def _gaps(own: Sequence[Outcome], reference: Sequence[Outcome], figure: Figure) -> list[float]:
     """Differences seed by seed: both ran the same tasks."""
     pairs = zip(_values(own, figure), _values(reference, figure), strict=True)
-    return [one - other for one, other in pairs]
+    return [left - right for left, right in pairs]
 
 
 def _finite(value: float) -> float | None:
@@ -205,8 +206,8 @@ def _finite(value: float) -> float | None:
 
 def _classes(jobs: Sequence[Job]) -> dict[str, IntArray]:
     """Positions of the tasks by type, and by number of GPUs."""
-    found: dict[str, list[int]] = {}
+    classes: dict[str, list[int]] = {}
     for index, job in enumerate(jobs):
-        found.setdefault(job.true_type or job.known.type, []).append(index)
-        found.setdefault(f"{job.known.gpu:.0f} GPU", []).append(index)
-    return {name: np.array(positions, np.int64) for name, positions in sorted(found.items())}
+        classes.setdefault(job.true_type or job.known.type, []).append(index)
+        classes.setdefault(f"{job.known.gpu:.0f} GPU", []).append(index)
+    return {name: np.array(positions, np.int64) for name, positions in sorted(classes.items())}

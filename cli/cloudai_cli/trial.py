@@ -96,8 +96,8 @@ def _on(task: Task) -> str:
 
 def _why(task: Task) -> str:
     """The newest thing that a condition says."""
-    told = [one for one in task.status.conditions if one.message]
-    newest = max(told, key=lambda one: one.lastTransitionTime or "", default=None)
+    told = [condition for condition in task.status.conditions if condition.message]
+    newest = max(told, key=lambda condition: condition.lastTransitionTime or "", default=None)
     return "nobody says why; do operator and scheduler run?" if newest is None else f"{newest.reason}: {newest.message}"
 
 
@@ -112,5 +112,5 @@ async def _delete(transport: Transport, path: str) -> None:
 
 def as_json(task: Task) -> dict[str, Any]:
     """For machines."""
-    found: dict[str, Any] = msgspec.to_builtins(task.status)
-    return {"name": task.metadata.name, "namespace": task.metadata.namespace, **found}
+    status: dict[str, Any] = msgspec.to_builtins(task.status)
+    return {"name": task.metadata.name, "namespace": task.metadata.namespace, **status}

@@ -36,11 +36,11 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 async def read(transport: Transport, namespace: str) -> Rules | None:
     """The published rules; None where there are none, or none that can be read. Raises `KubeError`."""
     try:
-        found = await transport.get(_path(namespace, contract.RULES_CONFIG_MAP), ConfigMap)
+        config_map = await transport.get(_path(namespace, contract.RULES_CONFIG_MAP), ConfigMap)
     except NotFoundError:
         return None
     try:
-        return nesting.decode(found.data.get(contract.RULES_KEY, "").encode(errors="replace"), Rules)
+        return nesting.decode(config_map.data.get(contract.RULES_KEY, "").encode(errors="replace"), Rules)
     except msgspec.DecodeError:
         return None
 

@@ -35,7 +35,7 @@ async def nodes(transport: Transport) -> list[Node]:
 
 
 def machines(
-    found: Sequence[Node],
+    cluster: Sequence[Node],
     occupied: Mapping[str, demand.Amounts],
     rules: ClassRules = RULES,
 ) -> list[Machine]:
@@ -43,17 +43,17 @@ def machines(
 
     The rules are those that the scheduler publishes, or classes would be other ones here.
     """
-    sizes = {node.metadata.name: _capacity(node) for node in found}
+    sizes = {node.metadata.name: _capacity(node) for node in cluster}
     classes = nodeclass.classes_of(
         (
             (node.metadata.name, _shape(node.metadata.labels, sizes[node.metadata.name], rules))
-            for node in sorted(found, key=lambda one: one.metadata.name)
+            for node in sorted(cluster, key=lambda node: node.metadata.name)
         ),
         rules,
     )
     return [
         _machine(node, sizes[node.metadata.name], occupied.get(node.metadata.name, {}), classes)
-        for node in found
+        for node in cluster
         if sizes[node.metadata.name].get(CPU)
     ]
 
@@ -68,10 +68,10 @@ class Ours:
 
 async def occupied(transport: Transport, scheduler_name: str = contract.SCHEDULER_NAME) -> dict[str, demand.Amounts]:
     """What pods that we did not bind ask for, by node: daemons, and whatever other schedulers placed."""
-    found: dict[str, demand.Amounts] = {}
+    by_node: dict[str, demand.Amounts] = {}
     for pod in await _pods(transport, {"labelSelector": f"{contract.LABEL_BOUND_BY}!={scheduler_name}"}):
-        _occupy(found, pod)
-    return found
+        _occupy(by_node, pod)
+    return by_node
 
 
 async def attempts(
@@ -94,13 +94,13 @@ async def attempts(
         for path in ours.scope.tasks().values()
         for task in (await listing.read(transport, path, decode, selector)).items
     ]
-    found = [
+    runs = [
         record
         for task in tasks
         for attempt in task.status.attempts
         if (record := records.of_attempt(task, attempt, now, rules)) is not None
     ]
-    return found + await _running_pods(transport, now, rules, ours)
+    return runs + await _running_pods(transport, now, rules, ours)
 
 
 async def _running_pods(transport: Transport, now: float, rules: ClassRules, ours: Ours) -> list[Record]:
@@ -108,8 +108,8 @@ async def _running_pods(transport: Transport, now: float, rules: ClassRules, our
     arrivals = Arrivals()
     bound = await _pods(transport, {"labelSelector": others})
     pods = [pod for pod in bound if pod.status.phase == RUNNING and pod.metadata.namespace in ours.scope]
-    found = [foreign.record_of(pod, arrivals, 1.0, now, rules) for pod in pods]
-    return [msgspec.structs.replace(record, deadline=None) for record in found if record is not None]
+    runs = [foreign.record_of(pod, arrivals, 1.0, now, rules) for pod in pods]
+    return [msgspec.structs.replace(record, deadline=None) for record in runs if record is not None]
 
 
 async def _pods(transport: Transport, selector: dict[str, str]) -> list[Pod]:
@@ -131,16 +131,16 @@ def _decoder(kind: type[_T]) -> Callable[[Json], _T | None]:
     return decode
 
 
-def _occupy(found: dict[str, demand.Amounts], pod: Pod) -> None:
+def _occupy(by_node: dict[str, demand.Amounts], pod: Pod) -> None:
     if not pod.spec.nodeName or pod.status.phase in _TERMINAL:
         return
     try:
         amounts = demand.countable(demand.requests_of(pod))
     except FormatError:
         return
-    there = found.setdefault(pod.spec.nodeName, {})
+    taken = by_node.setdefault(pod.spec.nodeName, {})
     for name, amount in amounts.items():
-        there[name] = there.get(name, 0) + amount
+        taken[name] = taken.get(name, 0) + amount
 
 
 def _capacity(node: Node) -> demand.Amounts:

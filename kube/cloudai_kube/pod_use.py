@@ -60,20 +60,20 @@ def read(source: Source, seconds: float, dropped: Counter[str]) -> dict[tuple[st
     have series under one name.
     """
     window = f"{int(seconds)}s"
-    found: dict[str, dict[tuple[str, str], float]] = {}
+    values: dict[str, dict[tuple[str, str], float]] = {}
     clusters: dict[tuple[str, str], set[str]] = {}
     for name, query in QUERIES.items():
         samples = source.ask(query.replace("RANGE", window))
-        usable = [one for one in samples if 0.0 <= one.value <= _LIMITS[name] and one.value < math.inf]
+        usable = [sample for sample in samples if 0.0 <= sample.value <= _LIMITS[name] and sample.value < math.inf]
         dropped["impossible"] += len(samples) - len(usable)
-        found[name] = {pod_of(one.labels): one.value for one in usable}
-        for one in usable:
-            clusters.setdefault(pod_of(one.labels), set()).add(one.labels.get("cluster", ""))
+        values[name] = {pod_of(sample.labels): sample.value for sample in usable}
+        for sample in usable:
+            clusters.setdefault(pod_of(sample.labels), set()).add(sample.labels.get("cluster", ""))
     strange = {key for key, seen in clusters.items() if len(seen - {""}) > 1}
     if strange:
         dropped[OF_TWO_CLUSTERS] += len(strange)
     return {
-        key: PodUse(used, found["at"][key], found["memory"].get(key), found["gpu"].get(key))
-        for key, used in found["seconds"].items()
-        if all(key) and key in found["at"] and key not in strange
+        key: PodUse(used, values["at"][key], values["memory"].get(key), values["gpu"].get(key))
+        for key, used in values["seconds"].items()
+        if all(key) and key in values["at"] and key not in strange
     }

@@ -93,8 +93,8 @@ class Prometheus:
         Values may be NaN or infinite: the caller decides and counts.
         """
         params = {} if at is None else {"time": f"{at:.3f}"}
-        found = self._answer(lambda: self._client.custom_query(self.access.query(query), params=params))
-        return [sample for raw in found if (sample := _sample(raw)) is not None]
+        result = self._answer(lambda: self._client.custom_query(self.access.query(query), params=params))
+        return [sample for raw in result if (sample := _sample(raw)) is not None]
 
     def ask_range(self, query: str, begin: float, end: float, step_seconds: float) -> list[Series]:
         """Series of a query over a stretch of time (seconds since the epoch). Raises `PrometheusError`.
@@ -102,17 +102,17 @@ class Prometheus:
         Values may be NaN or infinite: the caller decides and counts.
         """
         times = datetime.fromtimestamp(begin, UTC), datetime.fromtimestamp(end, UTC)
-        found = self._answer(
+        result = self._answer(
             lambda: self._client.custom_query_range(self.access.query(query), *times, step=f"{step_seconds:.0f}s")
         )
-        return [series for raw in found if (series := _series(raw)) is not None]
+        return [series for raw in result if (series := _series(raw)) is not None]
 
     def _answer(self, ask: Callable[[], list[Any]]) -> list[Any]:
         try:
-            found = self._in_time(ask)
-            if not isinstance(found, list):
-                raise PrometheusError(f"{self.shown} answers with something else than samples: {str(found)[:100]}")
-            return found
+            result = self._in_time(ask)
+            if not isinstance(result, list):
+                raise PrometheusError(f"{self.shown} answers with something else than samples: {str(result)[:100]}")
+            return result
         except PrometheusError as error:
             raise PrometheusError(redacted(str(error))) from None
         except PrometheusApiClientException as error:

@@ -101,7 +101,7 @@ class Backoff:
 
 def silent(reflectors: Mapping[str, "Reflector[Any]"], silence_seconds: float, now: float) -> str | None:
     """Which of these have had no sign of life for twice as long (loop time); None if all have."""
-    names = [name for name, one in reflectors.items() if now - one.last_contact > 2 * silence_seconds]
+    names = [name for name, reflector in reflectors.items() if now - reflector.last_contact > 2 * silence_seconds]
     return f"no sign of life from: {', '.join(names)}" if names else None
 
 

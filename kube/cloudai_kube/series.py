@@ -47,7 +47,7 @@ class NodeAddresses:
     def of(cls, node: Node) -> "NodeAddresses":
         """Those of a Node object."""
         ready = any(condition.type == "Ready" and condition.status == "True" for condition in node.status.conditions)
-        return cls(tuple(one.address for one in node.status.addresses), ready)
+        return cls(tuple(address.address for address in node.status.addresses), ready)
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,8 +71,10 @@ class HealthServer:
         begun: dict[asyncio.BaseTransport, float] = {}
         while runner.server is not None:
             now = asyncio.get_running_loop().time()
-            there = [one.transport for one in runner.server.connections if one.transport is not None]
-            begun = {transport: begun.get(transport, now) for transport in there}
+            transports = [
+                connection.transport for connection in runner.server.connections if connection.transport is not None
+            ]
+            begun = {transport: begun.get(transport, now) for transport in transports}
             oldest_first = sorted(begun, key=lambda transport: begun[transport])
             excess = len(oldest_first) - MOST_CONNECTIONS
             for place, transport in enumerate(oldest_first):

@@ -90,19 +90,19 @@ def load(
     aliases: Mapping[str, str],
 ) -> _Settings:
     """Merge all sources, the last one wins. Raises `ConfigurationError`."""
-    found: dict[str, Any] = _from_file(file, kind) if file else {}
+    settings: dict[str, Any] = _from_file(file, kind) if file else {}
     prefix = _prefix(program)
     hints = get_type_hints(kind, include_extras=True)
     texts = {field: environ[name] for name, field in aliases.items() if environ.get(name)}
     texts |= {name: environ[prefix + name.upper()] for name in hints if environ.get(prefix + name.upper())}
     texts |= {name: text for name, text in flags.items() if text is not None}
-    found |= {name: _scalar(name, text, hints[name]) for name, text in texts.items()}
+    settings |= {name: _scalar(name, text, hints[name]) for name, text in texts.items()}
     try:
-        return msgspec.convert(found, kind)
+        return msgspec.convert(settings, kind)
     except msgspec.ValidationError as error:
         problem, _, path = str(error).partition(" - at `$")
         name = path.strip("`.") or "settings"
-        shown = f" = {redacted(_as_written(found[name]))}" if name in found else ""
+        shown = f" = {redacted(_as_written(settings[name]))}" if name in settings else ""
         known = ", ".join(kind.__struct_fields__)
         raise ConfigurationError(f"setting {name}{shown}: {problem}; known settings: {known}") from error
 

@@ -118,8 +118,8 @@ class TaskStatus(msgspec.Struct, omit_defaults=True):
 
     def is_true(self, kind: str) -> bool:
         """Whether a condition is True."""
-        found = self.condition(kind)
-        return found is not None and found.status == "True"
+        condition = self.condition(kind)
+        return condition is not None and condition.status == "True"
 
     def finished(self) -> bool:
         """Whether the Task has ended, one way or the other."""

@@ -62,14 +62,14 @@ def read(database: Database[dict[str, Any]], since: float) -> tuple[list[Record]
     """
     try:
         cursor = database[TASK_HISTORY].find({"finish": {"$gte": since}}).sort("finish", -1).limit(LONGEST_WINDOW)
-        found = [history.decode(raw) for raw in cursor]
+        decoded = [history.decode(raw) for raw in cursor]
     except PyMongoError as error:
         raise DatabaseError(f"MongoDB does not answer: {error}") from error
-    records = [record for record in found if record is not None]
-    return records, len(found) - len(records)
+    records = [record for record in decoded if record is not None]
+    return records, len(decoded) - len(records)
 
 
-def with_running(ended: Sequence[Record], there: Sequence[Record]) -> list[Record]:
+def with_running(ended: Sequence[Record], attempts: Sequence[Record]) -> list[Record]:
     """What has ended, and what of the attempts that are there still runs; what ended meanwhile counts as that."""
     known = {record.pod_uid for record in ended}
-    return [*ended, *(one for one in there if one.outcome == RUNNING and one.pod_uid not in known)]
+    return [*ended, *(record for record in attempts if record.outcome == RUNNING and record.pod_uid not in known)]

@@ -58,7 +58,7 @@ def _over_devices(series: Mapping[str, float], device: str, most: float) -> str:
     by two jobs. Without an impossible device the rest of its node would look like all of it.
     """
     stale = " or ".join(f"({name} and timestamp({name}) < time() - {STALE_SECONDS:g})" for name in series)
-    values, stales = (f"max by ({device}) ({HOST_LABELS.format(one)})" for one in (_figures(series), stale))
+    values, stales = (f"max by ({device}) ({HOST_LABELS.format(query)})" for query in (_figures(series), stale))
     bad = f"count by ({_HOST}) ({values} > {most:g} or {values} < 0 or {stales})"
     return f"({bad} * 0 - 1) or sum by ({_HOST}) ({values})"
 
@@ -150,52 +150,52 @@ class Snapshot:
 def read(source: Source, names: NodeNames, now: float) -> Snapshot:
     """Ask for everything. Raises `PrometheusError`; a value that cannot be used is only left out."""
     samples = [(metric, sample) for metric, query in QUERIES.items() for sample in source.ask(query)]
-    found = Snapshot(names=joined(source, names, [sample.labels for _, sample in samples]))
+    snapshot = Snapshot(names=joined(source, names, [sample.labels for _, sample in samples]))
     for metric, sample in samples:
-        _take(found, metric, sample)
-    _drop_strangers(found)
-    for reading in found.nodes.values():
+        _take(snapshot, metric, sample)
+    _drop_strangers(snapshot)
+    for reading in snapshot.nodes.values():
         if reading.sampled_at is None or not now - STALE_SECONDS <= reading.sampled_at <= now + STALE_SECONDS:
             if reading.cpu is not None or reading.memory is not None:
-                found.dropped["stale"] += 1
+                snapshot.dropped["stale"] += 1
             reading.cpu = reading.memory = None
-    return found
+    return snapshot
 
 
 def joined(source: Source, names: NodeNames, labels: Sequence[Mapping[str, str]]) -> NodeNames:
     """The names, with those of pods' addresses if any of the series needs them, and if they can be had."""
-    if not any(one.get("instance") and names.resolve(one) is None for one in labels):
+    if not any(label_set.get("instance") and names.resolve(label_set) is None for label_set in labels):
         return names
     try:
-        return names.with_pods([one.labels for one in source.ask(POD_INFO)])
+        return names.with_pods([sample.labels for sample in source.ask(POD_INFO)])
     except PrometheusError as error:  # the series that need no more than the names are worth having
         _log.info("kube_pod_info: %s", error)
         return names
 
 
-def _take(found: Snapshot, metric: str, sample: Sample) -> None:
-    node = found.names.resolve(sample.labels)
+def _take(snapshot: Snapshot, metric: str, sample: Sample) -> None:
+    node = snapshot.names.resolve(sample.labels)
     if node is None:
-        found.dropped["unmatched"] += 1
+        snapshot.dropped["unmatched"] += 1
         return
     if not 0.0 <= sample.value <= LIMITS[metric]:  # NaN and infinite ones too
-        found.dropped["impossible"] += 1
+        snapshot.dropped["impossible"] += 1
         return
-    reading = found.nodes.setdefault(node, NodeReading())
+    reading = snapshot.nodes.setdefault(node, NodeReading())
     reading.clusters.add(sample.labels.get("cluster", ""))
     if metric == "xid":
         reading.xids[sample.labels.get("UUID") or sample.labels.get("gpu", "")] = sample.value
         return
     if getattr(reading, metric) is not None and getattr(reading, metric) != sample.value:
-        found.dropped["duplicate"] += 1
+        snapshot.dropped["duplicate"] += 1
         setattr(reading, metric, max(getattr(reading, metric), sample.value))
         return
     setattr(reading, metric, sample.value)
 
 
-def _drop_strangers(found: Snapshot) -> None:
+def _drop_strangers(snapshot: Snapshot) -> None:
     """Series of two clusters for one node: a Prometheus that several clusters share. One of them is a stranger's."""
-    for node, reading in list(found.nodes.items()):
+    for node, reading in list(snapshot.nodes.items()):
         if len(reading.clusters - {""}) > 1:
-            found.dropped[OF_TWO_CLUSTERS] += 1
-            del found.nodes[node]
+            snapshot.dropped[OF_TWO_CLUSTERS] += 1
+            del snapshot.nodes[node]

@@ -71,23 +71,23 @@ def read(source: RangeSource, names: NodeNames, begin: float, end: float, droppe
     Values that cannot be used are left out and counted in `dropped`, and so are nodes of which two clusters have
     series. Raises `PrometheusError`.
     """
-    found: dict[Key, Minute] = {}
+    minutes: dict[Key, Minute] = {}
     clusters: dict[str, set[str]] = {}
     first, last = ((moment // MINUTE_SECONDS + 1) * MINUTE_SECONDS for moment in (begin, end))
     for metric in _RANGES:
         series = source.ask_range(QUERIES[metric], first, last, MINUTE_SECONDS)
         for node, at, value in _points(series, names, LIMITS[metric], dropped, clusters):
-            minute = found.setdefault((node, at), Minute())
+            minute = minutes.setdefault((node, at), Minute())
             known = getattr(minute, metric)
             setattr(minute, metric, value if known is None else max(known, value))
     reasons = source.ask_range(_THROTTLE, first, last, MINUTE_SECONDS)
     for node, at, value in _points(reasons, names, MAX_REASONS, dropped, clusters):
         if int(value) & SLOWING_REASONS:
-            found.setdefault((node, at), Minute()).throttled_seconds = MINUTE_SECONDS
+            minutes.setdefault((node, at), Minute()).throttled_seconds = MINUTE_SECONDS
     strange = {node for node, seen in clusters.items() if len(seen - {""}) > 1}
     if strange:
         dropped[OF_TWO_CLUSTERS] += len(strange)
-    return {key: minute for key, minute in found.items() if key[0] not in strange}
+    return {key: minute for key, minute in minutes.items() if key[0] not in strange}
 
 
 def documents(
@@ -95,14 +95,14 @@ def documents(
 ) -> list[dict[str, object]]:
     """Minutes as WORKER_STATS holds them (EDD 2.4), those too in which runs ended and nothing was measured."""
     known = {machine.node.node: machine for machine in machines}
-    found: list[dict[str, object]] = []
+    stats: list[dict[str, object]] = []
     for node, at in sorted({*minutes, *ended}):
         if node not in known:
             continue
         minute = minutes.get((node, at), Minute())
         load = minute.load(known[node])
         runs = ended.get((node, at), Ended())
-        found.append(
+        stats.append(
             {
                 "_id": f"{node}/{at}",
                 "node": node,
@@ -121,24 +121,24 @@ def documents(
                 "total_runtime_s": runs.seconds,
             }
         )
-    return found
+    return stats
 
 
 def _points(
-    series: Sequence[Series], names: NodeNames, limit: float, dropped: Counter[str], clusters: dict[str, set[str]]
+    matrix: Sequence[Series], names: NodeNames, limit: float, dropped: Counter[str], clusters: dict[str, set[str]]
 ) -> list[tuple[str, int, float]]:
     """Node, beginning of the minute, and value of what can be used: what is said at its end describes a minute.
 
     `clusters` takes the clusters that have series of a node.
     """
-    found = []
-    for one in series:
-        node = names.resolve(one.labels)
+    points = []
+    for series in matrix:
+        node = names.resolve(series.labels)
         if node is None:
-            dropped["unmatched"] += len(one.points)
+            dropped["unmatched"] += len(series.points)
             continue
-        clusters.setdefault(node, set()).add(one.labels.get("cluster", ""))
-        usable = [(at, value) for at, value in one.points if 0.0 <= value <= limit]
-        dropped["impossible"] += len(one.points) - len(usable)
-        found += [(node, int(at // MINUTE_SECONDS - 1) * int(MINUTE_SECONDS), value) for at, value in usable]
-    return found
+        clusters.setdefault(node, set()).add(series.labels.get("cluster", ""))
+        usable = [(at, value) for at, value in series.points if 0.0 <= value <= limit]
+        dropped["impossible"] += len(series.points) - len(usable)
+        points += [(node, int(at // MINUTE_SECONDS - 1) * int(MINUTE_SECONDS), value) for at, value in usable]
+    return points

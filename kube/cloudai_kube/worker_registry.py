@@ -15,12 +15,12 @@ SEEN_SECONDS: Final = 3_600.0
 """How old `seen` may be of a node that has not changed: thousands of writes an epoch say nothing."""
 
 
-def gone_machines(database: Database[dict[str, Any]], there: Iterable[Machine], since: float) -> list[Machine]:
+def gone_machines(database: Database[dict[str, Any]], machines: Iterable[Machine], since: float) -> list[Machine]:
     """Machines of WORKER_REGISTRY that were seen since (seconds since the epoch) and are there no more.
 
     Raises `DatabaseError`.
     """
-    present = {machine.node.node for machine in there}
+    present = {machine.node.node for machine in machines}
     try:
         rows = list(database[WORKER_REGISTRY].find({"seen": {"$gte": since}}))
     except PyMongoError as error:
@@ -41,9 +41,9 @@ def _machine(row: Mapping[str, Any]) -> Machine | None:
             int(row["pods"]),
         )
         devices = {str(device["resource"]): int(device["count"]) for device in row["devices"]}
-        found = Machine(
+        machine = Machine(
             node, str(row["node_class"]), devices, {}, float(row["since"]), float(row["seen"]) + SEEN_SECONDS
         )
     except (KeyError, TypeError, ValueError):
         return None
-    return found if node.cpu > 0 else None
+    return machine if node.cpu > 0 else None

@@ -68,10 +68,10 @@ def main() -> None:
 class Process:
     """All parts of one operator and the order in which they start and stop."""
 
-    def __init__(self, settings: Settings, found: connection.Connection) -> None:
+    def __init__(self, settings: Settings, server: connection.Connection) -> None:
         self._settings = settings
         self._scope = Scope(settings.watch_namespaces)
-        self._connection = found
+        self._connection = server
         self._stop = asyncio.Event()
         self._synced = asyncio.Event()
         self._watch: task_watch.TaskWatch | None = None

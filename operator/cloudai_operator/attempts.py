@@ -50,7 +50,7 @@ def record(plan: Plan, task: Task, pods: Sequence[Pod], nodes: Nodes, start_seco
     status = plan.status
     by_uid = {pod.metadata.uid: pod for pod in pods}
     book = {attempt.podUID: copy.copy(attempt) for attempt in status.attempts}
-    for pod in sorted(pods, key=lambda one: number_of(task, one)):
+    for pod in sorted(pods, key=lambda pod: number_of(task, pod)):
         if pod.metadata.uid not in book and number_of(task, pod) == status.attemptCount + 1:
             status.attemptCount += 1
             book[pod.metadata.uid] = Attempt(pod.metadata.uid, status.attemptCount)
@@ -76,15 +76,15 @@ def abandon(plan: Plan, now: float) -> None:
 
 def records_of_deleted(task: Task, now: float, rules: ClassRules = RULES) -> list[Record]:
     """What history lacks of a Task that is gone: runs that had ended, and those that ran when somebody deleted it."""
-    found = []
+    runs = []
     for attempt in task.status.attempts:
         ended = copy.copy(attempt)
         if not ended.outcome:
             ended.outcome, ended.completionTime = outcome.DELETED, timestamp.millis(now)
         has_run = bool(attempt.outcome or attempt.startTime)
-        if has_run and not attempt.recorded and (one := records.of_attempt(task, ended, rules=rules)) is not None:
-            found.append(one)
-    return found
+        if has_run and not attempt.recorded and (run := records.of_attempt(task, ended, rules=rules)) is not None:
+            runs.append(run)
+    return runs
 
 
 def limit_reached(status: TaskStatus, backoff_limit: int) -> tuple[str, str] | None:

@@ -163,10 +163,10 @@ class Cache:
 
     def retain_pods(self, listed: list[Meta], namespace: str = "") -> None:
         """After a list of this namespace, or of all: pods that are not there are gone."""
-        there = {meta.uid for meta in listed}
+        uids = {meta.uid for meta in listed}
         for pod_uid, uid in list(self._owners.items()):
             is_listed = not namespace or self._pods[uid][pod_uid].metadata.namespace == namespace
-            if is_listed and pod_uid not in there:
+            if is_listed and pod_uid not in uids:
                 self.remove_pod(pod_uid)
 
     def retain_nodes(self, listed: list[Meta]) -> None:
@@ -189,7 +189,9 @@ class Cache:
         if event != "DELETED":
             self._nodes.add(name)
             self._gone.pop(name, None)
-            if not any(one.type == "Ready" and one.status == "True" for one in node.status.conditions):
+            if not any(
+                condition.type == "Ready" and condition.status == "True" for condition in node.status.conditions
+            ):
                 self._unready.add(name)
                 if not was_unready:
                     self._look_at_pods_on(name)
@@ -232,12 +234,12 @@ class PodStore:
         """Take a list."""
         self.cache.retain_pods(listed, self.namespace)
 
-    def apply(self, event: str, item: Pod) -> None:
+    def apply(self, event: str, pod: Pod) -> None:
         """Take an event; also a deletion shows the pod's last state."""
         if event == "DELETED":
-            self.cache.remove_pod(item.metadata.uid, item)
+            self.cache.remove_pod(pod.metadata.uid, pod)
         else:
-            self.cache.put_pod(item)
+            self.cache.put_pod(pod)
 
 
 @dataclass(slots=True)
@@ -250,6 +252,6 @@ class NodeStore:
         """Take a list."""
         self.cache.retain_nodes(listed)
 
-    def apply(self, event: str, item: Node) -> None:
+    def apply(self, event: str, node: Node) -> None:
         """Take an event."""
-        self.cache.apply_node(event, item)
+        self.cache.apply_node(event, node)

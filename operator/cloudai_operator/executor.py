@@ -80,7 +80,7 @@ class Executor:
             "lastTransitionTime": timestamp.whole_seconds(now),
             "observedGeneration": meta.generation,
         }
-        others = [one for one in task.conditions if isinstance(one, dict) and one.get("type") != "Accepted"]
+        others = [other for other in task.conditions if isinstance(other, dict) and other.get("type") != "Accepted"]
         body = {"metadata": {"uid": meta.uid}, "status": {"conditions": [*others, condition]}}
         path = f"/apis/{contract.API_VERSION}/namespaces/{meta.namespace}/{contract.PLURAL}/{meta.name}/status"
         subject = Subject.of(contract.API_VERSION, contract.KIND, meta)
@@ -116,10 +116,10 @@ class Executor:
     async def find_pod(self, task: Task, name: str, uid: str) -> Pod | None:
         """Ask the API server itself for a pod that the cache does not show. None if it is really gone."""
         try:
-            found = await self.transport.get(f"/api/v1/namespaces/{task.metadata.namespace}/pods/{name}", Pod)
+            pod = await self.transport.get(f"/api/v1/namespaces/{task.metadata.namespace}/pods/{name}", Pod)
         except NotFoundError:
             return None
-        return found if found.metadata.uid == uid else None
+        return pod if pod.metadata.uid == uid else None
 
     def note_refusal(self, task: Task, error: CreationRefusedError) -> None:
         """Tell people why there is no pod yet."""
@@ -154,9 +154,9 @@ class Executor:
     async def _existing(self, task: Task, manifest: Json, error: ConflictError) -> Pod:
         """AlreadyExists is success if the pod is this Task's; a stranger of the same name is a refusal."""
         name = manifest["metadata"]["name"]
-        found = await self.transport.get(f"/api/v1/namespaces/{task.metadata.namespace}/pods/{name}", Pod)
-        if any(owner.uid == task.metadata.uid for owner in found.metadata.ownerReferences):
-            return found
+        pod = await self.transport.get(f"/api/v1/namespaces/{task.metadata.namespace}/pods/{name}", Pod)
+        if any(owner.uid == task.metadata.uid for owner in pod.metadata.ownerReferences):
+            return pod
         raise CreationRefusedError("PodNameTaken", f"a pod named {name} exists and is not this Task's: {error.message}")
 
     async def _delete_task(self, task: Task) -> None:

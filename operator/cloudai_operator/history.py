@@ -152,10 +152,10 @@ class HistoryWriter:
         try:
             await self.database[collection].insert_many(documents, ordered=False)
         except BulkWriteError as error:
-            found = error.details
-            if found.get("writeConcernErrors"):
-                raise AutoReconnect(f"not yet safe: {found['writeConcernErrors']}") from error
-            problems = found.get("writeErrors", [])
+            details = error.details
+            if details.get("writeConcernErrors"):
+                raise AutoReconnect(f"not yet safe: {details['writeConcernErrors']}") from error
+            problems = details.get("writeErrors", [])
             if any(problem.get("code") != _DUPLICATE_KEY for problem in problems):
                 raise
             return [documents[problem["index"]]["_id"] for problem in problems]
@@ -174,14 +174,14 @@ class PodStore:
         """Take a list: what is gone has been recorded when it went, or never will be."""
         self.arrivals.keep(listed)
 
-    def apply(self, event: str, item: Pod) -> None:
+    def apply(self, event: str, pod: Pod) -> None:
         """Take an event; also a deletion shows the pod's last state."""
-        self.arrivals.note(item)
+        self.arrivals.note(pod)
         record, rules = None, self.rules()
-        if item.status.phase in _FINISHED:
-            record = foreign.record_of(item, self.arrivals, rules.sla_multiplier, rules=rules.classes)
+        if pod.status.phase in _FINISHED:
+            record = foreign.record_of(pod, self.arrivals, rules.sla_multiplier, rules=rules.classes)
         elif event == "DELETED":
-            record = foreign.record_of_deleted(item, self.arrivals, rules.sla_multiplier, rules.classes)
+            record = foreign.record_of_deleted(pod, self.arrivals, rules.sla_multiplier, rules.classes)
         if record is not None:
             self.writer.offer("", record)
 

@@ -32,14 +32,14 @@ class ParameterFeed:
         if not any(meta.name == contract.PARAMETERS_CONFIG_MAP for meta in listed):
             self._take(parameters.defaults())
 
-    def apply(self, event: str, item: ConfigMap) -> None:
+    def apply(self, event: str, config_map: ConfigMap) -> None:
         """Take one change of the ConfigMap."""
-        if item.metadata.name != contract.PARAMETERS_CONFIG_MAP:
+        if config_map.metadata.name != contract.PARAMETERS_CONFIG_MAP:
             return
-        self._look_for_epoch(item.metadata.annotations.get(contract.ANNOTATION_LAST_EPOCH, ""))
+        self._look_for_epoch(config_map.metadata.annotations.get(contract.ANNOTATION_LAST_EPOCH, ""))
         try:
             deleted = event == "DELETED"
-            text = item.data.get(contract.PARAMETERS_KEY, "")
+            text = config_map.data.get(contract.PARAMETERS_KEY, "")
             document = parameters.defaults() if deleted else parameters.parse(text)
             if not deleted:
                 parameters.check_successor(self.current, document)
@@ -51,11 +51,11 @@ class ParameterFeed:
     def _look_for_epoch(self, note: str) -> None:
         """Tell when an epoch ran last and how it ended; what nobody can read is left out."""
         try:
-            found = msgspec.json.decode(note, type=EpochNote) if note else None
+            epoch = msgspec.json.decode(note, type=EpochNote) if note else None
         except (msgspec.DecodeError, RecursionError):
             return
-        if found is not None:
-            self.see_epoch(found)
+        if epoch is not None:
+            self.see_epoch(epoch)
 
     def _take(self, document: Document) -> None:
         if document != self.current or not self._has_said:

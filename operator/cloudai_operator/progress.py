@@ -50,7 +50,7 @@ def _show_waiting(plan: Plan, task: Task, live: Pod, now: float) -> None:
 
 def _show_prospects(plan: Plan, task: Task, live: Pod, now: float) -> None:
     status = plan.status
-    decision = next((one.decision for one in status.attempts if one.podUID == live.metadata.uid), {})
+    decision = next((attempt.decision for attempt in status.attempts if attempt.podUID == live.metadata.uid), {})
     deadline = moment.read(status.deadline)
     finish, late = moment.read(decision.get("predictedCompletionTime")), decision.get("lateProbability")
     told = round(100 * late) if isinstance(late, int | float) else None

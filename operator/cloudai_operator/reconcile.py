@@ -92,7 +92,7 @@ def _advance(plan: Plan, task: Task, pods: Sequence[Pod], knowledge: Knowledge, 
     if live is not None and _is_stranded(live, rules):
         _hand_over(plan, live, rules, now)
     elif live is not None:
-        _delete_live(plan, [one for one in pods if one is not live])
+        _delete_live(plan, [other for other in pods if other is not live])
         progress.show(plan, task, live, now)
     else:
         _make_next(plan, task, pods, knowledge, rules, now)
@@ -177,9 +177,9 @@ def _heed_changed_deadline(plan: Plan, task: Task, pods: Sequence[Pod]) -> None:
         status.deadlineSource = stated.source
         plan.say("DeadlineChanged", f"to be finished by {status.deadline} instead of {before}")
     notes, labels = pod.annotations(task), {contract.LABEL_TASK: task.metadata.name}
-    for one in pods:
-        meta = one.metadata
-        if not outcome.of(one) and not (
+    for task_pod in pods:
+        meta = task_pod.metadata
+        if not outcome.of(task_pod) and not (
             notes.items() <= meta.annotations.items() and labels.items() <= meta.labels.items()
         ):
             plan.corrections.append((meta, {"annotations": notes, "labels": labels}))
@@ -204,12 +204,12 @@ def _stated_deadline(plan: Plan, task: Task) -> acceptance.Deadline | None:
 
 def _wake_for_gone_nodes(plan: Plan, pods: Sequence[Pod], knowledge: Knowledge, now: float) -> None:
     booked = {attempt.podUID: attempt.outcome for attempt in plan.status.attempts}
-    for one in pods:
-        gone_at = knowledge.nodes.gone.get(one.spec.nodeName)
-        if gone_at is None or outcome.of(one):
+    for task_pod in pods:
+        gone_at = knowledge.nodes.gone.get(task_pod.spec.nodeName)
+        if gone_at is None or outcome.of(task_pod):
             continue
-        if booked.get(one.metadata.uid) and gone_at <= now:
-            plan.deletions.append(PodDeletion(one.metadata, force=True))
+        if booked.get(task_pod.metadata.uid) and gone_at <= now:
+            plan.deletions.append(PodDeletion(task_pod.metadata, force=True))
         elif gone_at > now:
             plan.wake(gone_at)
 
@@ -262,7 +262,7 @@ def _out_of_time(plan: Plan, task: Task, now: float) -> tuple[str, str] | None:
 
 def _complete(plan: Plan, task: Task, now: float) -> None:
     status = plan.status
-    attempt = next(one for one in reversed(status.attempts) if one.outcome == outcome.SUCCEEDED)
+    attempt = next(attempt for attempt in reversed(status.attempts) if attempt.outcome == outcome.SUCCEEDED)
     status.state = "Complete"
     status.completionTime = attempt.completionTime
     status.startTime = attempt.startTime or status.startTime
@@ -363,7 +363,7 @@ def _make_next(plan: Plan, task: Task, pods: Sequence[Pod], knowledge: Knowledge
     progress.clear_prospects(status)
     plan.set(task, "Running", "False" if status.attemptCount else "Unknown", "Pending", "", now)
     status.state = "Retrying" if status.attemptCount else "Pending"
-    if any(_is_in_the_way(one, knowledge, now) for one in pods):
+    if any(_is_in_the_way(task_pod, knowledge, now) for task_pod in pods):
         _delete_live(plan, pods)  # said before, but perhaps not done: a crash may have come between
         plan.wake(now + outcome.LOST_SECONDS)
         return
@@ -397,23 +397,23 @@ def _hand_over(plan: Plan, live: Pod, rules: Rules, now: float) -> None:
     )
 
 
-def _is_in_the_way(one: Pod, knowledge: Knowledge, now: float) -> bool:
+def _is_in_the_way(task_pod: Pod, knowledge: Knowledge, now: float) -> bool:
     """Whether a pod may still be at work, so that no other may be made: not one on a machine that is gone or dead."""
-    if one.status.phase in _TERMINAL or knowledge.nodes.gone.get(one.spec.nodeName, now + 1.0) <= now:
+    if task_pod.status.phase in _TERMINAL or knowledge.nodes.gone.get(task_pod.spec.nodeName, now + 1.0) <= now:
         return False
-    return not outcome.is_lost(one, now, one.spec.nodeName not in knowledge.nodes.unready)
+    return not outcome.is_lost(task_pod, now, task_pod.spec.nodeName not in knowledge.nodes.unready)
 
 
 def _live(pods: Sequence[Pod], status: TaskStatus) -> Pod | None:
     """The pod of an attempt that has not ended."""
     open_attempts = {attempt.podUID for attempt in status.attempts if not attempt.outcome}
-    return next((one for one in pods if one.metadata.uid in open_attempts), None)
+    return next((task_pod for task_pod in pods if task_pod.metadata.uid in open_attempts), None)
 
 
 def _delete_live(plan: Plan, pods: Sequence[Pod]) -> None:
-    for one in pods:
-        if one.status.phase not in _TERMINAL and one.metadata.deletionTimestamp is None:
-            plan.deletions.append(PodDeletion(one.metadata))
+    for task_pod in pods:
+        if task_pod.status.phase not in _TERMINAL and task_pod.metadata.deletionTimestamp is None:
+            plan.deletions.append(PodDeletion(task_pod.metadata))
 
 
 def _success_time(status: TaskStatus) -> float | None:

@@ -137,7 +137,9 @@ class Workers:
         if self.history is not None:
             for record in plan.history:
                 self.history.offer(uid, record)
-            self._recorded.difference_update(one.podUID for one in done.task.status.attempts if one.recorded)
+            self._recorded.difference_update(
+                attempt.podUID for attempt in done.task.status.attempts if attempt.recorded
+            )
         if done.pod is not None:
             self.cache.put_created(done.pod)
         if plan.deletions:
@@ -152,9 +154,9 @@ class Workers:
         shown = {pod.metadata.uid for pod in pods}
         for attempt in task.status.attempts:
             if not attempt.outcome and attempt.podUID not in shown:
-                found = await self.executor.find_pod(task, name_of(task, attempt.number), attempt.podUID)
-                if found is not None:
-                    pods.append(found)
+                pod = await self.executor.find_pod(task, name_of(task, attempt.number), attempt.podUID)
+                if pod is not None:
+                    pods.append(pod)
         return pods
 
     def note_written(self, uid: str, pod_uid: str) -> None:

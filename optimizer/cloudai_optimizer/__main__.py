@@ -107,19 +107,19 @@ async def _connected(arguments: argparse.Namespace) -> None:
 
 
 def _options(arguments: argparse.Namespace, told: Reporter = progress.silent) -> Options:
-    found: Settings = arguments.settings
+    merged: Settings = arguments.settings
     return Options(
         namespace=arguments.namespace,
         rules=arguments.rules,
-        workers=found.workers,
-        seed=found.seed,
-        window_seconds=found.hours * 3600.0,
-        mongodb_uri=found.mongodb_uri,
-        mongodb_ca_file=found.mongodb_ca_file,
-        scheduler_name=found.scheduler_name,
-        scope=Scope(found.watch_namespaces),
-        prometheus=found.access(),
-        share=found.share,
+        workers=merged.workers,
+        seed=merged.seed,
+        window_seconds=merged.hours * 3600.0,
+        mongodb_uri=merged.mongodb_uri,
+        mongodb_ca_file=merged.mongodb_ca_file,
+        scheduler_name=merged.scheduler_name,
+        scope=Scope(merged.watch_namespaces),
+        prometheus=merged.access(),
+        share=merged.share,
         dry_run=getattr(arguments, "dry_run", True),
         progress=told,
     )
@@ -203,14 +203,14 @@ async def _diff(transport: Transport, arguments: argparse.Namespace) -> None:
         pairs.append((published.previous or parameters.defaults(), published.document))
     if published.candidate is not None and published.document.Canary is not None:
         pairs.append((published.document, published.candidate))
-    found = [(old.version, new.version, publication.difference(old, new)) for old, new in pairs]
+    changes = [(old.version, new.version, publication.difference(old, new)) for old, new in pairs]
     if arguments.output == "json":
-        rows = [{"from": old, "to": new, "values": {k: list(v) for k, v in keys.items()}} for old, new, keys in found]
+        rows = [{"from": old, "to": new, "values": {k: list(v) for k, v in keys.items()}} for old, new, keys in changes]
         sys.stdout.write(json.dumps(rows) + "\n")
         return
     if not pairs:
         sys.stdout.write(f"version {published.document.version}: what was in force before it is not kept\n")
-    for old, new, keys in found:
+    for old, new, keys in changes:
         what = " (canary)" if published.candidate is not None and new == published.candidate.version else ""
         sys.stdout.write(f"version {old} -> {new}{what}: {len(keys)} values\n")
         for key, (before, after) in keys.items():
@@ -271,8 +271,8 @@ async def _freeze(transport: Transport, arguments: argparse.Namespace) -> None:
     _say(arguments, {"frozen": reason}, f"would say: {said}" if arguments.dry_run else said)
 
 
-def _say(arguments: argparse.Namespace, found: dict[str, Any], text: str) -> None:
-    sys.stdout.write((json.dumps(found) if arguments.output == "json" else text) + "\n")
+def _say(arguments: argparse.Namespace, fields: dict[str, Any], text: str) -> None:
+    sys.stdout.write((json.dumps(fields) if arguments.output == "json" else text) + "\n")
 
 
 def _changes(file: Path) -> dict[str, Any]:

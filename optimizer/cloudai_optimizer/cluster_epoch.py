@@ -101,7 +101,7 @@ class Report:
 
     def as_json(self) -> dict[str, Any]:
         """For machines."""
-        found: dict[str, Any] = {
+        fields: dict[str, Any] = {
             "result": self.result,
             "reason": self.reason,
             "version": self.version,
@@ -109,12 +109,12 @@ class Report:
             "seconds": round(self.seconds, 3),
         }
         if self.outcome is not None:
-            found["evidence"] = self.outcome.evidence()
-            found["dropped"] = self.dropped()
-            found["generations"] = [asdict(one) for one in self.outcome.generations]
+            fields["evidence"] = self.outcome.evidence()
+            fields["dropped"] = self.dropped()
+            fields["generations"] = [asdict(generation) for generation in self.outcome.generations]
         if self.verdict is not None:
-            found["canary"] = self.verdict.text()
-        return found
+            fields["canary"] = self.verdict.text()
+        return fields
 
     def text(self) -> str:
         """For people."""
@@ -168,10 +168,10 @@ async def _past(transport: Transport, options: Options, before: Published, now: 
 
 def _now(transport: Transport) -> float:
     """Seconds since the epoch. A clock that has jumped would make all of history too old, or of the future."""
-    now, there = time.time(), transport.server_time()
-    if there is not None and abs(now - there) > MAX_CLOCK_SECONDS:
+    now, server = time.time(), transport.server_time()
+    if server is not None and abs(now - server) > MAX_CLOCK_SECONDS:
         raise ClockError(
-            f"the clock here is {abs(now - there):.0f} s {'ahead of' if now > there else 'behind'} the API server's; "
+            f"the clock here is {abs(now - server):.0f} s {'ahead of' if now > server else 'behind'} the API server's; "
             "set it right. The parameters stay as they are"
         )
     return now

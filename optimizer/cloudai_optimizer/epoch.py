@@ -58,19 +58,19 @@ class Outcome:
 
     def evidence(self) -> dict[str, Any]:
         """What travels with the document, for people and dashboards."""
-        found: dict[str, Any] = {"Result": self.result, "Reason": self.reason, "Tasks": self.finished}
-        found["EpochSeconds"] = round(self.seconds, 3)
+        evidence: dict[str, Any] = {"Result": self.result, "Reason": self.reason, "Tasks": self.finished}
+        evidence["EpochSeconds"] = round(self.seconds, 3)
         if self.searched_at:
-            found[SEARCHED_AT] = self.searched_at
-        found |= {name: round(value, 4) for name, value in self.quality.items()}
+            evidence[SEARCHED_AT] = self.searched_at
+        evidence |= {name: round(value, 4) for name, value in self.quality.items()}
         if self.generations:
-            found["BestFitness"] = round(self.generations[-1].best, 6)
+            evidence["BestFitness"] = round(self.generations[-1].best, 6)
         if self.verdict is not None:
-            found["Guard"] = {
+            evidence["Guard"] = {
                 name: round(value, 5) if isinstance(value, float) else value
                 for name, value in asdict(self.verdict).items()
             }
-        return found
+        return evidence
 
 
 def run(

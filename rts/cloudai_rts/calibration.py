@@ -39,11 +39,11 @@ def normal_score(deviation: float, log_sd: float, shape: Shape) -> float:
 
 def _quantiles(row: Row) -> tuple[float, ...]:
     """Where they lie, in ascending order."""
-    found: list[float] = []
+    quantiles: list[float] = []
     for name, normal in zip(NAMES, NORMAL, strict=True):
-        least = found[-1] + _LEAST_GAP if found else -math.inf
-        found.append(max(least, normal + row.get(name, 0.0)))
-    return tuple(found)
+        least = quantiles[-1] + _LEAST_GAP if quantiles else -math.inf
+        quantiles.append(max(least, normal + row.get(name, 0.0)))
+    return tuple(quantiles)
 
 
 def _interpolated(value: float, known: tuple[float, ...], wanted: tuple[float, ...]) -> float:

@@ -47,14 +47,14 @@ def promise(
     node. Others can use what it leaves of a node: its load will be `added` + (1 - `added`) times the typical one. None
     where no node is eligible.
     """
-    there = np.bincount(class_index[eligible], minlength=len(u)) > 0
-    if not there.any():
+    reachable = np.bincount(class_index[eligible], minlength=len(u)) > 0
+    if not reachable.any():
         return None
     own = np.full(len(u), np.inf)
     np.minimum.at(own, class_index[eligible], added[eligible])
-    load = np.where(there, own + np.maximum(0.0, 1.0 - own) * typical_load, 0.0)
+    load = np.where(reachable, own + np.maximum(0.0, 1.0 - own) * typical_load, 0.0)
     curve = load_curve(load, runtime.Kappa, runtime.Mu, load_scale)
-    log_runtime = math.log(task.reference_runtime) + float(np.where(there, u + np.log(curve), np.inf).min())
+    log_runtime = math.log(task.reference_runtime) + float(np.where(reachable, u + np.log(curve), np.inf).min())
     return Promise(late_probability_of(log_runtime, task.slack(now), task.log_sd), math.exp(log_runtime))
 
 
@@ -77,5 +77,11 @@ def wait_until(begun: float, deadline: float, best_runtime: float) -> float:
 
     That is the last moment at which the best class would still make it. Half of that wait misses more deadlines:
     6.4 instead of 6.1 % at load .90 of the reference workload, 9.2 instead of 8.4 % at 1.05 (12 seeds, paired).
+
+    One deferral in eleven lasts until then, and nine of ten of those end late. Two remedies gained nothing (8 seeds,
+    load .90, points missed more). Half a spread to spare at the end, E* e^(sd/2): -.6 +-.6 on the reference workload,
+    -.1 +-.8 there at 1.05, -.2 +-.4 with heavy tails, +.3 +-.4 with two sizes, +.2 +-1.3 under interference, .0 +-.7
+    with drift, +.9 +-.9 with hidden load. P* counted only as often as the promises of a type came true, otherwise .85,
+    in the same order: +.2 +-.8, -.4 +-.6, -.1 +-.6, +.3 +-.5, -.3 +-1.0, .0 +-.6, +.2 +-.7.
     """
     return max(begun, deadline - best_runtime)

@@ -97,9 +97,9 @@ class Fleet:
 
     def column(self, resource: str) -> int:
         """Index of a resource; one never seen before gets an index, with capacity 0 everywhere."""
-        found = self._columns.get(resource)
-        if found is not None:
-            return found
+        index = self._columns.get(resource)
+        if index is not None:
+            return index
         self._columns[resource] = len(self.resources)
         self.resources.append(resource)
         missing = len(self.resources) - len(self._allocatable)

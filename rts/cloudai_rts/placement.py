@@ -235,14 +235,14 @@ def _fragmentation(policy: Policy, task: Task, slots: IntArray) -> FloatArray | 
     fleet = policy.fleet
     if not policy.mixes or not fleet.has_gpu[slots].any():
         return None
-    found = np.zeros(len(slots))
+    useless = np.zeros(len(slots))
     cpu, memory = fleet.available(CPU)[slots], fleet.available(MEMORY)[slots]
     for resource, mix in policy.mixes.items():
         gpus = fleet.available(resource)[slots]
-        there = np.flatnonzero(gpus > 0)
-        room = Room(gpus[there], cpu[there], memory[there])
-        found[there] += mix.added(room, request_of(task, resource))
-    return found
+        with_gpus = np.flatnonzero(gpus > 0)
+        room = Room(gpus[with_gpus], cpu[with_gpus], memory[with_gpus])
+        useless[with_gpus] += mix.added(room, request_of(task, resource))
+    return useless
 
 
 def _deferral(

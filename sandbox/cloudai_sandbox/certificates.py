@@ -62,7 +62,7 @@ def issue(folder: Path, addresses: Sequence[str] = ()) -> Certificates:
     files = Certificates(ca, server, server_key, admin, admin_key, Authority(name, authority_key))
     files.authority.write_bytes(authority.public_bytes(serialization.Encoding.PEM))
     names: list[x509.GeneralName] = [x509.DNSName("localhost"), x509.DNSName("kubernetes.default.svc")]
-    names += [x509.IPAddress(ipaddress.ip_address(one)) for one in ("127.0.0.1", "10.96.0.1", *addresses)]
+    names += [x509.IPAddress(ipaddress.ip_address(address)) for address in ("127.0.0.1", "10.96.0.1", *addresses)]
     _leaf(files.server, files.server_key, _name("kube-apiserver"), name, authority_key, names)
     _leaf(files.admin, files.admin_key, _name("sandbox-admin", "system:masters"), name, authority_key, None)
     return files

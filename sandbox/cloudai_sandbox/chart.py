@@ -189,8 +189,8 @@ def _of(value: Value) -> Mapping[str, Any]:
 def _settings(kind: type[msgspec.Struct]) -> dict[str, Any]:
     """The settings of a process without those that other values are about."""
     _, components = msgspec.json.schema_components([kind])
-    found = _inlined(components[kind.__name__]["properties"], components)
-    return {**_closed(), "properties": {name: found[name] for name in found if name not in _FROM_VALUES}}
+    settings = _inlined(components[kind.__name__]["properties"], components)
+    return {**_closed(), "properties": {name: settings[name] for name in settings if name not in _FROM_VALUES}}
 
 
 def _inlined(node: Any, components: Mapping[str, Any]) -> Any:  # noqa: ANN401  JSON
@@ -200,7 +200,7 @@ def _inlined(node: Any, components: Mapping[str, Any]) -> Any:  # noqa: ANN401  
         if name:
             return _inlined(components[name], components)
         return {key: _inlined(value, components) for key, value in node.items()}
-    return [_inlined(one, components) for one in node] if isinstance(node, list) else node
+    return [_inlined(element, components) for element in node] if isinstance(node, list) else node
 
 
 def table(text: str) -> str:

@@ -103,11 +103,11 @@ async def serve(port: int, look: Callable[[str], tuple[FleetNode, Usage] | None]
     """Serve both exporters of all machines on the loopback; a machine that is gone does not answer."""
 
     async def answer(request: web.Request) -> web.Response:
-        found = look(request.match_info["name"])
-        if found is None:
+        reading = look(request.match_info["name"])
+        if reading is None:
             raise web.HTTPServiceUnavailable
         write = node_text if request.match_info["kind"] == "node" else dcgm_text
-        return web.Response(text=write(*found), content_type="text/plain")
+        return web.Response(text=write(*reading), content_type="text/plain")
 
     app = web.Application()
     app.router.add_get("/{kind:node|dcgm}/{name}", answer)

@@ -55,7 +55,7 @@ class Helm:
     ) -> list[dict[str, Any]]:
         """The objects that the chart makes of these values."""
         text = self.run("template", release, str(chart), *self._values(values), *more)
-        return [one for one in yaml.load_all(text, yaml.CSafeLoader) if one]
+        return [document for document in yaml.load_all(text, yaml.CSafeLoader) if document]
 
     def package(self, chart: Path = CHART) -> Path:
         """The chart as people get it: one archive."""

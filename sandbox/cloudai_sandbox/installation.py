@@ -50,10 +50,10 @@ class Installation:
 
     def get(self, kind: str, name: str) -> dict[str, Any]:
         """An object of the release's namespace."""
-        found: dict[str, Any] = json.loads(
+        manifest: dict[str, Any] = json.loads(
             self.plane.kubectl("get", kind, name, f"--namespace={self.namespace}", "--output=json")
         )
-        return found
+        return manifest
 
     def start(self, component: str) -> Child:
         """Run a Deployment's container as a process of ours and wait until it is ready. Raises `StartError`."""
@@ -110,7 +110,7 @@ class Installation:
         (container,) = pod["containers"]
         (program,) = container["command"]
         arguments = [self._with_file(argument, pod) for argument in container.get("args", [])]
-        environ = {one["name"]: self._value(one) for one in container.get("env", [])}
+        environ = {variable["name"]: self._value(variable) for variable in container.get("env", [])}
         environ |= {"KUBECONFIG": str(self.kubeconfig(pod["serviceAccountName"])), **self.variables}
         return [sys.executable, "-m", _MODULES[program], *arguments], environ
 
@@ -119,7 +119,7 @@ class Installation:
         if _SETTINGS_MOUNT not in argument:
             return argument
         flag, _, path = argument.partition("=")
-        volume = next(one for one in pod["volumes"] if one["name"] == "settings")
+        volume = next(volume for volume in pod["volumes"] if volume["name"] == "settings")
         name = volume["configMap"]["name"]
         file = self.folder / f"{self.namespace}-{name}-{Path(path).name}"
         file.write_text(self.get("configmap", name)["data"][Path(path).name], encoding="utf-8")

@@ -102,8 +102,8 @@ class Kubelets:
         amounts = [seat.amounts for seat in self._seats[name].values() if seat.started]
         usage = Usage(
             cores=sum(work.cpu for work in machine.work.values()),
-            memory_bytes=sum(one.get(MEMORY, 0) for one in amounts),
-            gpus=sum(one.get(contract.DEFAULT_GPU_RESOURCE, 0) for one in amounts),
+            memory_bytes=sum(requests.get(MEMORY, 0) for requests in amounts),
+            gpus=sum(requests.get(contract.DEFAULT_GPU_RESOURCE, 0) for requests in amounts),
             cpu_seconds=machine.cpu_seconds,
             up_seconds=now - self._begun,
             xid=self._xid.get(name, 0),
@@ -388,8 +388,8 @@ class _PodStore:
     def retain(self, listed: list[Meta]) -> None:
         self.kubelets.retain_pods({meta.uid for meta in listed})
 
-    def apply(self, event: str, item: Pod) -> None:
-        self.kubelets.see_pod(event, item)
+    def apply(self, event: str, pod: Pod) -> None:
+        self.kubelets.see_pod(event, pod)
 
 
 @dataclass(slots=True)
@@ -399,8 +399,8 @@ class _NodeStore:
     def retain(self, listed: list[Meta]) -> None:
         """Machines that are there stay there: only a deletion makes one vanish."""
 
-    def apply(self, event: str, item: Node) -> None:
-        self.kubelets.see_node(event, item)
+    def apply(self, event: str, node: Node) -> None:
+        self.kubelets.see_node(event, node)
 
 
 def _asked(pod: Pod) -> Amounts:

@@ -99,12 +99,12 @@ def free_ports(count: int) -> list[int]:
     """Ports of the loopback that nobody uses now; all different."""
     sockets = [socket.socket() for _ in range(count)]
     try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [int(one.getsockname()[1]) for one in sockets]
+        for sock in sockets:
+            sock.bind(("127.0.0.1", 0))
+        return [int(sock.getsockname()[1]) for sock in sockets]
     finally:
-        for one in sockets:
-            one.close()
+        for sock in sockets:
+            sock.close()
 
 
 def wait_until_gone(pid: int, timeout_seconds: float) -> bool:

@@ -80,9 +80,9 @@ class Sandbox:
         """Start everything and wait until it is ready. Raises `SandboxError`."""
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         names = (*binaries.CONTROL_PLANE, *((binaries.CONTROLLERS,) if self.controllers else ()))
-        found = binaries.ensure(names, say=self.say)
+        programs = binaries.ensure(names, say=self.say)
         arguments = (*history.APISERVER_ARGUMENTS, *self.arguments)
-        self.plane = ControlPlane(self.folder, found, self.children, arguments)
+        self.plane = ControlPlane(self.folder, programs, self.children, arguments)
         begun = time.monotonic()
         self.plane.start()
         self._install()

@@ -25,14 +25,14 @@ def main() -> None:
     )
     logs.begin(settings.log_level)
     try:
-        found = connection.load(settings.kubeconfig)
+        server = connection.load(settings.kubeconfig)
         settings.access()
     except ConfigurationError as error:
         logs.complain("cloudai-scheduler", error)
         raise SystemExit(2) from error
     from cloudai_scheduler import process  # most of the time of a start, which nobody else has to wait for
 
-    process.run(settings, found)
+    process.run(settings, server)
 
 
 if __name__ == "__main__":

@@ -89,7 +89,7 @@ class ConditionWriter:
 
     async def _send(self, pod: Pod, reason: str, message: str) -> None:
         meta = pod.metadata
-        known = next((one for one in pod.status.conditions if one.type == TYPE), None)
+        known = next((condition for condition in pod.status.conditions if condition.type == TYPE), None)
         if known is not None and (known.status, known.reason, known.message) == ("False", reason, message):
             return
         condition = {"type": TYPE, "status": "False", "reason": reason, "message": message}

@@ -102,10 +102,8 @@ class Intake:
 
     def retain_pods(self, listed: list[Meta]) -> None:
         """After a list: pods that are not there are gone."""
-        there = {meta.uid for meta in listed}
-        for uid in [
-            uid for uid in (*self.state.pods, *self.queue.entries, *self.held, *self.gated) if uid not in there
-        ]:
+        uids = {meta.uid for meta in listed}
+        for uid in [uid for uid in (*self.state.pods, *self.queue.entries, *self.held, *self.gated) if uid not in uids]:
             self.forget_pod(uid)
         self.arrivals.keep(listed)
 
@@ -148,8 +146,8 @@ class Intake:
 
     def retain_nodes(self, listed: list[Meta]) -> None:
         """After a list: nodes that are not there are gone."""
-        there = {meta.name for meta in listed}
-        for name in [name for name in self.state.nodes if name not in there]:
+        names = {meta.name for meta in listed}
+        for name in [name for name in self.state.nodes if name not in names]:
             self.state.remove_node(name)
 
     def reread(self, entry: QueuedPod) -> bool:
@@ -317,8 +315,8 @@ class NamespaceStore:
 
     def retain(self, listed: list[Meta]) -> None:
         """Take a list."""
-        neighbours, there = self.intake.state.neighbours, {meta.name for meta in listed}
-        for name in [name for name in neighbours.namespaces if name not in there]:
+        neighbours, names = self.intake.state.neighbours, {meta.name for meta in listed}
+        for name in [name for name in neighbours.namespaces if name not in names]:
             neighbours.put_namespace(name, None)
 
     def apply(self, event: str, item: Namespace) -> None:

@@ -84,7 +84,7 @@ class PodClass:
     @property
     def kept_out_by(self) -> tuple[str, ...]:
         """Names of the filters that were against nodes when a pod of it found none."""
-        return tuple(one.name for one, _ in self._blamed)
+        return tuple(filter_.name for filter_, _ in self._blamed)
 
     def has_failed(self, state: ClusterState) -> bool:
         """Whether nothing that could help has happened since no node could take any pod of it."""
@@ -96,7 +96,7 @@ class PodClass:
 
 
 def _mark(asks: tuple[tuple[Filter[Any], Any], ...], state: ClusterState) -> tuple[int, ...]:
-    return tuple(number for one, ask in asks for number in one.mark(ask, state))
+    return tuple(number for filter_, ask in asks for number in filter_.mark(ask, state))
 
 
 @dataclass(slots=True)
@@ -125,8 +125,8 @@ class ClassTable:
         without_status = Pod(
             metadata=pod.metadata, spec=pod.spec
         )  # what it reports is no part of what its like ask for
-        asked = ((one, one.asks(without_status, Demand(amounts, ports))) for one in FILTERS)
-        asks = tuple((one, ask) for one, ask in asked if ask is not None)
+        asked = ((filter_, filter_.asks(without_status, Demand(amounts, ports))) for filter_ in FILTERS)
+        asks = tuple((filter_, ask) for filter_, ask in asked if ask is not None)
         usual = usual_requests(sample)
         verdicts = self._verdicts_of(sample, profile)
         whole = amounts if pod is held else requests_of(_relevant(held))
@@ -178,7 +178,11 @@ def _relevant(pod: Pod) -> Pod:
         podAffinity=_required(spec.affinity.podAffinity),
         podAntiAffinity=_required(spec.affinity.podAntiAffinity),
     )
-    spread = [one for one in spec.topologySpreadConstraints if one.whenUnsatisfiable == pod_topology_spread.HARD]
+    spread = [
+        constraint
+        for constraint in spec.topologySpreadConstraints
+        if constraint.whenUnsatisfiable == pod_topology_spread.HARD
+    ]
     kept = PodSpec(
         nodeSelector=spec.nodeSelector,
         affinity=affinity,

@@ -60,10 +60,10 @@ STORAGE_API = "/apis/storage.k8s.io/v1"
 APPS_API = "/apis/apps/v1"
 
 
-def run(settings: Settings, found: connection.Connection) -> None:
+def run(settings: Settings, server: connection.Connection) -> None:
     """Run until SIGTERM. What the scheduler itself refuses ends the process with code 1."""
     try:
-        uvloop.run(Process(settings, found).run())
+        uvloop.run(Process(settings, server).run())
     except* SchedulerError as errors:
         for problem in errors.exceptions:
             _log.critical("%s", problem)
@@ -73,9 +73,9 @@ def run(settings: Settings, found: connection.Connection) -> None:
 class Process:
     """All parts of one scheduling process and the order in which they start and stop."""
 
-    def __init__(self, settings: Settings, found: connection.Connection) -> None:
+    def __init__(self, settings: Settings, server: connection.Connection) -> None:
         self._settings = settings
-        self._connection = found
+        self._connection = server
         self._observer: Observer | None = None
         self._stopping = False
         self._leading = False
@@ -137,7 +137,7 @@ class Process:
         feed = ParameterFeed(scheduler.use, recorder, metrics)
         maps = f"/api/v1/namespaces/{self._settings.namespace}/configmaps"
         only = {"fieldSelector": f"metadata.name={contract.PARAMETERS_CONFIG_MAP}"}
-        found: Reflectors = {
+        reflectors: Reflectors = {
             "nodes": Reflector(transport, "/api/v1/nodes", Node, NodeStore(scheduler.intake), silence_seconds=silence),
             "pods": Reflector(
                 transport,
@@ -171,13 +171,13 @@ class Process:
             ("replicasets", f"{APPS_API}/replicasets", ReplicaSet, workloads.replica_sets),
             ("statefulsets", f"{APPS_API}/statefulsets", StatefulSet, workloads.stateful_sets),
         ):
-            found[name] = Reflector(transport, path, kind, table, silence_seconds=silence)
+            reflectors[name] = Reflector(transport, path, kind, table, silence_seconds=silence)
         if self._settings.evicts:
             budgets = scheduler.state.budgets
-            found["budgets"] = Reflector(transport, BUDGETS, PodDisruptionBudget, budgets, silence_seconds=silence)
-        for reflector in found.values():
+            reflectors["budgets"] = Reflector(transport, BUDGETS, PodDisruptionBudget, budgets, silence_seconds=silence)
+        for reflector in reflectors.values():
             reflector.on_parked = partial(_tell_parked, reflector.kind.__name__, recorder, metrics)
-        return found
+        return reflectors
 
     async def _serve(
         self,

@@ -66,13 +66,15 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         spec = pod.spec
         containers = [*spec.containers, *spec.initContainers]
         if not any(
-            self.ignores(name) for one in containers for name in (*one.resources.requests, *one.resources.limits)
+            self.ignores(name)
+            for container in containers
+            for name in (*container.resources.requests, *container.resources.limits)
         ):
             return pod
         kept = msgspec.structs.replace(
             spec,
-            containers=[self._seen(one) for one in spec.containers],
-            initContainers=[self._seen(one) for one in spec.initContainers],
+            containers=[self._seen(container) for container in spec.containers],
+            initContainers=[self._seen(container) for container in spec.initContainers],
         )
         return msgspec.structs.replace(pod, spec=kept)
 
@@ -87,7 +89,7 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def _unknown(given: Any, read: Any, path: str = "") -> set[str]:  # noqa: ANN401  JSON and what became of it
     """Paths of what was given and not read."""
     if isinstance(given, list) and isinstance(read, list):
-        return {name for one, other in zip(given, read, strict=True) for name in _unknown(one, other, f"{path}[]")}
+        return {name for left, right in zip(given, read, strict=True) for name in _unknown(left, right, f"{path}[]")}
     if not isinstance(given, dict) or not isinstance(read, msgspec.Struct):
         return set()
     known = {key for key in given if key in read.__struct_fields__}

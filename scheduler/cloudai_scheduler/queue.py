@@ -169,9 +169,9 @@ class SchedulingQueue:
         if max(len(self._active), len(self._wakes), len(self._patience)) <= limit:
             return
         live = {uid: entry.ticket for uid, entry in self.entries.items()}
-        self._active = [one for one in self._active if live.get(one[2]) == one[1]]
-        self._wakes = [one for one in self._wakes if live.get(one[2]) == one[1]]
-        self._patience = [one for one in self._patience if one[1] in live]
+        self._active = [(key, ticket, uid) for key, ticket, uid in self._active if live.get(uid) == ticket]
+        self._wakes = [(when, ticket, uid) for when, ticket, uid in self._wakes if live.get(uid) == ticket]
+        self._patience = [(when, uid) for when, uid in self._patience if uid in live]
         heapq.heapify(self._active)
         heapq.heapify(self._wakes)
         heapq.heapify(self._patience)
@@ -202,7 +202,7 @@ class SchedulingQueue:
         if not waiting:
             self._woken.clear()
             return None
-        entry = min(waiting, key=lambda one: self._key(one, now))
+        entry = min(waiting, key=lambda queued: self._key(queued, now))
         self._leave(entry)
         entry.place = Place.IN_FLIGHT
         return entry

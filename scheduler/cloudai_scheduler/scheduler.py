@@ -173,8 +173,8 @@ class Scheduler:
                 self.metrics.pending.labels(place.value).set(count)
             self.metrics.pending.labels("held").set(len(self.intake.held))
             kept_out = self.queue.kept_out()
-            for one in FILTERS:
-                self.metrics.unschedulable.labels(one.name).set(kept_out[one.name])
+            for filter_ in FILTERS:
+                self.metrics.unschedulable.labels(filter_.name).set(kept_out[filter_.name])
             self._open_nodes(self.clock())
             self.rejections.expire(self.clock())
             self.intake.retry_parked(self.clock() - RETRY_SECONDS)

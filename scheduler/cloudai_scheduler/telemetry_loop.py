@@ -81,8 +81,8 @@ class TelemetryLoop:
             self.remember()
             try:
                 names = NodeNames.of(self.state.addresses)
-                found = await asyncio.to_thread(telemetry.read, self.source, names, self.clock())
-                self.apply(found)
+                snapshot = await asyncio.to_thread(telemetry.read, self.source, names, self.clock())
+                self.apply(snapshot)
                 self._last_success = self.clock()
             except KubeError as error:
                 _log.info("telemetry: %s", error)
@@ -112,7 +112,7 @@ class TelemetryLoop:
         """
         if not self._requests:
             self.remember()
-        known = [one for one in self._requests if one.at <= at - RATE_SECONDS / 2] or [self._requests[0]]
+        known = [requests for requests in self._requests if requests.at <= at - RATE_SECONDS / 2] or [self._requests[0]]
         return self._aligned(known[-1])
 
     def _aligned(self, then: "_Requests") -> dict[str, IntArray]:
@@ -120,29 +120,31 @@ class TelemetryLoop:
         fleet = self.state.fleet
         if then.topology == fleet.topology:
             return then.requested
-        found = {resource: fleet.requested(resource).copy() for resource in fleet.load_resources()}
+        requested = {resource: fleet.requested(resource).copy() for resource in fleet.load_resources()}
         pairs = [(info.slot, then.slots[name]) for name, info in self.state.nodes.items() if name in then.slots]
         now = np.array([pair[0] for pair in pairs], np.int64)
         before = np.array([pair[1] for pair in pairs], np.int64)
-        for resource, amounts in found.items():
+        for resource, amounts in requested.items():
             if resource in then.requested:
                 amounts[now] = then.requested[resource][before]
-        return found
+        return requested
 
-    def apply(self, found: Snapshot) -> None:
+    def apply(self, snapshot: Snapshot) -> None:
         """Take one snapshot into use."""
-        self._tell_what_is_missing(found)
+        self._tell_what_is_missing(snapshot)
         fleet = self.state.fleet
-        fresh = [one for one in found.nodes.values() if one.cpu is not None or one.memory is not None]
-        taken_at = min((one.sampled_at for one in fresh if one.sampled_at), default=self.clock())
+        fresh = [
+            reading for reading in snapshot.nodes.values() if reading.cpu is not None or reading.memory is not None
+        ]
+        taken_at = min((reading.sampled_at for reading in fresh if reading.sampled_at), default=self.clock())
         requested = self._requested_at(taken_at)
         used = {resource: np.zeros(len(fleet), np.int64) for resource in fleet.load_resources()}
         known = {resource: np.zeros(len(fleet), np.bool_) for resource in used}
-        for name, reading in found.nodes.items():
+        for name, reading in snapshot.nodes.items():
             if (info := self.state.nodes.get(name)) is None:
                 continue
             if self._lacks_gpus(info, reading):
-                found.dropped["missing GPU"] += 1
+                snapshot.dropped["missing GPU"] += 1
                 reading.gpu = None
             for resource, amount in _measured(info, reading).items():
                 used[resource][info.slot], known[resource][info.slot] = round(amount), True
@@ -152,20 +154,22 @@ class TelemetryLoop:
             fleet.measure(resource, amounts, known[resource], requested.get(resource))
         self._xids = {key: xid for key, xid in self._xids.items() if key[0] in self.state.nodes}
         self.metrics.telemetry_nodes.set(int(np.count_nonzero(known[CPU])))
-        if found.dropped[OF_TWO_CLUSTERS]:
+        if snapshot.dropped[OF_TWO_CLUSTERS]:
             _log.warning(
                 "%d nodes have series of two clusters and are left out; say which one is ours with prometheus_matchers",
-                found.dropped[OF_TWO_CLUSTERS],
+                snapshot.dropped[OF_TWO_CLUSTERS],
             )
-        for reason, count in found.dropped.items():
+        for reason, count in snapshot.dropped.items():
             self.metrics.telemetry_dropped.labels(reason).inc(count)
 
-    def _tell_what_is_missing(self, found: Snapshot) -> None:
+    def _tell_what_is_missing(self, snapshot: Snapshot) -> None:
         """Say once which exporter seems not to be there, and again after it has been there."""
         has_gpus = bool(self.state.fleet.has_gpu[self.state.fleet.present].any())
         missing = {
-            NODE_EXPORTER: not any(one.cpu is not None or one.memory is not None for one in found.nodes.values()),
-            DCGM_EXPORTER: has_gpus and not any(one.devices or one.xids for one in found.nodes.values()),
+            NODE_EXPORTER: not any(
+                reading.cpu is not None or reading.memory is not None for reading in snapshot.nodes.values()
+            ),
+            DCGM_EXPORTER: has_gpus and not any(reading.devices or reading.xids for reading in snapshot.nodes.values()),
         }
         for exporter, is_missing in missing.items() if self.state.nodes else ():
             if is_missing and exporter not in self._missing:
@@ -201,7 +205,7 @@ class TelemetryLoop:
 def _measured(info: NodeInfo, reading: NodeReading) -> dict[str, float]:
     """The use of each resource that counts for the load; busy GPUs only where pods share them, in their units."""
     units = None if reading.gpu is None else reading.gpu * nodeclass.replicas(info.labels)
-    found = {CPU: None if reading.cpu is None else 1000.0 * reading.cpu, MEMORY: reading.memory}
+    used = {CPU: None if reading.cpu is None else 1000.0 * reading.cpu, MEMORY: reading.memory}
     if info.shared_gpu_resource and reading.cpu is not None:  # it is stale together with the rest
-        found[info.shared_gpu_resource] = units
-    return {resource: amount for resource, amount in found.items() if amount is not None}
+        used[info.shared_gpu_resource] = units
+    return {resource: amount for resource, amount in used.items() if amount is not None}

@@ -73,9 +73,9 @@ class Verdicts:
                 self._judge(slot, state.by_slot.get(slot))
             if self._unjudged and time.perf_counter() >= until:
                 return False
-        there = {node.node_class for node in state.by_slot.values()}
+        classes = {node.node_class for node in state.by_slot.values()}
         admitted = {node.node_class for slot, node in state.by_slot.items() if slot not in self._not_meant}
-        self.classes = tuple(sorted(admitted)) if admitted < there else ()
+        self.classes = tuple(sorted(admitted)) if admitted < classes else ()
         return True
 
     def _note_changes(self, state: ClusterState) -> None:
@@ -85,8 +85,8 @@ class Verdicts:
         extra = width - len(self.allowed)
         if extra > 0:
             self.allowed = np.pad(self.allowed, (0, extra))
-            self.liked, self.disliked = (np.pad(one, (0, extra)) for one in (self.liked, self.disliked))
-            self.affine, self.tolerated = (np.pad(one, (0, extra)) for one in (self.affine, self.tolerated))
+            self.liked, self.disliked = (np.pad(weights, (0, extra)) for weights in (self.liked, self.disliked))
+            self.affine, self.tolerated = (np.pad(mask, (0, extra)) for mask in (self.affine, self.tolerated))
             self.reasons.extend([None] * extra)
         changed = state.node_changes.since(self._seen)
         slots = set(range(width)) if changed is None else {*changed, *self._unjudged}

@@ -147,7 +147,7 @@ class VolumeBinder:
             raise VolumesError(f"binding volumes: pv {name} node affinity doesn't match node {node}")
 
 
-def _is_older(item: Volume | Claim, version: str) -> bool:
+def _is_older(cached: Volume | Claim, version: str) -> bool:
     """Whether what we have seen is older than what we wrote."""
-    seen = item.metadata.resourceVersion
+    seen = cached.metadata.resourceVersion
     return seen.isdigit() and version.isdigit() and int(seen) < int(version)

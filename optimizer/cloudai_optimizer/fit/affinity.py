@@ -63,24 +63,24 @@ class Tallies:
 
 def tally(records: Sequence[Record]) -> Tallies:
     """Count everything once."""
-    found = Tallies()
+    tallies = Tallies()
     for record in records:
         if record.outcome == RUNNING:
             continue
-        found.cells.setdefault((record.type, record.node), Tally()).add(record)
-        found.types.setdefault(record.type, Tally()).add(record)
-        found.nodes.setdefault(record.node, Tally()).add(record)
-    return found
+        tallies.cells.setdefault((record.type, record.node), Tally()).add(record)
+        tallies.types.setdefault(record.type, Tally()).add(record)
+        tallies.nodes.setdefault(record.node, Tally()).add(record)
+    return tallies
 
 
-def affinity(found: Tallies, weights: AffinityTerms) -> dict[str, dict[str, float]]:
+def affinity(tallies: Tallies, weights: AffinityTerms) -> dict[str, dict[str, float]]:
     """Affinity(c, j) = clip(a1 speed + a2 SLAok - a3 OverloadRate, -5, 5) of every cell with samples.
 
     speed = mean run time of the type / mean run time of the type on the node.
     """
     matrix: dict[str, dict[str, float]] = {}
-    for (task_type, node), cell in sorted(found.cells.items()):
-        whole = found.types[task_type]
+    for (task_type, node), cell in sorted(tallies.cells.items()):
+        whole = tallies.types[task_type]
         if not cell.ended or not whole.ended:
             continue
         speed = min(MAX_SPEED, (whole.runtime_sum / whole.ended) / max(cell.runtime_sum / cell.ended, EPSILON))
@@ -89,17 +89,17 @@ def affinity(found: Tallies, weights: AffinityTerms) -> dict[str, dict[str, floa
     return matrix
 
 
-def penalty(found: Tallies, weights: PenaltyTerms, use: NodeUse) -> dict[str, float]:
+def penalty(tallies: Tallies, weights: PenaltyTerms, use: NodeUse) -> dict[str, float]:
     """Penalty(j) = g1 SLAFailRate + g2 OverloadRate + g3 EnergyNorm (- g4 Availability), by node.
 
     EnergyNorm is E_j over the median node's (1 where nothing is known); where nobody measured overload it is that of
     the recorded runs.
     """
-    energy = energy_norm(found, use.watts)
+    energy = energy_norm(tallies, use.watts)
     vector = {}
-    for node, one in sorted(found.nodes.items()):
-        fail = one.violations / (one.judged + EPSILON)
-        overload = use.overload.get(node, one.overload_rate())
+    for node, counts in sorted(tallies.nodes.items()):
+        fail = counts.violations / (counts.judged + EPSILON)
+        overload = use.overload.get(node, counts.overload_rate())
         raw = weights.G1 * fail + weights.G2 * overload + weights.G3 * energy.get(node, 1.0)
         raw -= weights.G4 * use.available.get(node, 1.0)
         lowest = -MAX_PENALTY if weights.G4 > 0 else 0.0
@@ -107,12 +107,12 @@ def penalty(found: Tallies, weights: PenaltyTerms, use: NodeUse) -> dict[str, fl
     return vector
 
 
-def scored(document: Document, found: Tallies, use: NodeUse) -> Document:
+def scored(document: Document, tallies: Tallies, use: NodeUse) -> Document:
     """The document with AffinityMatrix and PenaltyVector under its own weights."""
     return msgspec.structs.replace(
         document,
-        AffinityMatrix=affinity(found, document.AffinityW),
-        PenaltyVector=penalty(found, document.PenaltyW, use),
+        AffinityMatrix=affinity(tallies, document.AffinityW),
+        PenaltyVector=penalty(tallies, document.PenaltyW, use),
     )
 
 
@@ -121,7 +121,9 @@ def with_proxy(use: NodeUse, records: Sequence[Record], rates: EnergyRates) -> N
     ran = [record for record in records if record.runtime > 0]
     if not ran:
         return use
-    amounts = np.array([[_used(one.used_cpu, one.cpu), one.memory, _used(one.used_gpu, one.gpu)] for one in ran])
+    amounts = np.array(
+        [[_used(record.used_cpu, record.cpu), record.memory, _used(record.used_gpu, record.gpu)] for record in ran]
+    )
     end = max(record.finish for record in ran)
     begin = max(end - PROXY_SECONDS, min(record.start for record in ran))
     seconds = np.array([max(0.0, record.finish - max(record.start, begin)) for record in ran])
@@ -136,13 +138,13 @@ def _used(measured: float | None, requested: float) -> float:
     return requested if measured is None else measured
 
 
-def energy_norm(found: Tallies, watts: Mapping[str, float]) -> dict[str, float]:
+def energy_norm(tallies: Tallies, watts: Mapping[str, float]) -> dict[str, float]:
     """E_j over the median node's E, of the nodes that were measured; nothing where the median is 0 (0/0).
 
     Over one window energy goes as mean power. A node without watts is unknown, never free of charge.
     """
-    known = sorted(watts[node] for node in found.nodes if node in watts)
+    known = sorted(watts[node] for node in tallies.nodes if node in watts)
     if not known or known[len(known) // 2] <= 0:
         return {}
     reference = known[len(known) // 2]
-    return {node: watts[node] / reference for node in found.nodes if node in watts}
+    return {node: watts[node] / reference for node in tallies.nodes if node in watts}

@@ -53,9 +53,9 @@ def group_mean(
     total = np.bincount(group, weights=weight * np.nan_to_num(values), minlength=count)
     mass = np.bincount(group, weights=weight, minlength=count) + shrink
     rest = np.zeros(count) if otherwise is None else otherwise
-    found = rest.copy()
-    np.divide(total, mass, out=found, where=mass > 0)
-    return found
+    means = rest.copy()
+    np.divide(total, mass, out=means, where=mass > 0)
+    return means
 
 
 def spread(residual: FloatArray, samples: Samples, count: int) -> FloatArray:

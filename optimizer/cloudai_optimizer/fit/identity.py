@@ -25,7 +25,7 @@ def identities(samples: Samples, work: FloatArray, log_tau: FloatArray) -> dict[
     for position in np.flatnonzero(usable):
         last[int(samples.identity[position])] = int(position)
     kept = sorted(last, key=last.__getitem__)[-limits.REMEMBERED :]
-    found = {}
+    records = {}
     for index in kept:
         own = usable & (samples.identity == index)
         count = int(own.sum())
@@ -36,8 +36,8 @@ def identities(samples: Samples, work: FloatArray, log_tau: FloatArray) -> dict[
         spread = float(np.sqrt(((work[own] - mean) ** 2).mean()))
         sd = min(MAX_LOG_SD, max(HISTORY_MIN_SD, spread))
         near = min(MAX_LOG_TAU, max(MIN_LOG_TAU, mean))
-        found[samples.identities[index]] = IdentityRecord(round(near, 3), round(sd, 3), count)
-    return found
+        records[samples.identities[index]] = IdentityRecord(round(near, 3), round(sd, 3), count)
+    return records
 
 
 def expected(samples: Samples, known: dict[str, IdentityRecord], log_tau: FloatArray, sigma: FloatArray) -> Expected:

@@ -96,11 +96,11 @@ def indications(samples: Samples, work: FloatArray, said: FloatArray, expected: 
     moments = {int(index): _moments(runs, words, near, int(index)) for index in np.unique(runs.user)}
     usual = _usual(moments, own, runs.votes, cold)
     apart = _apart(own - usual.Bias, runs.votes, cold)
-    found = {samples.users[index]: _shrunk(one, float(own[index]), usual, apart) for index, one in moments.items()}
+    users = {samples.users[index]: _shrunk(sums, float(own[index]), usual, apart) for index, sums in moments.items()}
     if len(np.unique(samples.tenant[told])) >= FEW:
         sd, count = _sd(usual.Sd**2 + apart), round(float(runs.weight.sum()), 2)
-        found[EVERYBODY] = Indication(_bias(usual.Bias), sd, count, round(usual.Share, 3))
-    return Words(found, {samples.types[c]: _bias(by_type[c]) for c in np.unique(runs.type)}, cold)
+        users[EVERYBODY] = Indication(_bias(usual.Bias), sd, count, round(usual.Share, 3))
+    return Words(users, {samples.types[c]: _bias(by_type[c]) for c in np.unique(runs.type)}, cold)
 
 
 def says_something(samples: Samples, said: FloatArray, known: Words) -> BoolArray:
@@ -111,7 +111,11 @@ def says_something(samples: Samples, said: FloatArray, known: Words) -> BoolArra
 def heard(samples: Samples, said: FloatArray, known: Words, expected: Expected) -> Expected:
     """The expectation of each run once its user's words are heard (1a)."""
     by_user = [known.of(name) for name in samples.users]
-    bias, sd, share = np.array([[one.Bias, one.Sd, one.Share] for one in by_user]).reshape(-1, 3).T[:, samples.user]
+    bias, sd, share = (
+        np.array([[indication.Bias, indication.Sd, indication.Share] for indication in by_user])
+        .reshape(-1, 3)
+        .T[:, samples.user]
+    )
     by_type = np.array([known.types.get(name, 0.0) for name in samples.types])[samples.type]
     far = np.array([FAR_OF_KNOWN if name in known.users else FAR for name in samples.users])[samples.user]
     surprise = np.nan_to_num(said + bias + by_type - expected.log)
@@ -167,9 +171,9 @@ def _moments(runs: _Told, words: FloatArray, near: FloatArray, user: int) -> Mom
 def _usual(moments: dict[int, Moments], bias: FloatArray, votes: FloatArray, cold: Indication) -> Indication:
     """Medians over the users; the fewer runs, the closer to what words are taken for when nothing is known."""
     users, each = np.array(list(moments)), list(moments.values())
-    share = np.array([one.share(cold.Share, cold.Sd) for one in each])
-    clear = np.array([one.runs >= MIN_RUNS for one in each])
-    alone = [one.error(known) / max(one.mass - 1.0, 0.5) for one, known in zip(each, share.tolist(), strict=True)]
+    share = np.array([sums.share(cold.Share, cold.Sd) for sums in each])
+    clear = np.array([sums.runs >= MIN_RUNS for sums in each])
+    alone = [sums.error(known) / max(sums.mass - 1.0, 0.5) for sums, known in zip(each, share.tolist(), strict=True)]
     known = min(1.0, float(votes.sum()) / SURE)
     return Indication(
         _median(bias[users], votes[users]),
@@ -181,9 +185,9 @@ def _usual(moments: dict[int, Moments], bias: FloatArray, votes: FloatArray, col
 
 def _apart(bias: FloatArray, votes: FloatArray, cold: Indication) -> float:
     """Variance of the users' biases, with few users that of cold words: nobody knows the bias of a stranger."""
-    far, there = np.abs(bias), votes > 0
-    most = HUBER * max(cold.Sd, MEDIAN_TO_SD * _median(far[there], votes[there]))
-    count = int(there.sum())
+    far, voting = np.abs(bias), votes > 0
+    most = HUBER * max(cold.Sd, MEDIAN_TO_SD * _median(far[voting], votes[voting]))
+    count = int(voting.sum())
     between = float(np.average(np.minimum(far, most) ** 2, weights=votes))
     return (FEW * cold.Sd**2 + count * between) / (FEW + count)
 

@@ -71,16 +71,16 @@ def from_records(
     cells = memory.remember(samples, incumbent.Runtime, read_until(incumbent), reference, remembered_runs)
     samples = tenancy.balanced(samples, cells.runs, SHRINK_CLASS)
     first = runtime.fit(samples, reference_class=known, known_cells=cells)
-    found = runtime.anchored(first, samples, known, incumbent.Runtime.U)
+    runtimes = runtime.anchored(first, samples, known, incumbent.Runtime.U)
     for _ in range(PASSES):  # what users are wrong by and how fast nodes are depend on each other
-        each = _each_task(samples, found)
+        each = _each_task(samples, runtimes)
         if np.isnan(each.base).all():
             break
-        found = runtime.fit(samples, each.base, known, first.log_tau, cells)
-        found = runtime.anchored(found, samples, known, incumbent.Runtime.U)
-    terms = runtime.model_terms(samples, runtime.with_types(samples, found))
-    model = _model(known or (samples.classes[found.reference] if samples.classes else ""), found, terms, each)
-    scattered = scatter.shape(samples, each.expected.log + found.log_node_factor(samples), each.log_sd)
+        runtimes = runtime.fit(samples, each.base, known, first.log_tau, cells)
+        runtimes = runtime.anchored(runtimes, samples, known, incumbent.Runtime.U)
+    terms = runtime.model_terms(samples, runtime.with_types(samples, runtimes))
+    model = _model(known or (samples.classes[runtimes.reference] if samples.classes else ""), runtimes, terms, each)
+    scattered = scatter.shape(samples, each.expected.log + runtimes.log_node_factor(samples), each.log_sd)
     model = msgspec.structs.replace(model, Shape=scattered)
     tallies = affinity.tally(records)
     use = affinity.with_proxy(use, records, energy)
@@ -96,11 +96,11 @@ def from_records(
         Window=_window(records, now),
     )
     document = _limited(document, incumbent, reach, cores, cells, samples)
-    expected = np.where(np.isnan(each.base), found.log_tau[samples.type], each.base)
+    expected = np.where(np.isnan(each.base), runtimes.log_tau[samples.type], each.base)
     quality = {
-        "R2": runtime.r_squared(samples, expected + found.log_node_factor(samples)),
+        "R2": runtime.r_squared(samples, expected + runtimes.log_node_factor(samples)),
         "R2TauAlone": runtime.r_squared(samples, first.log_tau[samples.type]),
-        "ResidualSd": float(np.std(found.residual)) if len(samples) else 0.0,
+        "ResidualSd": float(np.std(runtimes.residual)) if len(samples) else 0.0,
     }
     lately = [] if reach is None else reach.scored()
     document = limits.scores_near(affinity.scored(document, tallies, use), incumbent, lately)
@@ -123,11 +123,11 @@ class _EachTask:
     log_sd: FloatArray
 
 
-def _model(reference: str, found: RuntimeFit, terms: Mapping[str, dict[str, Any]], each: _EachTask) -> RuntimeModel:
+def _model(reference: str, runtimes: RuntimeFit, terms: Mapping[str, dict[str, Any]], each: _EachTask) -> RuntimeModel:
     return RuntimeModel(
         ReferenceClass=reference,
-        Kappa=found.kappa,
-        Mu=found.mu,
+        Kappa=runtimes.kappa,
+        Mu=runtimes.mu,
         U=terms["U"],
         V=terms["V"],
         Sigma=terms["Sigma"],
@@ -140,9 +140,9 @@ def _model(reference: str, found: RuntimeFit, terms: Mapping[str, dict[str, Any]
     )
 
 
-def _each_task(samples: Samples, found: RuntimeFit) -> _EachTask:
+def _each_task(samples: Samples, runtimes: RuntimeFit) -> _EachTask:
     """First tasks just like it, then what was declared, then the time allowed, each as it adds to what came before."""
-    work, types = samples.log_runtime - found.log_node_factor(samples), runtime.with_types(samples, found)
+    work, types = samples.log_runtime - runtimes.log_node_factor(samples), runtime.with_types(samples, runtimes)
     same = identity.identities(samples, work, types.log_tau)
     expected = identity.expected(samples, same, types.log_tau, types.sigma)
     says_more = expected.sd < types.sigma[samples.type]
@@ -218,7 +218,7 @@ def _present(document: Document, cores: Mapping[str, float]) -> Document:
     return msgspec.structs.replace(document, Runtime=msgspec.structs.replace(document.Runtime, V=v))
 
 
-def _regression(records: Sequence[Record], samples: Samples, found: RuntimeFit) -> tuple[FloatArray, FloatArray]:
+def _regression(records: Sequence[Record], samples: Samples, runtimes: RuntimeFit) -> tuple[FloatArray, FloatArray]:
     """Features and target of EDD 4.3: request over what was available, load at the start; actual / tau - 1."""
     ordered = sorted(records, key=lambda record: (record.finish, record.pod_uid))
     ended = [(index, record) for index, record in enumerate(ordered) if record.outcome == SUCCEEDED]
@@ -234,7 +234,7 @@ def _regression(records: Sequence[Record], samples: Samples, found: RuntimeFit) 
         ],
         np.float64,
     ).reshape(-1, 4)
-    tau = found.tau()[samples.type[[index for index, _ in ended]]]
+    tau = runtimes.tau()[samples.type[[index for index, _ in ended]]]
     actual = np.array([record.runtime for _, record in ended])
     return features, actual / tau - 1.0
 

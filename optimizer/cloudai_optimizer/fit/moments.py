@@ -30,7 +30,7 @@ class Moments:
     def of(cls, off: FloatArray, words: FloatArray, weight: FloatArray, runs: float) -> "Moments":
         """Those of some runs."""
         terms = (1.0, off, words, off**2, off * words, words**2)
-        return cls(runs, *(float((weight * one).sum()) for one in terms))
+        return cls(runs, *(float((weight * term).sum()) for term in terms))
 
     def share(self, prior: float, cold_sd: float) -> float:
         """How much of off^2 the words know, the prior as far as chance explains the difference to it (garrote)."""

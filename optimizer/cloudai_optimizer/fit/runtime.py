@@ -71,7 +71,7 @@ def fit(
     reference = reference_of(samples, reference_class)
     terms = Backfit(samples, past, reference, known, log_tau)
     terms.run()
-    found = RuntimeFit(
+    runtimes = RuntimeFit(
         reference,
         terms.u,
         terms.v,
@@ -83,43 +83,43 @@ def fit(
         present(samples),
         terms.residual,
     )
-    return _shifted(found, -found.u[:, reference]) if len(samples) else found
+    return _shifted(runtimes, -runtimes.u[:, reference]) if len(samples) else runtimes
 
 
 def anchored(
-    found: RuntimeFit, samples: Samples, reference_class: str, known: Mapping[str, Mapping[str, float]]
+    runtimes: RuntimeFit, samples: Samples, reference_class: str, known: Mapping[str, Mapping[str, float]]
 ) -> RuntimeFit:
     """The fit with `reference_class` as its zero, also for types that did not run on it: their `known` u stay level.
 
     Else u and tau of such a type would silently count from another class, and what limits each of them tear them apart.
     """
     if not reference_class or not len(samples):
-        return found
-    weight = np.zeros(found.u.shape)
-    old = np.zeros(found.u.shape)
+        return runtimes
+    weight = np.zeros(runtimes.u.shape)
+    old = np.zeros(runtimes.u.shape)
     for c, name in enumerate(samples.types):
         for n, node_class in enumerate(samples.classes):
-            if node_class in known.get(name, {}) and found.counts[c, n]:
-                weight[c, n], old[c, n] = found.counts[c, n], known[name][node_class]
+            if node_class in known.get(name, {}) and runtimes.counts[c, n]:
+                weight[c, n], old[c, n] = runtimes.counts[c, n], known[name][node_class]
     if not weight.any():
-        return found
+        return runtimes
     by_type = weight.sum(axis=1)
-    own = (weight * (old - found.u)).sum(axis=1)
+    own = (weight * (old - runtimes.u)).sum(axis=1)
     if reference_class in samples.classes:
-        known_zero, otherwise = found.present[:, samples.classes.index(reference_class)] > 0, 0.0
+        known_zero, otherwise = runtimes.present[:, samples.classes.index(reference_class)] > 0, 0.0
     else:  # types that are new moved as the others did
         known_zero, otherwise = np.zeros(len(by_type), np.bool_), float(own.sum() / by_type.sum())
     level = np.where(by_type > 0, own / np.maximum(by_type, 1e-9), otherwise)
-    return _shifted(found, np.where(known_zero, 0.0, level))
+    return _shifted(runtimes, np.where(known_zero, 0.0, level))
 
 
-def _shifted(found: RuntimeFit, shift: FloatArray) -> RuntimeFit:
+def _shifted(runtimes: RuntimeFit, shift: FloatArray) -> RuntimeFit:
     """The same predictions with `shift` (by type) more in u and less in tau."""
-    u = np.clip(found.u + shift[:, None], -MAX_U, MAX_U)
-    return replace(found, u=u, log_tau=found.log_tau - shift)
+    u = np.clip(runtimes.u + shift[:, None], -MAX_U, MAX_U)
+    return replace(runtimes, u=u, log_tau=runtimes.log_tau - shift)
 
 
-def with_types(samples: Samples, found: RuntimeFit) -> RuntimeFit:
+def with_types(samples: Samples, runtimes: RuntimeFit) -> RuntimeFit:
     """The fit with tau and sigma of each type as they are if nothing is known of a task but its type.
 
     Where users' words or identities say more of each task, the residuals of the fit are theirs: far too narrow for (1a)
@@ -127,15 +127,15 @@ def with_types(samples: Samples, found: RuntimeFit) -> RuntimeFit:
     """
     count = len(samples.types)
     seen = completed(
-        samples, found.log_tau[samples.type] + found.log_node_factor(samples), found.sigma[samples.type]
-    ) - found.log_node_factor(samples)
+        samples, runtimes.log_tau[samples.type] + runtimes.log_node_factor(samples), runtimes.sigma[samples.type]
+    ) - runtimes.log_node_factor(samples)
     robust, habits = pulled_in(seen, samples.type), Habits.of(samples)
     own, wide = (
-        robust - habits.off_in_types(robust, samples.weight, found.sigma[samples.type], most)
+        robust - habits.off_in_types(robust, samples.weight, runtimes.sigma[samples.type], most)
         for most in (CHANCE, FOR_SPREAD)
     )
-    log_tau = group_mean(own, samples.type, samples.weight, count, 0.0, found.log_tau)
-    return replace(found, log_tau=log_tau, sigma=spread(wide - log_tau[samples.type], samples, count))
+    log_tau = group_mean(own, samples.type, samples.weight, count, 0.0, runtimes.log_tau)
+    return replace(runtimes, log_tau=log_tau, sigma=spread(wide - log_tau[samples.type], samples, count))
 
 
 def r_squared(samples: Samples, predicted: FloatArray) -> float:
@@ -153,22 +153,22 @@ def r_squared(samples: Samples, predicted: FloatArray) -> float:
     return 1.0 - float(((actual - predicted[ended]) ** 2).sum()) / total
 
 
-def model_terms(samples: Samples, found: RuntimeFit) -> dict[str, dict[str, Any]]:
+def model_terms(samples: Samples, runtimes: RuntimeFit) -> dict[str, dict[str, Any]]:
     """U, V, Sigma, Counts and Tau as the parameter document writes them: cells with samples only, 3 decimals."""
-    seen = found.present > 0
+    seen = runtimes.present > 0
     return {
         "U": {
-            name: {samples.classes[n]: round(float(found.u[c, n]), 3) for n in np.flatnonzero(seen[c])}
+            name: {samples.classes[n]: round(float(runtimes.u[c, n]), 3) for n in np.flatnonzero(seen[c])}
             for c, name in enumerate(samples.types)
         },
-        "V": {name: round(float(found.v[j]), 3) for j, name in enumerate(samples.nodes)},
-        "Sigma": {name: round(float(found.sigma[c]), 3) for c, name in enumerate(samples.types)},
+        "V": {name: round(float(runtimes.v[j]), 3) for j, name in enumerate(samples.nodes)},
+        "Sigma": {name: round(float(runtimes.sigma[c]), 3) for c, name in enumerate(samples.types)},
         "Counts": {
-            name: {samples.classes[n]: math.floor(10.0 * found.counts[c, n]) / 10.0 for n in np.flatnonzero(seen[c])}
+            name: {samples.classes[n]: math.floor(10.0 * runtimes.counts[c, n]) / 10.0 for n in np.flatnonzero(seen[c])}
             for c, name in enumerate(samples.types)
         },
         "Tau": {
-            name: round(min(MAX_TAU, max(MIN_TAU, float(found.tau()[c]))), 3) for c, name in enumerate(samples.types)
+            name: round(min(MAX_TAU, max(MIN_TAU, float(runtimes.tau()[c]))), 3) for c, name in enumerate(samples.types)
         },
     }
 

@@ -109,8 +109,8 @@ def collect(records: Sequence[Record], cores: Mapping[str, float] | None = None)
 def _load_with(record: Record, cores: Mapping[str, float]) -> float:
     if record.load_with is not None:
         return record.load_with
-    there = cores.get(record.node, 0.0)  # decided by a version that did not say it
-    return record.load + (record.cpu / there if there > 0 else 0.0)
+    capacity = cores.get(record.node, 0.0)  # decided by a version that did not say it
+    return record.load + (record.cpu / capacity if capacity > 0 else 0.0)
 
 
 def _index(names: Sequence[str]) -> tuple[list[str], IntArray]:

@@ -22,14 +22,14 @@ def shape(samples: Samples, log_predicted: FloatArray, log_sd: FloatArray) -> di
     `log_predicted` is the mean of the logarithms. Runs that did not succeed say nothing of it. Nobody's runs have more
     than a share of the weight in a band: everybody is told by it.
     """
-    found: dict[str, dict[str, float]] = {}
+    bands: dict[str, dict[str, float]] = {}
     names = np.array([calibration.band(value) for value in log_sd.tolist()])
     usable = ~samples.censored & np.isfinite(log_predicted)
     deviation = (samples.log_runtime - log_predicted) / log_sd
     for name in sorted(set(names[usable].tolist())):
         members = usable & (names == name)
-        found[name] = _row(deviation[members], _capped(samples, members))
-    return found
+        bands[name] = _row(deviation[members], _capped(samples, members))
+    return bands
 
 
 def _row(deviation: FloatArray, weight: FloatArray) -> dict[str, float]:

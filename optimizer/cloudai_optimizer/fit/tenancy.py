@@ -74,13 +74,13 @@ class Habits:
         on_class, classes = _numbered(samples.node_class * tenants + samples.tenant)
         of_type, types = _numbered(samples.type * tenants + samples.tenant)
         at_load, loads = _numbered(samples.load_level() * tenants + samples.tenant)
-        cell_of, there = _numbered(cells // tenants)
+        cell_of, distinct = _numbered(cells // tenants)
         class_of, _ = _numbered(classes // tenants)
         faded = samples.weight / samples.voice
         own, whole = np.bincount(of_type, weights=faded), np.bincount(samples.type, weights=faded)
         share = np.minimum(1.0, own[of_type] / whole[samples.type]) if len(samples) else faded
         load_of, _ = _numbered(loads // tenants)
-        return cls(of_type, in_cell, on_class, at_load, types // tenants, cell_of, class_of, load_of, there, share)
+        return cls(of_type, in_cell, on_class, at_load, types // tenants, cell_of, class_of, load_of, distinct, share)
 
     def of_types(self, residual: FloatArray) -> FloatArray:
         """How much longer (ln) a tenant's tasks of a type take than those of the others in the same cells.
@@ -120,8 +120,8 @@ class Habits:
         Of two tenants, who run different things, neither is off.
         """
         voices = Voices.of(target, weight, self.of_type, self.type_of)
-        there = voices.count()[self.type_of][self.of_type]
-        return np.where(there < FEW, 0.0, off_the_usual(voices, self.of_type, sd, self.share, chance))
+        count = voices.count()[self.type_of][self.of_type]
+        return np.where(count < FEW, 0.0, off_the_usual(voices, self.of_type, sd, self.share, chance))
 
 
 def trust(residual: FloatArray, sd: FloatArray, samples: Samples) -> FloatArray:

@@ -95,9 +95,9 @@ def judge(
     canary = active.Canary
     if canary is None:
         raise PublishError("no canary runs")
-    tenants = [one for one in _sides(active, canary, records, since, now).values() if one.is_comparable()]
-    tried = [late for one in tenants for late in one.tried]
-    control = [late for one in tenants for late in one.control]
+    tenants = [tenant for tenant in _sides(active, canary, records, since, now).values() if tenant.is_comparable()]
+    tried = [late for tenant in tenants for late in tenant.tried]
+    control = [late for tenant in tenants for late in tenant.control]
     difference, error, is_harmed = _compared(tenants, _share([*tried, *control])) if tenants else (0.0, 0.0, False)
     result = RUNNING
     if since > now:  # the clock has been set back: nobody knows what was placed since
@@ -111,16 +111,16 @@ def _sides(
     active: Document, canary: CanaryShare, records: Sequence[Record], since: float, now: float
 ) -> Mapping[str, _Sides]:
     """What can be believed, by tenant: each pod once, on the side that its hash says."""
-    found: defaultdict[str, _Sides] = defaultdict(_Sides)
-    for record in {one.pod_uid: one for one in records}.values():
+    sides: defaultdict[str, _Sides] = defaultdict(_Sides)
+    for record in {record.pod_uid: record for record in records}.values():
         late = record.violated
         if late is None or record.start < since or history.problem(record, now) is not None:
             continue
         if record.parameters_version == canary.Version and _may_be(record, canary, is_tried=True):
-            found[record.namespace].tried.append(late)
+            sides[record.namespace].tried.append(late)
         elif record.parameters_version == active.version and _may_be(record, canary, is_tried=False):
-            found[record.namespace].control.append(late)
-    return found
+            sides[record.namespace].control.append(late)
+    return sides
 
 
 def _may_be(record: Record, canary: CanaryShare, *, is_tried: bool) -> bool:
@@ -131,9 +131,9 @@ def _may_be(record: Record, canary: CanaryShare, *, is_tried: bool) -> bool:
 def _compared(tenants: Sequence[_Sides], usual: float) -> tuple[float, float, bool]:
     """Deadlines missed more under the candidate within tenants, its standard error, and whether one is harmed."""
     weights = _weights(tenants)
-    seen = np.array([one.difference() for one in tenants])
-    deviation = np.sqrt([one.variance(usual) for one in tenants])
-    many = np.array([len(one.tried) >= MIN_TRIED for one in tenants])
+    seen = np.array([tenant.difference() for tenant in tenants])
+    deviation = np.sqrt([tenant.variance(usual) for tenant in tenants])
+    many = np.array([len(tenant.tried) >= MIN_TRIED for tenant in tenants])
     is_harmed = bool((many & (seen > HARM * deviation)).any())
     middle = Voices(seen, weights, np.zeros(len(tenants), np.int64)).usual(seen)[0]
     near = np.clip(seen, middle - CHANCE * deviation, middle + CHANCE * deviation)
@@ -143,8 +143,8 @@ def _compared(tenants: Sequence[_Sides], usual: float) -> tuple[float, float, bo
 
 def _weights(tenants: Sequence[_Sides]) -> FloatArray:
     """Weight of each tenant's difference, no more than `LARGEST_SHARE` or its share of the deadlines; together 1."""
-    own = np.array([one.weight() for one in tenants])
-    count = np.array([one.count() for one in tenants])
+    own = np.array([tenant.weight() for tenant in tenants])
+    count = np.array([tenant.count() for tenant in tenants])
     share = np.maximum(LARGEST_SHARE, count / count.sum())
     with np.errstate(divide="ignore", invalid="ignore"):  # a tenant who is alone may say everything
         most = np.where(share < 1.0, (own.sum() - own) * share / (1.0 - share), np.inf)

@@ -92,15 +92,15 @@ async def history(transport: Transport, sources: Sources, now: float) -> Past:
     since = now - sources.window_seconds
     rules = await class_rules.read_or_default(transport, sources.namespace)
     ours = inventory.Ours(sources.scheduler_name, sources.scope)
-    there = await inventory.attempts(transport, now, bool(sources.mongodb_uri), rules.classes(), ours)
+    attempts = await inventory.attempts(transport, now, bool(sources.mongodb_uri), rules.classes(), ours)
     if not sources.mongodb_uri:
-        return Past([record for record in there if record.finish >= since])
+        return Past([record for record in attempts if record.finish >= since])
     with _database(sources) as database:
         recorded, unreadable = task_history.read(database, since)
         if sources.keep:
             store.prune(database, now)
     records = [record for record in recorded if record.namespace in sources.scope]
-    return Past(task_history.with_running(records, there), unreadable)
+    return Past(task_history.with_running(records, attempts), unreadable)
 
 
 @contextmanager
@@ -131,7 +131,7 @@ async def look(transport: Transport, sources: Sources, records: Sequence[Record]
             ended = _ended(records, begin, now)
             store.write_machines(database, machines, now)
             store.write_minutes(database, worker_minutes.documents(measured.minutes, machines, ended))
-            new = [one for one, old in zip(measured.records, records, strict=True) if one is not old]
+            new = [record for record, old in zip(measured.records, records, strict=True) if record is not old]
             store.write_use(database, new)
         since = now - sources.window_seconds
         machines += worker_registry.gone_machines(database, machines, since)
@@ -172,18 +172,18 @@ def _measured_from(newest: float | None, now: float) -> float:
 def _ask(
     source: Prometheus, nodes: Sequence[Node], begin: float, now: float, dropped: Counter[str]
 ) -> tuple[dict[worker_minutes.Key, Minute], dict[tuple[str, str], PodUse]]:
-    found = telemetry.read(source, NodeNames.of_nodes(nodes), now)
-    dropped.update(found.dropped)
-    share = found.usable_share(len(nodes))
+    snapshot = telemetry.read(source, NodeNames.of_nodes(nodes), now)
+    dropped.update(snapshot.dropped)
+    share = snapshot.usable_share(len(nodes))
     if share < MIN_USABLE_SHARE:
         raise TelemetryError(
-            f"the load of only {share:.0%} of the nodes is known (dropped: {dict(found.dropped)}), "
+            f"the load of only {share:.0%} of the nodes is known (dropped: {dict(snapshot.dropped)}), "
             f"{MIN_USABLE_SHARE:.0%} are needed; check node-exporter. The parameters stay as they are",
             counted(MEASUREMENT, dropped),
         )
-    minutes = worker_minutes.read(source, found.names, now - MEASURED_SECONDS, now - MINUTE_SECONDS, dropped)
+    minutes = worker_minutes.read(source, snapshot.names, now - MEASURED_SECONDS, now - MINUTE_SECONDS, dropped)
     used = pod_use.read(source, MEASURED_SECONDS, dropped)
-    return {**_earlier(source, found.names, begin, now - MEASURED_SECONDS, dropped), **minutes}, used
+    return {**_earlier(source, snapshot.names, begin, now - MEASURED_SECONDS, dropped), **minutes}, used
 
 
 def _earlier(
@@ -206,25 +206,25 @@ def with_use(record: Record, used: Mapping[tuple[str, str], PodUse], since: floa
     """The record with what its pod really used, if it ended since (epoch seconds) and that was measured."""
     if record.used_cpu is not None or record.outcome == RUNNING or record.finish < since:
         return record
-    found = used.get((record.namespace, record.pod_name))
-    if found is None or found.at - record.start < MIN_MEASURED_SECONDS:
+    use = used.get((record.namespace, record.pod_name))
+    if use is None or use.at - record.start < MIN_MEASURED_SECONDS:
         return record
-    cores = found.seconds / (found.at - record.start)
+    cores = use.seconds / (use.at - record.start)
     if cores > MAX_CORES:
         return record
-    return msgspec.structs.replace(record, used_cpu=cores, used_memory=found.memory, used_gpu=found.gpu)
+    return msgspec.structs.replace(record, used_cpu=cores, used_memory=use.memory, used_gpu=use.gpu)
 
 
 def _ended(records: Sequence[Record], begin: float, now: float) -> dict[worker_minutes.Key, Ended]:
     """What ended in the minutes that are measured."""
-    found: dict[worker_minutes.Key, Ended] = {}
+    ended: dict[worker_minutes.Key, Ended] = {}
     for record in records:
         minute = int(record.finish // MINUTE_SECONDS) * int(MINUTE_SECONDS)
         lately = begin - MINUTE_SECONDS < minute <= now - MINUTE_SECONDS
         if record.outcome == RUNNING or record.runtime <= 0 or not lately:
             continue
-        there = found.setdefault((record.node, minute), Ended())
-        there.runs += 1
-        there.late += bool(record.violated)
-        there.seconds += record.runtime
-    return found
+        counts = ended.setdefault((record.node, minute), Ended())
+        counts.runs += 1
+        counts.late += bool(record.violated)
+        counts.seconds += record.runtime
+    return ended

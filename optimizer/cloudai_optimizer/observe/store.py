@@ -76,8 +76,8 @@ def write_minutes(database: Database[dict[str, Any]], minutes: Sequence[Mapping[
     try:
         stats.create_index([("from", 1)])
         _expires(stats, "at")
-        there = _insert(stats, [{**row, "at": datetime.fromtimestamp(row["from"], UTC)} for row in minutes])
-        changes = [change for index in there for change in _additions(minutes[index])]
+        present = _insert(stats, [{**row, "at": datetime.fromtimestamp(row["from"], UTC)} for row in minutes])
+        changes = [change for index in present for change in _additions(minutes[index])]
         if changes:
             stats.bulk_write(changes, ordered=False)
     except PyMongoError as error:
@@ -86,13 +86,13 @@ def write_minutes(database: Database[dict[str, Any]], minutes: Sequence[Mapping[
 
 def _additions(minute: Mapping[str, Any]) -> list[UpdateOne]:
     """What a minute that is there already may lack. A sum that is read from a part of its runs takes nothing away."""
-    found = []
+    changes = []
     if minute["tasks_run"]:
-        found.append(UpdateOne({"_id": minute["_id"]}, {"$max": {name: minute[name] for name in RUNS}}))
+        changes.append(UpdateOne({"_id": minute["_id"]}, {"$max": {name: minute[name] for name in RUNS}}))
     if minute["total_s"]:
         measured = {name: value for name, value in minute.items() if name not in {"_id", *RUNS}}
-        found.append(UpdateOne({"_id": minute["_id"], "total_s": 0.0}, {"$set": measured}))
-    return found
+        changes.append(UpdateOne({"_id": minute["_id"], "total_s": 0.0}, {"$set": measured}))
+    return changes
 
 
 def _insert(collection: Collection[dict[str, Any]], rows: list[dict[str, Any]]) -> list[int]:

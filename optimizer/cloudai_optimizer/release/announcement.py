@@ -34,16 +34,19 @@ async def announce(transport: Transport, namespace: str, reason: str, message: s
     """
     name = contract.PARAMETERS_CONFIG_MAP
     try:
-        found = await transport.get(f"/api/v1/namespaces/{namespace}/configmaps/{name}", ConfigMap)
+        config_map = await transport.get(f"/api/v1/namespaces/{namespace}/configmaps/{name}", ConfigMap)
     except NotFoundError:
-        found = ConfigMap(metadata=Meta(name=name, namespace=namespace))
+        config_map = ConfigMap(metadata=Meta(name=name, namespace=namespace))
     except KubeError as error:
         _log.info("event %s: %s", reason, error)
         return
     recorder = Recorder(transport, contract.OPTIMIZER_NAME, senders=1)
     sending = asyncio.create_task(recorder.run())
     recorder.record(
-        Subject.of("v1", "ConfigMap", found.metadata), "Warning" if reason in WARNINGS else "Normal", reason, message
+        Subject.of("v1", "ConfigMap", config_map.metadata),
+        "Warning" if reason in WARNINGS else "Normal",
+        reason,
+        message,
     )
     await recorder.flush(FLUSH_SECONDS)
     sending.cancel()

@@ -62,12 +62,12 @@ async def read(transport: Transport, namespace: str, *, even_unusable: bool = Fa
     `even_unusable`: a document that every reader refuses stands for the defaults under its version, without a text.
     """
     try:
-        found = await transport.get(_path(namespace, contract.PARAMETERS_CONFIG_MAP), ConfigMap)
+        config_map = await transport.get(_path(namespace, contract.PARAMETERS_CONFIG_MAP), ConfigMap)
     except NotFoundError:
         return Published(parameters.defaults(), "", "")
-    text = found.data.get(contract.PARAMETERS_KEY, "")
+    text = config_map.data.get(contract.PARAMETERS_KEY, "")
     candidate, previous = (
-        _readable(found.binaryData.get(key)) for key in (contract.CANDIDATE_KEY, contract.PREVIOUS_KEY)
+        _readable(config_map.binaryData.get(key)) for key in (contract.CANDIDATE_KEY, contract.PREVIOUS_KEY)
     )
     try:
         document = parameters.parse(text)
@@ -83,11 +83,11 @@ async def read(transport: Transport, namespace: str, *, even_unusable: bool = Fa
     return Published(
         document,
         text,
-        found.metadata.resourceVersion,
+        config_map.metadata.resourceVersion,
         candidate,
         previous,
-        found.metadata.annotations.get(contract.ANNOTATION_FROZEN, ""),
-        _reach(found.binaryData),
+        config_map.metadata.annotations.get(contract.ANNOTATION_FROZEN, ""),
+        _reach(config_map.binaryData),
     )
 
 
@@ -145,7 +145,7 @@ def _last_version(text: str, *others: Document | None) -> int:
     Where it names none, more than any that may have been in force meanwhile: a version is used once.
     """
     named = [int(number) for number in re.findall(r'"[vV]ersion"\s*:\s*(\d{1,15})\b', text)]
-    beside = max([0, *(one.version for one in others if one is not None)])
+    beside = max([0, *(document.version for document in others if document is not None)])
     return max(beside, *named) if named else beside + UNKNOWN_VERSIONS
 
 

@@ -77,10 +77,10 @@ def _composed(
     return Change({**texts, **_lately(reach.noted(before.reach, before.document, released, created_at, is_trimmed))})
 
 
-def _lately(found: Reach) -> dict[str, str | None]:
+def _lately(noted: Reach) -> dict[str, str | None]:
     """Texts of what values were lately."""
     texts: dict[str, str | None] = {}
-    for keys, span in zip(contract.REACH_KEYS, (found.current, found.before), strict=True):
+    for keys, span in zip(contract.REACH_KEYS, (noted.current, noted.before), strict=True):
         for key, document in zip(keys, (None, None) if span is None else (span.low, span.high), strict=True):
             texts[key] = None if document is None else parameters.dump(document)
     return texts
@@ -138,9 +138,9 @@ def version_of(change: Change) -> int:
     return int(json.loads(change.texts[contract.PARAMETERS_KEY] or "{}")["version"])
 
 
-def difference(one: Document, other: Document) -> dict[str, tuple[Any, Any]]:
+def difference(old: Document, new: Document) -> dict[str, tuple[Any, Any]]:
     """Keys (dotted) whose values differ, with both values."""
-    left, right = _flat(msgspec.to_builtins(one)), _flat(msgspec.to_builtins(other))
+    left, right = _flat(msgspec.to_builtins(old)), _flat(msgspec.to_builtins(new))
     keys = sorted({*left, *right})
     ignored = ("checksum", "createdAt", "version", "Evidence", "Window", "Canary")
     return {
@@ -153,7 +153,7 @@ def difference(one: Document, other: Document) -> dict[str, tuple[Any, Any]]:
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:  # noqa: ANN401  JSON
     if not isinstance(value, dict):
         return {prefix: value}
-    found: dict[str, Any] = {}
+    flat: dict[str, Any] = {}
     for key, part in value.items():
-        found |= _flat(part, f"{prefix}.{key}" if prefix else key)
-    return found
+        flat |= _flat(part, f"{prefix}.{key}" if prefix else key)
+    return flat

@@ -61,15 +61,15 @@ def noted(
 
     `only_named`: what the new documents do not name is forgotten at once, to save room.
     """
-    found = begun(in_force, at) if reach is None else reach
-    if _seconds_between(found.current.low.createdAt, at) >= DAY_SECONDS:
-        found = Reach(_span(in_force, at), found.current)
-    current = found.current
+    reach = begun(in_force, at) if reach is None else reach
+    if _seconds_between(reach.current.low.createdAt, at) >= DAY_SECONDS:
+        reach = Reach(_span(in_force, at), reach.current)
+    current = reach.current
     for document in documents:
         current = Span(_each(min, current.low, document), _each(max, current.high, document))
     if only_named:
-        return Reach(_named(current, documents), None if found.before is None else _named(found.before, documents))
-    return Reach(current, found.before)
+        return Reach(_named(current, documents), None if reach.before is None else _named(reach.before, documents))
+    return Reach(current, reach.before)
 
 
 def _span(document: Document, at: str) -> Span:

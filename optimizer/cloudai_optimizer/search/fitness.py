@@ -94,19 +94,23 @@ def stage(
     world = recorded.measured(recorded.world_of(machines, fitted, works), learned.use.gpu_watts, energy)
     absent = [_absent(machines, window) for window in windows]
     jobs = [
-        recorded.jobs(window, fitted, [one for at, one in enumerate(machines) if at not in gone])
+        recorded.jobs(window, fitted, [machine for at, machine in enumerate(machines) if at not in gone])
         for window, gone in zip(windows, absent, strict=True)
     ]
     carried = [recorded.carried(window, fitted, machines) for window in windows]
     fleets = [fleet_of(world, ran, gone) for ran, gone in zip(carried, absent, strict=True)]
-    unmeetable = [floor(world, one, fleet) for one, fleet in zip(jobs, fleets, strict=True)]
+    unmeetable = [floor(world, queue, fleet) for queue, fleet in zip(jobs, fleets, strict=True)]
     return Stage(world, fleets, jobs, carried, unmeetable, learned)
 
 
 def _absent(machines: Sequence[Machine], window: Window) -> set[int]:
     """Machines that were not there when a window began. Where a task of it ran there was one, whatever is said."""
     used = {work.record.node for work in (*window.works, *window.waiting, *window.running)}
-    return {at for at, one in enumerate(machines) if one.node.node not in used and not one.was_there(window.begin)}
+    return {
+        at
+        for at, machine in enumerate(machines)
+        if machine.node.node not in used and not machine.was_there(window.begin)
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +122,7 @@ class Judged:
 
     def energy_joules(self) -> float:
         """Over all windows."""
-        return sum(one.energy_joules for one in self.summaries)
+        return sum(summary.energy_joules for summary in self.summaries)
 
 
 def judge(executor: Executor, on: Stage, documents: Sequence[Document]) -> list[Judged]:
@@ -127,11 +131,13 @@ def judge(executor: Executor, on: Stage, documents: Sequence[Document]) -> list[
     windows = len(on.windows)
     cases = [(document, window) for document in documents for window in range(windows)]
     replayed = list(executor.map(partial(_course, packed), cases))
-    found = []
+    judged = []
     for index in range(len(documents)):
         own = replayed[index * windows : (index + 1) * windows]
-        found.append(Judged(np.concatenate([late for late, _ in own] or [np.zeros(0)]), [one for _, one in own]))
-    return found
+        judged.append(
+            Judged(np.concatenate([late for late, _ in own] or [np.zeros(0)]), [summary for _, summary in own])
+        )
+    return judged
 
 
 def _course(packed: bytes, case: tuple[Document, int]) -> tuple[FloatArray, Summary]:
@@ -175,7 +181,7 @@ class Evaluation:
         further = self._replay({key: fresh[key] for key in kept}, others) if others else {}
         for key, values in further.items():
             whole = first[key] + values
-            self._known[key] = (_mean([one[0] for one in whole]), _mean([one[1] for one in whole]))
+            self._known[key] = (_mean([point[0] for point in whole]), _mean([point[1] for point in whole]))
         worst = min(self._known[key][0] for key in kept) if further else float("inf")
         for key in fresh:
             [(quality, energy_used)] = first[key]
@@ -187,8 +193,8 @@ class Evaluation:
         cases = [(member, window) for member in members.values() for window in windows]
         chunk = max(1, len(cases) // CHUNKS)
         weights = self.weights if self.kind == EDD else None
-        found = self.executor.map(partial(_evaluate, self._packed, weights), cases, chunksize=chunk)
-        return {key: [next(found) for _ in windows] for key in members}
+        replays = self.executor.map(partial(_evaluate, self._packed, weights), cases, chunksize=chunk)
+        return {key: [next(replays) for _ in windows] for key in members}
 
     def archive(self) -> tuple[FloatArray, FloatArray]:
         """All that was tried: genes, and [tried, 2] as `of` returns them."""
@@ -202,17 +208,17 @@ def _weights(document: Document) -> bytes:
 @lru_cache(maxsize=2)
 def _unpacked(packed: bytes) -> tuple[Stage, list[Summary]]:
     """Unpack once in each process: a stage is far larger than a candidate."""
-    found: tuple[Stage, list[Summary]] = pickle.loads(packed)  # noqa: S301  packed by this very run
-    return found
+    unpacked: tuple[Stage, list[Summary]] = pickle.loads(packed)  # noqa: S301  packed by this very run
+    return unpacked
 
 
 def _evaluate(packed: bytes, weights: EddWeights | None, case: tuple[FloatArray, int]) -> tuple[float, float]:
     """Fitness (EDD's under these weights, else the default) and relative energy of one member in one window."""
     on, reference = _unpacked(packed)
     member, window = case
-    one, base = on.summary(on.candidate(member), window), reference[window]
-    quality = one.fitness() if weights is None else one.edd_fitness(base, weights)
-    return quality, one.energy_joules / base.energy_joules if base.energy_joules else 1.0
+    summary, base = on.summary(on.candidate(member), window), reference[window]
+    quality = summary.fitness() if weights is None else summary.edd_fitness(base, weights)
+    return quality, summary.energy_joules / base.energy_joules if base.energy_joules else 1.0
 
 
 def _mean(values: Sequence[float]) -> float:

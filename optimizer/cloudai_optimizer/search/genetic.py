@@ -106,13 +106,13 @@ class GeneticSearch:
         if usable[order[0]] > self.best_fitness:
             self.best_fitness = float(usable[order[0]])
             self.best = self._population[order[0]].copy()
-        found = generation(len(self.history) + 1, usable if shown is None else shown)
-        self.history.append(found)
+        figures = generation(len(self.history) + 1, usable if shown is None else shown)
+        self.history.append(figures)
         children = [self._population[index] for index in order[:ELITE]]
         while len(children) < self.size:
             children.extend(self._pair(usable))
         self._population = np.stack(children[: self.size])
-        return found
+        return figures
 
     def receive(self, migrant: FloatArray) -> None:
         """A member from elsewhere takes the place of the last child."""

@@ -19,23 +19,23 @@ def dominated(points: FloatArray) -> BoolArray:
 
 def ranks(points: FloatArray) -> IntArray:
     """0 for the front, 1 for the front of the rest, and so on."""
-    found = np.full(len(points), -1, np.int64)
+    fronts = np.full(len(points), -1, np.int64)
     left = np.arange(len(points))
     rank = 0
     while len(left):
         behind = dominated(points[left])
-        found[left[~behind]] = rank
+        fronts[left[~behind]] = rank
         left = left[behind]
         rank += 1
-    return found
+    return fronts
 
 
 def selection(points: FloatArray) -> FloatArray:
     """One number a point for tournaments: the better front first, within a front the lonelier point; in (-n, 1)."""
     rank = ranks(points)
     lonely = np.zeros(len(points))
-    for one in np.unique(rank):
-        members = np.flatnonzero(rank == one)
+    for front in np.unique(rank):
+        members = np.flatnonzero(rank == front)
         lonely[members] = _crowding(points[members])
     return -rank + 0.9 * lonely / (1.0 + lonely)
 

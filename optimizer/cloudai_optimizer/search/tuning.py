@@ -76,9 +76,9 @@ def _best(
     if rules.islands > 1:
         search = variants.islands(rng, seeds, rules.population, rules.islands, rules.mutation)
     for _ in range(rules.generations):
-        found = evaluation.of(search.ask())
-        selected = pareto.selection(found) if rules.fitness == fitness.PARETO else found[:, 0]
-        progress(search.tell(selected, found[:, 0]))
+        scores = evaluation.of(search.ask())
+        selected = pareto.selection(scores) if rules.fitness == fitness.PARETO else scores[:, 0]
+        progress(search.tell(selected, scores[:, 0]))
     if rules.fitness == fitness.PARETO:
         members, points = evaluation.archive()
         return members[pareto.pick(points, rules.energy_weight)], search.history

@@ -37,25 +37,25 @@ class Islands:
     @property
     def best(self) -> FloatArray:
         """The best member of all islands."""
-        return max(self.searches, key=lambda one: one.best_fitness).best
+        return max(self.searches, key=lambda search: search.best_fitness).best
 
     def ask(self) -> FloatArray:
         """The candidates of all islands."""
-        return np.concatenate([one.ask() for one in self.searches])
+        return np.concatenate([search.ask() for search in self.searches])
 
     def tell(self, fitness: FloatArray, shown: FloatArray | None = None) -> Generation:
         """Every island breeds; then, now and then, the best move on."""
-        found = generation(len(self.history) + 1, fitness if shown is None else shown)
-        self.history.append(found)
+        figures = generation(len(self.history) + 1, fitness if shown is None else shown)
+        self.history.append(figures)
         begin = 0
-        for one in self.searches:
-            one.tell(fitness[begin : begin + one.size])
-            begin += one.size
-        if found.number % MIGRATION_GENERATIONS == 0:
-            best = [one.best.copy() for one in self.searches]
-            for index, one in enumerate(self.searches):
-                one.receive(best[index - 1])
-        return found
+        for search in self.searches:
+            search.tell(fitness[begin : begin + search.size])
+            begin += search.size
+        if figures.number % MIGRATION_GENERATIONS == 0:
+            best = [search.best.copy() for search in self.searches]
+            for index, search in enumerate(self.searches):
+                search.receive(best[index - 1])
+        return figures
 
 
 def islands(
@@ -63,4 +63,4 @@ def islands(
 ) -> Islands:
     """Share a population out; each island begins with all seeds."""
     sizes = [size // count + (index < size % count) for index in range(count)]
-    return Islands([GeneticSearch(rng, seeds, one, mutation) for one in sizes])
+    return Islands([GeneticSearch(rng, seeds, share, mutation) for share in sizes])

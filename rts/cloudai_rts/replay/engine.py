@@ -91,8 +91,8 @@ def fleet_of(world: World, carried: Sequence[Carried] = (), absent: Collection[i
         slot = fleet.put(NodeSpec(node.node, allocatable, classes[index], has_gpu))
         if world.occupied:
             fleet.request(slot, world.occupied[index])
-    for one in carried:
-        fleet.request(one.node, one.job.amounts)
+    for run in carried:
+        fleet.request(run.node, run.job.amounts)
     for index in absent:
         fleet.remove(nodes[index].node)
     return fleet
@@ -155,7 +155,7 @@ class Replay:
         self.view = View(begun, HarmTable(), LoadHistory())
         self._machines = [_Machine() for _ in self.world.nodes]
         own = {name: factors.tolist() for name, factors in self.world.own.items()}  # looked up one by one
-        kinds = [job.true_type or job.known.type for job in (*self.jobs, *(one.job for one in self.carried))]
+        kinds = [job.true_type or job.known.type for job in (*self.jobs, *(run.job for run in self.carried))]
         self._truth = [(own[kind], self.world.phi.get(kind, DEFAULT_PHI)) for kind in kinds]
         self._kinds = kinds
         self._used, self._held = self.world.background.tolist(), self.world.held()
@@ -204,19 +204,19 @@ class Replay:
 
     def _carry(self, now: float) -> None:
         """Put those on the machines that run there already."""
-        for one in self.carried:
-            known = one.job.known
-            self._use(one.node, one.job.cpu_used, one.job.memory_used)
-            machine = self._machines[one.node]
+        for run in self.carried:
+            known = run.job.known
+            self._use(run.node, run.job.cpu_used, run.job.memory_used)
+            machine = self._machines[run.node]
             machine.at = now
-            machine.remaining[len(self._tasks)] = one.left
-            self._tasks.append(one.job)
+            machine.remaining[len(self._tasks)] = run.left
+            self._tasks.append(run.job)
             if known.deadline is not None:
                 running = RunningTask(
-                    one.predicted, one.started, known.deadline, known.log_sd, "", known.gpu_resource, *one.job.held
+                    run.predicted, run.started, known.deadline, known.log_sd, "", known.gpu_resource, *run.job.held
                 )
-                self.view.harm.add(one.node, one.job.name, running)
-        for slot in sorted({one.node for one in self.carried}):
+                self.view.harm.add(run.node, run.job.name, running)
+        for slot in sorted({run.node for run in self.carried}):
             self._plan_end(slot)
 
     def _take_events(self, now: float) -> set[int]:
@@ -268,7 +268,9 @@ class Replay:
         In a short window on a large fleet most ends come then.
         """
         count = len(self.jobs)
-        ours = [slot for slot, one in enumerate(self._machines) if any(index < count for index in one.remaining)]
+        ours = [
+            slot for slot, machine in enumerate(self._machines) if any(index < count for index in machine.remaining)
+        ]
         for slot in range(len(self._machines)):
             self._advance(slot, now)
         for slot in ours:
@@ -394,15 +396,15 @@ class Replay:
         """Seconds that each task on a node needs for one second of its work, as things are there."""
         load = self._load_of(slot)
         square, beyond = load * load, self.world.mu * max(0.0, load - 1.0)
-        found = {}
+        factors = {}
         for index in self._machines[slot].remaining:
             own, phi = self._truth[index]
-            found[index] = own[slot] * (1.0 + phi * square + beyond)
+            factors[index] = own[slot] * (1.0 + phi * square + beyond)
         if self.world.interference:
-            self._disturb(found)
+            self._disturb(factors)
         if self._hour:
-            found = {index: self._hour[slot] * factor for index, factor in found.items()}
-        return found
+            factors = {index: self._hour[slot] * factor for index, factor in factors.items()}
+        return factors
 
     def _disturb(self, factors: dict[int, float]) -> None:
         """Slow the tasks of one node down by each other."""

@@ -93,12 +93,12 @@ class Window:
 def split(works: Sequence[Work], windows: int, longest: int) -> list[Window]:
     """Windows of consecutive tasks, equally long; each keeps its last `longest` tasks."""
     edges = np.linspace(0, len(works), windows + 1).astype(int)
-    found = []
+    parts = []
     for first, end in pairwise(edges.tolist()):
         begun = max(first, end - longest)
         if begun < end:
-            found.append(_window(works[:begun], works[begun:end]))
-    return found
+            parts.append(_window(works[:begun], works[begun:end]))
+    return parts
 
 
 def _window(earlier: Sequence[Work], works: Sequence[Work]) -> Window:
@@ -124,7 +124,7 @@ def world_of(machines: Sequence[Machine], document: Document, works: Sequence[Wo
     for name, task_type, gpu_resource in {
         (true_type(work.record), work.record.type, work.record.gpu_resource) for work in works
     }:
-        names = [class_for(one.node_class, gpu_resource) for one in machines]
+        names = [class_for(machine.node_class, gpu_resource) for machine in machines]
         own[name] = np.exp(prediction.class_factors(task_type, names, runtime) + v)
     return World(
         [machine.node for machine in machines],
@@ -151,17 +151,17 @@ def jobs(window: Window, document: Document, machines: Sequence[Machine]) -> lis
     They may go where their selectors and tolerations admit, as long as any such machine is there.
     """
     store = TauStore(document.Tau)
-    there = {machine.node_class for machine in machines}
+    classes = {machine.node_class for machine in machines}
     late = [replace(_job(work, window.begin, document, store), due=None) for work in window.waiting]
-    found = late + [_job(work, window.begin, document, store) for work in window.works]
-    return [job if there.intersection(job.classes) else replace(job, classes=()) for job in found]
+    queue = late + [_job(work, window.begin, document, store) for work in window.works]
+    return [job if classes.intersection(job.classes) else replace(job, classes=()) for job in queue]
 
 
 def carried(window: Window, document: Document, machines: Sequence[Machine]) -> list[Carried]:
     """The tasks that ran when the window began, with what was left of them; lost machines' tasks are left out."""
     store = TauStore(document.Tau)
     position = {machine.node.node: index for index, machine in enumerate(machines)}
-    found = []
+    runs = []
     for work in window.running:
         record = work.record
         if record.node in position:
@@ -169,8 +169,8 @@ def carried(window: Window, document: Document, machines: Sequence[Machine]) -> 
             left = work.seconds * (record.finish - window.begin) / record.runtime
             node = machines[position[record.node]].node
             predicted = job.known.reference_runtime * _slowness(record, document, node)
-            found.append(Carried(job, position[record.node], record.start - window.begin, left, predicted))
-    return found
+            runs.append(Carried(job, position[record.node], record.start - window.begin, left, predicted))
+    return runs
 
 
 def _job(work: Work, begin: float, document: Document, store: TauStore) -> Job:

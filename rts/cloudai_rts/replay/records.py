@@ -16,13 +16,13 @@ def records(
 ) -> list[Record]:
     """One record for each job that ended; `tasks` add what users said. The clock is the replay's."""
     classes = classes_of(nodes)
-    found = []
+    ended = []
     for index, job in enumerate(jobs):
         if not np.isfinite(course.finish[index]):
             continue
         slot = int(course.node[index])
         known = job.known
-        found.append(
+        ended.append(
             Record(
                 pod_uid=job.name,
                 task_uid=job.name,
@@ -49,4 +49,4 @@ def records(
                 used_cpu=job.cpu_used,
             )
         )
-    return found
+    return ended

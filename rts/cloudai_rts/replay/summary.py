@@ -78,8 +78,8 @@ def overrun(jobs: Sequence[Job], course: Course) -> FloatArray:
     """Tardiness of each job, lateness over what it was allowed: 0..1, 1 if it never ended, NaN without a deadline."""
     due = np.array([np.nan if job.due is None else job.due for job in jobs])
     slack = np.maximum(due - np.array([job.known.arrival for job in jobs]), MIN_SLACK_SECONDS)
-    found = np.where(np.isnan(course.finish), 1.0, np.clip((course.finish - due) / slack, 0.0, 1.0))
-    return np.where(np.isnan(due), np.nan, found)
+    tardiness = np.where(np.isnan(course.finish), 1.0, np.clip((course.finish - due) / slack, 0.0, 1.0))
+    return np.where(np.isnan(due), np.nan, tardiness)
 
 
 def floor(world: World, jobs: Sequence[Job], machines: Fleet | None = None) -> FloatArray:
@@ -87,7 +87,7 @@ def floor(world: World, jobs: Sequence[Job], machines: Fleet | None = None) -> F
 
     `machines` are those that were there, where that is not all of the world's.
     """
-    found = np.full(len(jobs), np.nan)
+    unmeetable = np.full(len(jobs), np.nan)
     fleet = fleet_of(world) if machines is None else machines
     fastest: dict[tuple[object, ...], float] = {}
     for index, job in enumerate(jobs):
@@ -98,8 +98,8 @@ def floor(world: World, jobs: Sequence[Job], machines: Fleet | None = None) -> F
         if key not in fastest:
             usable = fleet.could_fit(job.amounts) & world.admits(job)
             fastest[key] = float(world.own[kind][usable].min()) if usable.any() else np.inf
-        found[index] = float(job.known.arrival + job.work * fastest[key] > job.due)
-    return found
+        unmeetable[index] = float(job.known.arrival + job.work * fastest[key] > job.due)
+    return unmeetable
 
 
 def summarise(
@@ -114,7 +114,7 @@ def summarise(
 
     `machines` are those that were there, where that is not all of the world's.
     """
-    there = np.ones(len(world.nodes), np.bool_) if machines is None else machines.present
+    present = np.ones(len(world.nodes), np.bool_) if machines is None else machines.present
     kept = slice(skip, None)
     arrival = np.array([job.known.arrival for job in jobs])[kept]
     due = np.array([np.nan if job.due is None else job.due for job in jobs])[kept]
@@ -128,11 +128,11 @@ def summarise(
     response = np.where(np.isnan(finish), 10.0, np.maximum(finish - arrival, 1e-3) / slack)
     run = np.where(np.isnan(finish), 0.0, finish - start)
     span = max(course.end - (arrival[0] if len(arrival) else 0.0), 1e-9)
-    cores = float(world.cores[there].sum())
+    cores = float(world.cores[present].sum())
     useful = float((work * cpus)[judged & (late == 0)].sum())
     done = int(np.count_nonzero(~np.isnan(finish)))
     return Summary(
-        nodes=int(there.sum()),
+        nodes=int(present.sum()),
         jobs=len(arrival),
         judged=int(judged.sum()),
         violations=_mean(late[judged]),

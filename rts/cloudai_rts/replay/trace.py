@@ -28,7 +28,7 @@ def jobs(
     """
     store = TauStore(document.Tau)
     promised = TauStore(tau or {})
-    found = []
+    queue = []
     for index, task in enumerate(tasks):
         name = called[index] if called is not None else task.type
         due: float | None = task.deadline_s
@@ -37,7 +37,7 @@ def jobs(
         elif due is None:
             basis = task.expected_runtime_s or promised.get(task.type)
             due = task.arrival_s + task.sla_multiplier * basis
-        found.append(
+        queue.append(
             Job(
                 name=task.name,
                 known=_known(task, name, due, store, document),
@@ -51,7 +51,7 @@ def jobs(
                 tenant=task.user,
             )
         )
-    return found
+    return queue
 
 
 def _known(task: TraceTask, name: str, due: float | None, store: TauStore, document: Document) -> Task:

@@ -93,8 +93,8 @@ class World:
 
     def held(self) -> list[float]:
         """Bytes by node that others keep for good."""
-        there = self.occupied or [{}] * len(self.nodes)
-        return [float(amounts.get(contract.MEMORY, 0)) for amounts in there]
+        occupied = self.occupied or [{}] * len(self.nodes)
+        return [float(amounts.get(contract.MEMORY, 0)) for amounts in occupied]
 
     def admits(self, job: Job) -> BoolArray:
         """Machines that a job may go to for their kind, `[nodes]`."""

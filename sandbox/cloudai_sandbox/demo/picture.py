@@ -29,7 +29,7 @@ def draw(results: Sequence[Result], nodes: Sequence[str], file: Path) -> None:
     figure = Figure(figsize=(13, 4.2 * len(results)), layout="constrained")
     axes = figure.subplots(len(results), 1, sharex=True, squeeze=False)[:, 0]
     for axis, result in zip(axes, results, strict=True):
-        _draw_one(axis, result, nodes)
+        _draw_phase(axis, result, nodes)
     axes[-1].set_xlabel("seconds after the first Task")
     handles = [Patch(color=colour, label=name) for name, colour in COLOURS.items()]
     handles.append(Patch(facecolor="white", edgecolor=LATE, linewidth=1.6, label="missed its deadline"))
@@ -37,7 +37,7 @@ def draw(results: Sequence[Result], nodes: Sequence[str], file: Path) -> None:
     figure.savefig(file, dpi=110)
 
 
-def _draw_one(axis: Axes, result: Result, nodes: Sequence[str]) -> None:
+def _draw_phase(axis: Axes, result: Result, nodes: Sequence[str]) -> None:
     axis.set_title(
         f"{result.policy}: {result.met} of {result.tasks} deadlines met, {result.rejections} pods refused by kubelets",
         loc="left",

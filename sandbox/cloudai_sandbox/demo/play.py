@@ -70,9 +70,9 @@ def perform(seed: int, count: int, output: Path) -> int:
     problems = _broken_promises(results, stage.reload_seconds)
     if stage.learned.Runtime == Document().Runtime:
         problems.append("the epoch learned nothing: the run-time model is the built-in one")
-    if report.binds < sum(one.pods for one in results):
-        problems.append(f"the audit saw {report.binds} binds, there were {sum(one.pods for one in results)}")
-    problems += [f"at version {found.revision}: {found.message}" for found in report.violations]
+    if report.binds < sum(result.pods for result in results):
+        problems.append(f"the audit saw {report.binds} binds, there were {sum(result.pods for result in results)}")
+    problems += [f"at version {violation.revision}: {violation.message}" for violation in report.violations]
     for problem in problems:
         console.print(f"[red]not as promised:[/red] {problem}")
     return 1 if problems else 0
@@ -196,8 +196,8 @@ class Stage:
 
 
 async def _list(transport: Transport, path: str) -> list[dict[str, Any]]:
-    items: list[dict[str, Any]] = json.loads(await transport.request("GET", path))["items"]
-    return items
+    objects: list[dict[str, Any]] = json.loads(await transport.request("GET", path))["items"]
+    return objects
 
 
 def _states(tasks: Sequence[dict[str, Any]]) -> dict[str, int]:
@@ -236,11 +236,11 @@ def _live_table(policy: str, tasks: Sequence[dict[str, Any]], total: int, elapse
 
 def _placements(results: Sequence[Result], nodes: Sequence[str]) -> Table:
     table = Table(title="Tasks run by node")
-    for name in ("node", *(one.policy for one in results)):
+    for name in ("node", *(result.policy for result in results)):
         table.add_column(name, justify="left" if name == "node" else "right")
     for node in nodes:
         note = {REJECTING: " (rejects)", SLOW: " (slow)"}.get(node, "")
-        table.add_row(node + note, *(str(one.nodes.get(node, 0)) for one in results))
+        table.add_row(node + note, *(str(result.nodes.get(node, 0)) for result in results))
     return table
 
 
@@ -272,31 +272,31 @@ def _speeds(learned: Document) -> Table:
 
 def _deadlines(results: Sequence[Result]) -> Table:
     table = Table(title="Deadlines met")
-    for name in ("type", *(one.policy for one in results)):
+    for name in ("type", *(result.policy for result in results)):
         table.add_column(name, justify="left" if name == "type" else "right")
     for kind in workload.KINDS:
-        cells = [f"{met} of {count}" for met, count in (one.met_by_type.get(kind, (0, 0)) for one in results)]
+        cells = [f"{met} of {count}" for met, count in (result.met_by_type.get(kind, (0, 0)) for result in results)]
         table.add_row(kind, *cells)
     table.add_section()
-    table.add_row("all", *(f"{one.met} of {one.tasks} ({one.met / one.tasks:.0%})" for one in results))
-    table.add_row("pods bound by us", *(f"{one.bound_by_us} of {one.pods}" for one in results))
-    table.add_row("... by RTS", *(f"{one.by_rts} of {one.pods}" for one in results))
-    table.add_row("Tasks deferred", *(str(one.deferred) for one in results))
-    table.add_row("pods refused by kubelets", *(str(one.rejections) for one in results))
+    table.add_row("all", *(f"{result.met} of {result.tasks} ({result.met / result.tasks:.0%})" for result in results))
+    table.add_row("pods bound by us", *(f"{result.bound_by_us} of {result.pods}" for result in results))
+    table.add_row("... by RTS", *(f"{result.by_rts} of {result.pods}" for result in results))
+    table.add_row("Tasks deferred", *(str(result.deferred) for result in results))
+    table.add_row("pods refused by kubelets", *(str(result.rejections) for result in results))
     return table
 
 
 def _broken_promises(results: Sequence[Result], reload_seconds: float | None) -> list[str]:
-    problems = [f"{one.policy}: {problem}" for one in results for problem in one.problems]
+    problems = [f"{result.policy}: {problem}" for result in results for problem in result.problems]
     cold, learned, plain = results
     problems += [
-        f"{one.policy}: only {one.by_rts} of {one.pods} pods were placed by RTS"
-        for one in (cold, learned)
-        if one.by_rts < MIN_RTS_SHARE * one.pods
+        f"{result.policy}: only {result.by_rts} of {result.pods} pods were placed by RTS"
+        for result in (cold, learned)
+        if result.by_rts < MIN_RTS_SHARE * result.pods
     ]
-    for one in results:
-        if late := stayed(one.runs):
-            problems.append(f"{one.policy}: {len(late)} pods were sent to {REJECTING} after it had refused three")
+    for result in results:
+        if late := stayed(result.runs):
+            problems.append(f"{result.policy}: {len(late)} pods were sent to {REJECTING} after it had refused three")
     slow = sum(run.node == SLOW for run in learned.runs)
     if slow > MAX_ON_SLOW:
         problems.append(f"after learning {slow} Tasks ran on {SLOW}, at most {MAX_ON_SLOW} are promised")

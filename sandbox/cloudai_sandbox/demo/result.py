@@ -94,9 +94,9 @@ def decision(pod: dict[str, Any]) -> dict[str, Any]:
     return told
 
 
-def name_of(item: dict[str, Any]) -> str:
+def name_of(manifest: dict[str, Any]) -> str:
     """Name of any object."""
-    return str(item["metadata"]["name"])
+    return str(manifest["metadata"]["name"])
 
 
 def _bound_by_us(pod: dict[str, Any]) -> bool:
@@ -121,10 +121,10 @@ def _runs(task: dict[str, Any], begun: float) -> list[Run]:
 
 def stayed(runs: Sequence[Run]) -> list[Run]:
     """Runs that were sent to a node more than a second after it had refused three of their kind (GPU or not)."""
-    found = []
+    misplaced = []
     for kind in {(run.node, run.gpu) for run in runs if run.outcome == REJECTED}:
         own = sorted((run for run in runs if (run.node, run.gpu) == kind), key=lambda run: run.end)
         refused = [run.end for run in own if run.outcome == REJECTED]
         if len(refused) >= REFUSALS:
-            found += [run for run in own if run.decided > refused[REFUSALS - 1] + GRACE_SECONDS]
-    return found
+            misplaced += [run for run in own if run.decided > refused[REFUSALS - 1] + GRACE_SECONDS]
+    return misplaced

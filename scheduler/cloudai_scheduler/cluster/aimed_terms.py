@@ -42,12 +42,12 @@ class AimedTerms(Generic[A]):
             del self._slots[aimed]
         scope = aimed.term.scope
         for place in scope.namespaces if scope.of_namespaces.tests is None else (_ANYWHERE,):
-            there = self._by_namespace.setdefault(place, {})
+            terms = self._by_namespace.setdefault(place, {})
             if aimed in self._slots:
-                there[aimed] = None
+                terms[aimed] = None
             else:
-                there.pop(aimed, None)
-            if not there:
+                terms.pop(aimed, None)
+            if not terms:
                 del self._by_namespace[place]
 
     def about(self, namespace: str, namespace_labels: Labels, labels: Labels) -> Iterator[tuple[A, Counter[int]]]:

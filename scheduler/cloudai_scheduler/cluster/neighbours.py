@@ -48,14 +48,14 @@ class Neighbour:
             return cls(meta.namespace, key, is_leaving)
         near, apart = affinity.podAffinity or _NO_WISH, affinity.podAntiAffinity or _NO_WISH
         rejects = tuple(
-            term(one, meta.namespace) for one in apart.requiredDuringSchedulingIgnoredDuringExecution[:MOST_TERMS]
+            term(wish, meta.namespace) for wish in apart.requiredDuringSchedulingIgnoredDuringExecution[:MOST_TERMS]
         )
         required = near.requiredDuringSchedulingIgnoredDuringExecution[:MOST_TERMS]
-        attracts = [Weighted(term(one, meta.namespace), REQUIRED_WEIGHT) for one in required]
-        for wish, sign in ((near, 1), (apart, -1)):
+        attracts = [Weighted(term(wish, meta.namespace), REQUIRED_WEIGHT) for wish in required]
+        for side, sign in ((near, 1), (apart, -1)):
             attracts += [
-                Weighted(term(one.podAffinityTerm, meta.namespace), sign * one.weight)
-                for one in wish.preferredDuringSchedulingIgnoredDuringExecution[:MOST_TERMS]
+                Weighted(term(wish.podAffinityTerm, meta.namespace), sign * wish.weight)
+                for wish in side.preferredDuringSchedulingIgnoredDuringExecution[:MOST_TERMS]
             ]
         return cls(meta.namespace, key, is_leaving, rejects, tuple(attracts))
 
@@ -92,8 +92,8 @@ class Neighbours:
             del self._sets[neighbour.namespace]
         if neighbour.rejects and not self.is_trial:
             self.rejecting_version = self.version
-        for one in neighbour.rejects:
-            self._rejecting.occupy(one, slot, sign)
+        for aimed in neighbour.rejects:
+            self._rejecting.occupy(aimed, slot, sign)
         for wish in neighbour.attracts:
             self._attracting.occupy(wish, slot, sign)
         labels = dict(neighbour.key)
@@ -116,7 +116,7 @@ class Neighbours:
             self.namespaces[name] = labels
         self.version += 1
         self.rejecting_version = self.version
-        for selection in [one for one in self._kept if one.reads_namespaces]:
+        for selection in [selection for selection in self._kept if selection.reads_namespaces]:
             del self._kept[selection]
 
     def labels_of(self, namespace: str) -> Labels:
@@ -131,12 +131,12 @@ class Neighbours:
 
     def mark(self, selections: tuple[Selection, ...]) -> tuple[int, ...]:
         """Something that changes when pods of these selections come or go."""
-        return tuple(self._keep(one).version for one in selections)
+        return tuple(self._keep(selection).version for selection in selections)
 
     def rejecting(self, namespace: str, labels: Labels) -> list[tuple[str, Counter[int]]]:
         """Topology keys and slots of pods whose anti-affinity is against a pod with these labels."""
         terms = self._rejecting.about(namespace, self.labels_of(namespace), labels)
-        return [(one.topology_key, slots) for one, slots in terms]
+        return [(wish.topology_key, slots) for wish, slots in terms]
 
     def attracting(self, namespace: str, labels: Labels) -> list[tuple[str, int, Counter[int]]]:
         """Topology keys, weights and slots of pods whose affinity is for or against a pod with these labels."""

@@ -79,6 +79,8 @@ class Refusals:
 
 def _command(pod: Pod) -> str:
     """What the pod runs: the same image and command of any tenant."""
-    named = [one for one in pod.spec.containers if one.name == contract.TASK_CONTAINER] or pod.spec.containers
-    words = [word for one in named for word in (one.image, *one.command, "\0", *one.args)]
+    named = [
+        container for container in pod.spec.containers if container.name == contract.TASK_CONTAINER
+    ] or pod.spec.containers
+    words = [word for container in named for word in (container.image, *container.command, "\0", *container.args)]
     return hashlib.sha256("\0\0".join(words).encode(errors="replace")).hexdigest()

@@ -52,7 +52,7 @@ def matcher(selector: LabelSelector | None, more: Labels | None = None) -> Match
     if selector is None:
         return NOTHING
     equal = [Test(key, "In", frozenset((value,))) for key, value in {**selector.matchLabels, **(more or {})}.items()]
-    return Matcher((*equal, *(_test(one) for one in selector.matchExpressions)))
+    return Matcher((*equal, *(_test(requirement) for requirement in selector.matchExpressions)))
 
 
 def _test(requirement: Requirement) -> Test:

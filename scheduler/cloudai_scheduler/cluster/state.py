@@ -412,7 +412,7 @@ def _is_preempted(pod: Pod) -> bool:
     """Whether a scheduler has evicted it for another pod."""
     if pod.metadata.deletionTimestamp is None:
         return False
-    told = next((one for one in pod.status.conditions if one.type == DISRUPTION_TARGET), None)
+    told = next((condition for condition in pod.status.conditions if condition.type == DISRUPTION_TARGET), None)
     return told is not None and (told.status, told.reason) == ("True", PREEMPTED)
 
 

@@ -77,7 +77,7 @@ class Storage:
         self.classes = Table(self._class_changed)
         self.nodes = Table(self._limits_changed)
         self.drivers = Table(self._limits_changed)
-        self.capacities = Table(lambda item: self._bump_class(item.storageClassName))
+        self.capacities = Table(lambda capacity: self._bump_class(capacity.storageClassName))
         self.attachments = Table(self._attachment_changed)
 
     def claim(self, key: ClaimKey) -> Claim | None:
@@ -170,22 +170,22 @@ class Storage:
             self._bump_claim(key)
             self._mark_dirty(self.users.get(key, ()))
 
-    def _class_changed(self, item: StorageClass) -> None:
-        self._bump_class(item.metadata.name)
+    def _class_changed(self, storage_class: StorageClass) -> None:
+        self._bump_class(storage_class.metadata.name)
         self.dirty = None
 
-    def _limits_changed(self, item: CsiNode | CsiDriver) -> None:
+    def _limits_changed(self, csi: CsiNode | CsiDriver) -> None:
         self._bump()
         self.limits_version = self.version
-        if isinstance(item, CsiDriver):  # one that no longer reports capacity takes every volume
+        if isinstance(csi, CsiDriver):  # one that no longer reports capacity takes every volume
             for name in list(self._class_versions):
                 self._bump_class(name)
 
-    def _attachment_changed(self, item: VolumeAttachment) -> None:
-        name, node = item.metadata.name, item.spec.nodeName
+    def _attachment_changed(self, attachment: VolumeAttachment) -> None:
+        name, node = attachment.metadata.name, attachment.spec.nodeName
         on_node = self.attached.setdefault(node, {})
-        if self.attachments.get(name) is item:
-            on_node[name] = item
+        if self.attachments.get(name) is attachment:
+            on_node[name] = attachment
         else:
             on_node.pop(name, None)
             if not on_node:

@@ -62,12 +62,12 @@ class Workloads:
         if kind == REPLICATION_CONTROLLER:
             controller = self.replication_controllers.get(owner.name, namespace)
             return ({} if controller is None else controller.spec.selector or {}), _NO_TESTS
-        found: ReplicaSet | StatefulSet | None = None
+        workload: ReplicaSet | StatefulSet | None = None
         if kind == REPLICA_SET:
-            found = self.replica_sets.get(owner.name, namespace)
+            workload = self.replica_sets.get(owner.name, namespace)
         elif kind == STATEFUL_SET:
-            found = self.stateful_sets.get(owner.name, namespace)
-        return {}, (matcher(found.spec.selector).tests or _NO_TESTS) if found is not None else _NO_TESTS
+            workload = self.stateful_sets.get(owner.name, namespace)
+        return {}, (matcher(workload.spec.selector).tests or _NO_TESTS) if workload is not None else _NO_TESTS
 
     def _service_changed(self, service: Service) -> None:
         """File a Service under the least of its labels, or take it out."""

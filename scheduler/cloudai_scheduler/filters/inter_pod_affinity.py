@@ -34,15 +34,15 @@ class Wishes:
 
     def selections(self) -> tuple[Selection, ...]:
         """Pods whose coming and going may change the verdict."""
-        near = (Selection(tuple(one.scope for one in self.near)),) if self.near else ()
-        return (*near, *(Selection((one.scope,)) for one in self.apart))
+        near = (Selection(tuple(wish.scope for wish in self.near)),) if self.near else ()
+        return (*near, *(Selection((wish.scope,)) for wish in self.apart))
 
     def are_met_by_itself(self, namespace_labels: Labels) -> bool:
         """Whether the pod matches its own affinity terms."""
         labels = dict(self.labels)
         return all(
-            one.scope.covers(self.namespace, namespace_labels) and one.scope.of_pods.matches(labels)
-            for one in self.near
+            wish.scope.covers(self.namespace, namespace_labels) and wish.scope.of_pods.matches(labels)
+            for wish in self.near
         )
 
 
@@ -101,8 +101,10 @@ def wishes_of(pod: Pod) -> Wishes:
     if affinity is None:
         return NONE
     near, apart = (
-        tuple(term(one, meta.namespace) for one in wish.requiredDuringSchedulingIgnoredDuringExecution) if wish else ()
-        for wish in (affinity.podAffinity, affinity.podAntiAffinity)
+        tuple(term(wish, meta.namespace) for wish in side.requiredDuringSchedulingIgnoredDuringExecution)
+        if side
+        else ()
+        for side in (affinity.podAffinity, affinity.podAntiAffinity)
     )
     if not near and not apart:
         return NONE
@@ -117,7 +119,7 @@ def near(wishes: Wishes, state: ClusterState) -> BoolArray | None:
     mask = _none(state)
     mask[:] = True
     occupied = False
-    places = [state.domain_of(one.topology_key) for one in wishes.near]
+    places = [state.domain_of(wish.topology_key) for wish in wishes.near]
     for place in places:
         mask &= place != domains.NONE
     has_label = mask.copy()
@@ -134,9 +136,9 @@ def apart(wishes: Wishes, state: ClusterState) -> BoolArray | None:
     if not wishes.apart:
         return None
     mask = ~_none(state)
-    for one in wishes.apart:
-        counts = state.neighbours.counts(Selection((one.scope,)), len(state.fleet))
-        mask &= by_domain(state.domain_of(one.topology_key), counts) == 0
+    for wish in wishes.apart:
+        counts = state.neighbours.counts(Selection((wish.scope,)), len(state.fleet))
+        mask &= by_domain(state.domain_of(wish.topology_key), counts) == 0
     return mask
 
 

@@ -42,10 +42,10 @@ def needed_by(pod: Pod) -> frozenset[str]:
     """Features that the pod needs of its node."""
     spec = pod.spec
     containers = (*spec.containers, *spec.initContainers)
-    actions = {rule.action for one in containers for rule in one.restartPolicyRules}
+    actions = {rule.action for container in containers for rule in container.restartPolicyRules}
     needed = {
         RESTART_ALL: "RestartAllContainers" in actions,
         HOST_NETWORK_IN_USER_NAMESPACE: spec.hostNetwork and spec.hostUsers is False,
-        BIND_MOUNT_OPTIONS: any(mount.bindMountOptions for one in containers for mount in one.volumeMounts),
+        BIND_MOUNT_OPTIONS: any(mount.bindMountOptions for container in containers for mount in container.volumeMounts),
     }
     return frozenset(name for name, is_needed in needed.items() if is_needed)

@@ -66,7 +66,9 @@ class PodTopologySpread(Filter[tuple[Constraint, ...]]):
 
     def mark(self, ask: tuple[Constraint, ...], state: ClusterState) -> tuple[int, ...]:
         """Pods of its selections come and go."""
-        return state.neighbours.mark(tuple(one.selection for one in ask if one.selection is not None))
+        return state.neighbours.mark(
+            tuple(constraint.selection for constraint in ask if constraint.selection is not None)
+        )
 
 
 def constraint_of(pod: Pod, place: int) -> Constraint:
@@ -89,26 +91,26 @@ def constraint_of(pod: Pod, place: int) -> Constraint:
 def verdicts(constraints: tuple[Constraint, ...], view: View) -> tuple[BoolArray, BoolArray]:
     """Which slots pass all constraints; and which of the others fail because they lack a label, and nothing before."""
     state, width = view.state, len(view.state.fleet)
-    places = [state.domain_of(one.key) for one in constraints]
+    places = [state.domain_of(constraint.key) for constraint in constraints]
     has_all: BoolArray = state.fleet.present & np.logical_and.reduce([place != NONE for place in places])
     passing: BoolArray = np.ones(width, np.bool_)
     lacking: BoolArray = np.zeros(width, np.bool_)
-    for one, place in zip(constraints, places, strict=True):
+    for constraint, place in zip(constraints, places, strict=True):
         lacking |= passing & (place == NONE)
         passing &= place != NONE
         included = has_all
-        if one.honours_affinity:
+        if constraint.honours_affinity:
             included = included & view.affine
-        if one.honours_taints:
+        if constraint.honours_taints:
             included = included & view.tolerated
         if not included.any():
             continue  # nothing is counted, and upstream's least is then the greatest number
         domains = int(place.max()) + 1
         counted = np.zeros(domains, np.int64)
-        if one.selection is not None:
-            counts = state.neighbours.counts(one.selection, width)
+        if constraint.selection is not None:
+            counts = state.neighbours.counts(constraint.selection, width)
             np.add.at(counted, place[included], counts[included])
         exists = np.bincount(place[included], minlength=domains) > 0
-        least = 0 if np.count_nonzero(exists) < one.min_domains else int(counted[exists].min())
-        passing &= counted[place] + one.matches_itself - least <= one.max_skew
+        least = 0 if np.count_nonzero(exists) < constraint.min_domains else int(counted[exists].min())
+        passing &= counted[place] + constraint.matches_itself - least <= constraint.max_skew
     return passing, lacking

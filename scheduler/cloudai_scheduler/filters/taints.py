@@ -21,8 +21,8 @@ def check_lasting(pod: Pod, node: NodeInfo) -> str | None:
     return _against(pod, [taint for taint in node.taints if not taint.key.startswith(_CONDITIONS)])
 
 
-def _against(pod: Pod, found: Sequence[Taint]) -> str | None:
-    for taint in found:
+def _against(pod: Pod, taints: Sequence[Taint]) -> str | None:
+    for taint in taints:
         if taint.effect in _HARD and not any(tolerates(toleration, taint) for toleration in pod.spec.tolerations):
             return REASON
     return None

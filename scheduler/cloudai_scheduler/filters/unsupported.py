@@ -92,29 +92,29 @@ def unknown_fields(spec: dict[str, msgspec.Raw]) -> Iterator[str]:
         try:
             _STRICT[name].decode(spec[name])
         except msgspec.ValidationError as error:
-            found = _UNKNOWN.search(str(error))
-            if found is not None:
-                yield f"spec.{name}{found['path'] or ''}.{found['field']}"
+            match = _UNKNOWN.search(str(error))
+            if match is not None:
+                yield f"spec.{name}{match['path'] or ''}.{match['field']}"
 
 
 def hard(pod: Pod) -> tuple[str, ...]:
     """The pod's constraints that no filter reads, by path; the pod must not be placed while there are any."""
     spec = pod.spec
-    found = list(pod.unread)
+    paths = list(pod.unread)
     known = {"ScheduleAnyway", pod_topology_spread.HARD}
-    actions = {one.whenUnsatisfiable for one in spec.topologySpreadConstraints} - known
-    found += [f"spec.topologySpreadConstraints (whenUnsatisfiable: {action[:63]})" for action in sorted(actions)]
-    found += _too_many_terms(spec)
+    actions = {constraint.whenUnsatisfiable for constraint in spec.topologySpreadConstraints} - known
+    paths += [f"spec.topologySpreadConstraints (whenUnsatisfiable: {action[:63]})" for action in sorted(actions)]
+    paths += _too_many_terms(spec)
     kinds = {kind for volume in spec.volumes for kind in volume.keys() - {"name"}}
-    found += [f"spec.volumes.{kind}" for kind in sorted(kinds - PLACELESS_VOLUMES - PLACED_BY)]
+    paths += [f"spec.volumes.{kind}" for kind in sorted(kinds - PLACELESS_VOLUMES - PLACED_BY)]
     claims = sum("persistentVolumeClaim" in volume or "ephemeral" in volume for volume in spec.volumes)
     if claims > MOST_CLAIMS:
-        found.append(f"spec.volumes (more than {MOST_CLAIMS} claims)")
+        paths.append(f"spec.volumes (more than {MOST_CLAIMS} claims)")
     if spec.resourceClaims:
-        found.append("spec.resourceClaims")
+        paths.append("spec.resourceClaims")
     if spec.schedulingGroup is not None:
-        found.append("spec.schedulingGroup")
-    return tuple(found)
+        paths.append("spec.schedulingGroup")
+    return tuple(paths)
 
 
 def _too_many_terms(spec: PodSpec) -> Iterator[str]:

@@ -56,8 +56,11 @@ def wishes_of(pod: Pod, profile: Profile = STOCK) -> Wishes:
         (preference, preference.asks(pod), weights.get(preference.name, preference.weight)) for preference in WISHES
     ]
     if profile.affinity.preferredDuringSchedulingIgnoredDuringExecution:
-        asked = [(one, True if isinstance(one, NodeAffinity) else ask, weight) for one, ask, weight in asked]
-    said = tuple((one, ask, weight) for one, ask, weight in asked if ask is not None and weight)
+        asked = [
+            (preference, True if isinstance(preference, NodeAffinity) else ask, weight)
+            for preference, ask, weight in asked
+        ]
+    said = tuple((preference, ask, weight) for preference, ask, weight in asked if ask is not None and weight)
     fit, balance = weights.get("NodeResourcesFit", 1), weights.get("NodeResourcesBalancedAllocation", 1)
     return Wishes(said, fit, balance)
 
