@@ -2,7 +2,8 @@
 
 (2) takes ln of a run time for normal with the spread that is known of the task. Words may be better than their spread
 says, tails heavier. So an epoch notes where the quantiles of (ln real - ln predicted) / sigma really lie, by bands of
-sigma, and what is told goes by those. Choices do not: the order of nodes is the same either way.
+sigma. What is told goes by those, and so do the ends for which room is kept and what counts as hopeless. The choice of
+a node does not: the order of nodes is the same either way.
 """
 
 import bisect
@@ -10,6 +11,10 @@ import math
 from collections.abc import Mapping
 from statistics import NormalDist
 from typing import Final
+
+import numpy as np
+
+from cloudai_rts.arrays import FloatArray
 
 LEVELS: Final = (0.02, 0.1, 0.25, 0.5, 0.75, 0.9, 0.98)
 """Probabilities of the quantiles that are kept."""
@@ -24,6 +29,8 @@ Row = Mapping[str, float]
 """How far each quantile, by its name, lies from the normal one."""
 Shape = Mapping[str, Row]
 """Rows by band."""
+NORMAL_SHAPE: Final[Shape] = {}
+"""Nothing is known but (2)."""
 
 
 def band(log_sd: float) -> str:
@@ -35,6 +42,24 @@ def normal_score(deviation: float, log_sd: float, shape: Shape) -> float:
     """How far off a deviation (in sigma) is, in sd of a normal quantity that is exceeded as often."""
     row = shape.get(band(log_sd))
     return _interpolated(deviation, _quantiles(row), NORMAL) if row else deviation
+
+
+def log_quantile(score: float, log_sd: float, shape: Shape) -> float:
+    """How far above ln E the run time lies that is exceeded as often as a normal quantity exceeds `score` sd.
+
+    E is a mean, and its logarithm lies half a variance above the mean of the logarithms.
+    """
+    return _deviation(score, shape.get(band(log_sd))) * log_sd - 0.5 * log_sd**2
+
+
+def log_quantiles(score: float, log_sd: FloatArray, shape: Shape) -> FloatArray:
+    """The same for many spreads, of the same length."""
+    by_band = [_deviation(score, shape.get(name)) for name in (*(f"{end:g}" for end in BANDS), LAST_BAND)]
+    return np.array(by_band)[np.searchsorted(BANDS, log_sd, side="right")] * log_sd - 0.5 * log_sd**2
+
+
+def _deviation(score: float, row: Row | None) -> float:
+    return _interpolated(score, NORMAL, _quantiles(row)) if row else score
 
 
 def _quantiles(row: Row) -> tuple[float, ...]:

@@ -52,10 +52,10 @@ class RunningRows:
     log_sd: FloatArray
     held: IntArray
 
-    def upper_ends(self, now: float, sds: float) -> FloatArray:
-        """When each will have ended, `sds` standard deviations of its logarithm above what was predicted."""
-        upper = self.started + self.predicted * np.exp(sds * self.log_sd) - now
-        return now + np.maximum(upper, lateness.MIN_REMAINING_SHARE * self.predicted)
+    def ends(self, now: float, log_above: FloatArray) -> FloatArray:
+        """When each will have ended, whose run time is so far (in its logarithm) above what was predicted."""
+        left = self.started + self.predicted * np.exp(log_above) - now
+        return now + np.maximum(left, lateness.MIN_REMAINING_SHARE * self.predicted)
 
 
 @dataclass(slots=True)

@@ -209,7 +209,7 @@ def keep_room(
         return None
     room = Room(*(fleet.available(name)[slots] for name in (task.gpu_resource, CPU, MEMORY)))
     rows, upper = running.rows(task.gpu_resource), policy.upper_runtime(task, amounts, slots)
-    return candidates.kept.choose(claim, slots, room, rows, upper, now)
+    return candidates.kept.choose(claim, slots, room, rows, upper, now, policy.document.Runtime.Shape)
 
 
 def _closed(

@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from cloudai_rts import hinge, prediction
+from cloudai_rts import calibration, hinge, prediction
 from cloudai_rts.arrays import BoolArray, FloatArray, IntArray
 from cloudai_rts.choice import Rotation
 from cloudai_rts.fleet import Fleet, Resources
@@ -75,7 +75,7 @@ class Policy:
         """
         if not allowed.any():
             return 0.0
-        return task.least_runtime() * self._fastest(task, allowed)
+        return task.least_runtime(self.document.Runtime.Shape) * self._fastest(task, allowed)
 
     def fastest(self, task: Task, allowed: BoolArray) -> float:
         """Min E over the allowed nodes, at least one, at load 0, seconds."""
@@ -103,7 +103,7 @@ class Policy:
         curve = prediction.load_curve(self.fleet.load(amounts)[slots], runtime.Kappa, runtime.Mu)
         where = self.fleet.class_index[slots], self.node_factors()[slots]
         log_runtime = prediction.log_runtime(task.reference_runtime, self.class_factors(task), *where, curve)
-        return np.exp(log_runtime + UPPER_SD * task.log_sd)
+        return np.exp(log_runtime + calibration.log_quantile(UPPER_SD, task.log_sd, runtime.Shape))
 
     def _refresh(self) -> None:
         if self._topology != self.fleet.topology:

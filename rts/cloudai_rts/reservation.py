@@ -13,7 +13,9 @@ from typing import Final
 
 import numpy as np
 
+from cloudai_rts import calibration
 from cloudai_rts.arrays import BoolArray, FloatArray, IntArray
+from cloudai_rts.calibration import NORMAL_SHAPE, Shape
 from cloudai_rts.fragmentation import GpuRequest, Room
 from cloudai_rts.harm import RunningRows
 
@@ -29,12 +31,12 @@ MOST_LOOKED_AT: Final = 200
 MOST_SECONDS: Final = 3600.0
 """A task with all the time in the world stands back so long."""
 UPPER_SD: Final = 0.84
-"""Standard deviations of ln run time above its mean: the run is over by then four times out of five."""
+"""Standard deviations of ln run time above its mean: the run is over by then four times out of five (2b)."""
 
 
-def upper_seconds(predicted: float, log_sd: float) -> float:
-    """An upper quantile of a run time of which the expected value is known, seconds."""
-    return predicted * math.exp(UPPER_SD * log_sd)
+def upper_seconds(predicted: float, log_sd: float, shape: Shape) -> float:
+    """An upper quantile of a run time of which the expected value is known, seconds; `shape` as it is learned (2b)."""
+    return predicted * math.exp(calibration.log_quantile(UPPER_SD, log_sd, shape))
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,18 +134,20 @@ class Reservations:
         running: RunningRows,
         run_seconds: FloatArray,
         now: float,
+        shape: Shape = NORMAL_SHAPE,
     ) -> Reservation | None:
         """Choose the node on which the task will end first, among those that suit it: `slots` (ascending), `room`.
 
         None where as many nodes as may be are kept already, or where no predicted end frees enough. `run_seconds` is an
-        upper quantile by node, `now` in seconds since the epoch. Of many nodes those are looked at that have most free.
+        upper quantile by node, `now` in seconds since the epoch, `shape` how run times scatter. Of many nodes those are
+        looked at that have most free.
         """
         if not self.has_place_for(claim, slots):
             return None
         others = [reservation for name, reservation in self.kept.items() if name != claim.name]
         looked_at = np.sort(np.argsort(-room.gpus, kind="stable")[:MOST_LOOKED_AT])
         slots, run_seconds, room = slots[looked_at], run_seconds[looked_at], room.at(looked_at)
-        start, spare = openings(slots, room, claim.request, running, now)
+        start, spare = openings(slots, room, claim.request, running, now, shape)
         start[np.isin(slots, [reservation.slot for reservation in others])] = np.inf
         at = int(np.argmin(start + run_seconds))
         if not math.isfinite(start[at]):
@@ -152,7 +156,7 @@ class Reservations:
 
 
 def openings(
-    slots: IntArray, room: Room, request: GpuRequest, running: RunningRows, now: float
+    slots: IntArray, room: Room, request: GpuRequest, running: RunningRows, now: float, shape: Shape = NORMAL_SHAPE
 ) -> tuple[FloatArray, Room]:
     """When each node will have room for a request (seconds since the epoch), and what is left beside it then.
 
@@ -162,7 +166,7 @@ def openings(
     spare = np.stack([room.gpus - request.gpus, room.cpu - request.cpu, room.memory - request.memory])
     start[(spare >= 0).all(axis=0)] = now
     at = np.minimum(np.searchsorted(slots, running.slot), len(slots) - 1)
-    ends = running.upper_ends(now, UPPER_SD)
+    ends = running.ends(now, calibration.log_quantiles(UPPER_SD, running.log_sd, shape))
     here = np.flatnonzero(slots[at] == running.slot)
     for row in here[np.argsort(ends[here], kind="stable")].tolist():
         node = int(at[row])

@@ -4,6 +4,9 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
+from cloudai_rts import calibration
+from cloudai_rts.calibration import NORMAL_SHAPE, Shape
+
 CPU_LIGHT: Final = "cpu-light"
 CPU_HEAVY: Final = "cpu-heavy"
 MEMORY_HEAVY: Final = "memory-heavy"
@@ -53,13 +56,12 @@ class Task:
         """Seconds left until the deadline; infinite without one."""
         return math.inf if self.deadline is None else self.deadline - now
 
-    def least_runtime(self) -> float:
+    def least_runtime(self, shape: Shape = NORMAL_SHAPE) -> float:
         """Seconds that it takes at least with probability .95, on the reference class at load 0.
 
-        tau is a mean, and its logarithm lies half a variance above the mean of the logarithms: with heavy tails most
-        tasks are much shorter.
+        With heavy tails most tasks are much shorter than tau, which is a mean; `shape` says how they scatter (2b).
         """
-        return self.reference_runtime * math.exp(-0.5 * self.log_sd**2 - SURE_SDS * self.log_sd)
+        return self.reference_runtime * math.exp(calibration.log_quantile(-SURE_SDS, self.log_sd, shape))
 
 
 def deadline_of(arrival: float, sla_multiplier: float, tau: float) -> float:

@@ -342,7 +342,7 @@ class Scheduler:
         self.state.nominations.remove(meta.uid)
         self.state.release_room(meta.uid)
         if placed.predicted_runtime is not None:
-            upper = upper_seconds(placed.predicted_runtime, entry.task.log_sd)
+            upper = upper_seconds(placed.predicted_runtime, entry.task.log_sd, self.policy.document.Runtime.Shape)
             self.state.reservations.fill(claim_of(entry), placed.slot, now + upper)
         self.queue.wake_next(entry.pod_class.key, now)
         placed_pod = self.intake.as_placed(entry.pod, entry.pod_class, node.name)

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -29,6 +30,17 @@ def test_nothing_learned_is_normal() -> None:
     """Neither the chance nor the interval changes; nor in a band of which nothing is known."""
     assert calibration.normal_score(1.3, 0.5, {}) == 1.3
     assert calibration.normal_score(1.3, 0.5, SHARP) == 1.3
+
+
+@given(st.floats(-3, 3), st.floats(0.05, 2.0), SHAPES)
+def test_quantiles_are_the_inverse(score: float, log_sd: float, shape: dict[str, dict[str, float]]) -> None:
+    """From a score to a quantile and back; many at once are as each by itself."""
+    above = calibration.log_quantile(score, log_sd, shape)
+    deviation = (above + 0.5 * log_sd**2) / log_sd
+    assert calibration.normal_score(deviation, log_sd, shape) == pytest.approx(score, abs=1e-6)
+    spreads = np.array([log_sd, 0.1, 0.3, 0.8])
+    each = [calibration.log_quantile(score, spread, shape) for spread in spreads.tolist()]
+    assert calibration.log_quantiles(score, spreads, shape).tolist() == pytest.approx(each)
 
 
 def test_better_words_than_their_spread() -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from cloudai_rts.fragmentation import GpuRequest, Room
 from cloudai_rts.harm import HarmTable, RunningRows, RunningTask
-from cloudai_rts.reservation import UPPER_SD, Claim, Reservation, Reservations, openings
+from cloudai_rts.reservation import Claim, Reservation, Reservations, openings, upper_seconds
 
 NOW = 1000.0
 PLENTY = 1_000_000
@@ -46,7 +46,7 @@ def test_the_node_that_has_room_first_by_predicted_ends() -> None:
     rows = running((0, 100.0, 2), (0, 900.0, 2), (1, 300.0, 4))
     chosen = choose(Reservations(), claim(4), rows, 0, 0)
     assert chosen.slot == 1
-    assert chosen.start == pytest.approx(NOW + 300.0 * np.exp(UPPER_SD * 0.3))
+    assert chosen.start == pytest.approx(NOW + upper_seconds(300.0, 0.3, {}))
 
 
 def test_a_faster_node_may_be_worth_a_later_start() -> None:

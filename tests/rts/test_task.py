@@ -1,9 +1,11 @@
 """Types of tasks and their deadlines."""
 
+import math
+
 import numpy as np
 import pytest
 
-from cloudai_rts.task import STANDARD_TYPES, Task, deadline_of, infer_type
+from cloudai_rts.task import STANDARD_TYPES, SURE_SDS, Task, deadline_of, infer_type
 
 GIB = 1 << 30
 
@@ -39,3 +41,11 @@ def test_what_a_task_takes_at_least() -> None:
     sizes = 1000.0 * np.exp(np.random.default_rng(1).normal(-0.5 * 1.5**2, 1.5, 20_000))
     assert np.mean(sizes < known.least_runtime()) == pytest.approx(0.05, abs=0.005)
     assert known.least_runtime() < 0.05 * known.reference_runtime
+
+
+def test_what_is_learned_of_run_times_says_what_they_take_at_least() -> None:
+    """Where the lower quantiles are known they count, in the band of the task's spread only."""
+    known, other = (Task("t", 1.0, 1.0, reference_runtime=1000.0, log_sd=log_sd) for log_sd in (1.5, 0.1))
+    shape = {"more": {"0.02": 1.0, "0.1": 1.0}}
+    assert known.least_runtime(shape) == pytest.approx(1000.0 * math.exp((1.0 - SURE_SDS) * 1.5 - 0.5 * 1.5**2))
+    assert other.least_runtime(shape) == other.least_runtime()

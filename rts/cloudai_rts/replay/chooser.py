@@ -75,8 +75,10 @@ class RtsChooser:
         known = job.known
         key = (known.type, known.gpu_resource, job.admitted)
         if key not in self._best:
-            self._best[key] = self._policy_on(view).best_runtime(known, allowed) / known.least_runtime()
-        return self._best[key] * known.least_runtime()
+            self._best[key] = self._policy_on(view).best_runtime(known, allowed) / known.least_runtime(
+                self.document.Runtime.Shape
+            )
+        return self._best[key] * known.least_runtime(self.document.Runtime.Shape)
 
     def decide(
         self, view: View, job: Job, allowed: BoolArray, now: float, deferred_until: float | None
@@ -106,7 +108,11 @@ class RtsChooser:
     def _fill(self, claim: Claim | None, job: Job, placed: Placed, now: float) -> None:
         """What it holds is no more there beside those for which the node is kept."""
         if claim is not None and placed.predicted_runtime is not None:
-            self.kept.fill(claim, placed.slot, now + upper_seconds(placed.predicted_runtime, job.known.log_sd))
+            self.kept.fill(
+                claim,
+                placed.slot,
+                now + upper_seconds(placed.predicted_runtime, job.known.log_sd, self.document.Runtime.Shape),
+            )
 
     def improves(self, view: View, job: Job, slot: int, refused: float) -> bool:
         """Whether a deferred job should look at a node that gained room."""
