@@ -32,6 +32,8 @@ ABLATIONS: Final[Mapping[str, Callable[[Document], Document]]] = {
     "without relative run time": _weights(Eta=0.0),
     "without sparing GPU nodes": _weights(Zeta=0.0),
     "without caution for load": _weights(LoadScale=1.0),
+    "without the four of these": _weights(Beta=0.0, Eta=0.0, Zeta=0.0, LoadScale=1.0),
+    "without the four and harm": _weights(Beta=0.0, Eta=0.0, Zeta=0.0, LoadScale=1.0, Psi=0.0),
     "without load curve": _learned(lambda runtime: msgspec.structs.replace(runtime, Kappa=0.0, Mu=0.0)),
     "without class factors": _learned(lambda runtime: msgspec.structs.replace(runtime, U={})),
     "without node factors": _learned(lambda runtime: msgspec.structs.replace(runtime, V={})),
@@ -39,7 +41,9 @@ ABLATIONS: Final[Mapping[str, Callable[[Document], Document]]] = {
         lambda runtime: msgspec.structs.replace(runtime, Sigma=dict.fromkeys(runtime.Sigma, LEAST_SD))
     ),
 }
-"""Psi H, deferral, beta, eta, zeta, the scale of f, f, u, v and sigma of the model page's equations (1) to (4)."""
+"""Psi H, deferral, beta, eta, zeta, the scale of f, the last four together, with the first, f, u, v and sigma of the
+model page's equations (1) to (4).
+"""
 
 
 DEFAULTS: Final[Mapping[str, Callable[[Document], Document]]] = {

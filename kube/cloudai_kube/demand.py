@@ -1,15 +1,16 @@
 """What a pod asks of a node: resources (with init containers, sidecars, overhead, in-place resizes) and host ports.
 
-Upstream semantics: component-helpers `resource/helpers.go` PodRequests, v1.36. Amounts are integers: millicores, bytes,
+Upstream semantics: component-helpers `resource/helpers.go` PodRequests, v0.37. Amounts are integers: millicores, bytes,
 devices; every pod also asks for one of the node's pod slots.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 from cloudai_kube import quantity
 from cloudai_kube.errors import FormatError
-from cloudai_kube.objects import Container, ContainerStatus, Pod, Quantities
+from cloudai_kube.objects import Container, Pod, Quantities
 from cloudai_rts.contract import PODS
 
 Amounts = dict[str, int]
@@ -68,20 +69,17 @@ def requests_of(pod: Pod, usual: Amounts | None = None) -> Amounts:
     """All that the pod asks for, as the scheduler and the kubelet count it.
 
     With `usual` only the resources that it names are read, and it is what a container counts as that does not say.
+    While a resize is under way, the largest of three totals counts: what is asked, what the kubelet has granted, and
+    what the containers have. What was asked does not count if the kubelet says that it will never be.
     """
-    statuses = {status.name: status for status in pod.status.containerStatuses}
-    init_statuses = {status.name: status for status in pod.status.initContainerStatuses}
-    infeasible = any(c.type == "PodResizePending" and c.reason == "Infeasible" for c in pod.status.conditions)
-    total: Amounts = {}
-    for container in pod.spec.containers:
-        _add(total, _container_requests(container, statuses.get(container.name), infeasible, usual))
-    total = _with_init_containers(total, pod.spec.initContainers, init_statuses, infeasible, usual)
-    if pod.spec.resources is not None:
-        for name, amount in amounts_of(pod.spec.resources.requests).items():
-            if name in _POD_LEVEL or name.startswith("hugepages-"):
-                total[name] = amount
-        for reported in (pod.status.allocatedResources, _pod_level_actual(pod)):
-            _raise(total, {name: amount for name, amount in amounts_of(reported).items() if name in _POD_LEVEL})
+    is_infeasible = _is_infeasible(pod)
+    total = _total(pod, _asked, usual)
+    reported = _reported(pod, is_infeasible, usual)
+    if reported:
+        total = {} if is_infeasible else total
+        for amounts in reported:
+            _raise(total, amounts)
+    total |= _pod_level(pod, is_infeasible)
     _add(total, amounts_of(pod.spec.overhead))
     total = {name: min(amount, quantity.MAX_VALUE) for name, amount in total.items() if amount > 0}
     total[PODS] = 1
@@ -99,47 +97,55 @@ def host_ports_of(pod: Pod) -> frozenset[HostPort]:
     )
 
 
-def _container_requests(
-    container: Container, status: ContainerStatus | None, infeasible: bool, usual: Amounts | None
-) -> Amounts:
-    """Spec, or more where a resize is under way: the largest of spec, allocated and actual resources counts.
+def _is_infeasible(pod: Pod) -> bool:
+    """Whether the kubelet says that the resize which waits will never be."""
+    pending = next((condition for condition in pod.status.conditions if condition.type == "PodResizePending"), None)
+    return pending is not None and pending.reason == "Infeasible"
 
-    A resize that the kubelet calls infeasible will not happen: then what was asked for does not count.
-    """
-    if infeasible and status is not None and status.allocatedResources:
-        requests = amounts_of(status.allocatedResources)
-        if status.resources is not None:
-            _raise(requests, amounts_of(status.resources.requests))
-        return requests
+
+def _asked(container: Container) -> Quantities:
     asked = container.resources
-    if status is None and not asked.requests and not asked.limits:
-        return usual or {}
-    if usual is None:
-        requests = amounts_of({**asked.limits, **asked.requests})
-    else:
-        given = {**asked.limits, **asked.requests}
-        requests = {**usual, **amounts_of({name: given[name] for name in usual if name in given})}
-    if status is not None:
-        _raise(requests, amounts_of(status.allocatedResources))
-        if status.resources is not None:
-            _raise(requests, amounts_of(status.resources.requests))
-    return requests
+    return {**asked.limits, **asked.requests} if asked.limits else asked.requests
 
 
-def _with_init_containers(
-    total: Amounts,
-    init_containers: list[Container],
-    statuses: dict[str, ContainerStatus],
-    infeasible: bool,
-    usual: Amounts | None,
-) -> Amounts:
-    """Sidecars run beside everything after them; a plain init container runs beside the sidecars before it."""
+def _reported(pod: Pod, is_infeasible: bool, usual: Amounts | None) -> list[Amounts]:
+    """What has been granted, and what the containers have; nothing where no kubelet says anything."""
+    status = pod.status
+    if status.allocatedResources and status.resources is not None and status.resources.requests:
+        return [amounts_of(status.allocatedResources), amounts_of(status.resources.requests)]
+    statuses = {container.name: container for container in (*status.initContainerStatuses, *status.containerStatuses)}
+    if not is_infeasible and not any(said.allocatedResources or said.resources for said in statuses.values()):
+        return []
+
+    def granted(container: Container) -> Quantities:
+        said = statuses.get(container.name)
+        if said is not None and said.allocatedResources:
+            return said.allocatedResources
+        return {} if is_infeasible else _asked(container)
+
+    def given(container: Container) -> Quantities:
+        said = statuses.get(container.name)
+        if said is not None and said.resources is not None and said.resources.requests:
+            return said.resources.requests
+        return granted(container)
+
+    return [_total(pod, granted, usual), _total(pod, given, usual)]
+
+
+def _total(pod: Pod, requests: Callable[[Container], Quantities], usual: Amounts | None) -> Amounts:
+    """All containers together, by what each counts as.
+
+    Sidecars run beside everything after them; a plain init container runs beside the sidecars before it.
+    """
+    total: Amounts = {}
+    for container in pod.spec.containers:
+        _add(total, _amounts(requests(container), usual))
     sidecars: Amounts = {}
     peak: Amounts = {}
-    for container in init_containers:
-        requests = _container_requests(container, statuses.get(container.name), infeasible, usual)
+    for container in pod.spec.initContainers:
+        amounts = _amounts(requests(container), usual)
         # Only what this container names can be a new peak: a pod may name thousands of resources in thousands of them.
-        beside = {name: sidecars.get(name, 0) + amount for name, amount in requests.items()}
+        beside = {name: sidecars.get(name, 0) + amount for name, amount in amounts.items()}
         _raise(peak, beside)
         if container.restartPolicy == "Always":
             sidecars |= beside
@@ -148,8 +154,27 @@ def _with_init_containers(
     return total
 
 
-def _pod_level_actual(pod: Pod) -> Quantities:
-    return pod.status.resources.requests if pod.status.resources is not None else {}
+def _amounts(given: Quantities, usual: Amounts | None) -> Amounts:
+    """Of one container."""
+    if usual is None:
+        return amounts_of(given)
+    return {**usual, **amounts_of({name: given[name] for name in usual if name in given})} if given else usual
+
+
+def _pod_level(pod: Pod, is_infeasible: bool) -> Amounts:
+    """What the pod asks for as a whole, or has: it stands in the place of its containers' sum."""
+    if pod.spec.resources is None or not any(map(_is_pod_level, pod.spec.resources.requests)):
+        return {}
+    total = amounts_of(pod.spec.resources.requests)
+    if pod.status.resources is not None:
+        total = {} if is_infeasible else total
+        _raise(total, amounts_of(pod.status.resources.requests))
+        _raise(total, amounts_of(pod.status.allocatedResources))
+    return {name: amount for name, amount in total.items() if _is_pod_level(name)}
+
+
+def _is_pod_level(resource: str) -> bool:
+    return resource in _POD_LEVEL or resource.startswith("hugepages-")
 
 
 def _add(total: Amounts, amounts: Amounts) -> None:

@@ -101,11 +101,11 @@ def kubernetes_version() -> str:
     return version
 
 
-def sources(say: Callable[[str], None] = lambda _text: None) -> Path:
-    """Where Kubernetes' own sources lie, with its tests and manifests; fetched if need be. Raises `BuildError`."""
+def sources(module: str = "k8s.io/kubernetes", say: Callable[[str], None] = lambda _text: None) -> Path:
+    """Where sources of Kubernetes lie, with its tests and manifests; fetched if need be. Raises `BuildError`."""
     environment = {**os.environ, "GOTOOLCHAIN": "local"}
     done = subprocess.run(
-        [_go(say), "mod", "download", "-json", "k8s.io/kubernetes"],
+        [_go(say), "mod", "download", "-json", module],
         cwd=_MODULES / f"kubernetes-{kubernetes_version()}",
         capture_output=True,
         text=True,

@@ -39,6 +39,7 @@ def resized(pod: Pod, started: float, at: float) -> Json:
     return {
         "observedGeneration": pod.metadata.generation,
         "conditions": [{**settled, "$patch": "delete"}],
+        "initContainerStatuses": status["initContainerStatuses"],
         "containerStatuses": status["containerStatuses"],
     }
 

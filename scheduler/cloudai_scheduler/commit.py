@@ -7,6 +7,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from cloudai_kube.errors import KubeError
@@ -31,7 +32,8 @@ class Commit:
     storage: Storage
     most_binding: int
     binding: set[asyncio.Task[None]] = field(default_factory=set)
-    preparing: set[asyncio.Task[None]] = field(default_factory=set)
+    preparing: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+    """By the pod's UID."""
 
     def has_place(self) -> bool:
         """Whether another pod may be bound now."""
@@ -45,14 +47,26 @@ class Commit:
         """Carry out a decision in the background."""
         self.storage.assume(plan, node)
         task = asyncio.get_running_loop().create_task(self._run(pod, node, decision, plan, settle))
-        running = self.preparing if plan else self.binding
-        running.add(task)
+        uid = pod.metadata.uid
+        if plan:
+            self.preparing[uid] = task
+        else:
+            self.binding.add(task)
         task.add_done_callback(self.binding.discard)
-        task.add_done_callback(self.preparing.discard)
+        task.add_done_callback(partial(self._prepared, uid))
+
+    def _prepared(self, uid: str, task: asyncio.Task[None]) -> None:
+        if self.preparing.get(uid) is task:
+            del self.preparing[uid]
+
+    def give_up(self, uid: str) -> bool:
+        """Stop waiting for the volumes of a pod. False: it does not wait for any; nobody is told what became of it."""
+        task = self.preparing.pop(uid, None)
+        return task is not None and task.cancel()
 
     async def drain(self, seconds: float) -> None:
         """Wait for the last Bindings. Pods that wait for volumes are left to the next leader, who finds them tied."""
-        for task in self.preparing:
+        for task in self.preparing.values():
             task.cancel()
         if self.binding:
             await asyncio.wait(self.binding, timeout=seconds)
@@ -80,9 +94,8 @@ class Commit:
             return BindResult(BindOutcome.REFUSED, str(error))
         finally:
             self.storage.release(plan, is_written)
-        task = asyncio.current_task()
+        task = self.preparing.pop(pod.metadata.uid, None)
         if task is not None:
-            self.preparing.discard(task)
             self.binding.add(task)
         return None
 

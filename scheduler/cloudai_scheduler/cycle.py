@@ -4,6 +4,7 @@ This module reads as the algorithm. It decides and changes nothing: the caller a
 """
 
 import math
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -67,14 +68,14 @@ def decide(around: Surroundings, entry: QueuedPod, now: float) -> Outcome:
     """Find the node for one pod, whose class is up to date. `now` in seconds since the epoch."""
     state, pod_class = around.state, entry.pod_class
     if entry.message and pod_class.has_failed(state):  # nothing was freed since another pod of this class found no node
-        return Unschedulable(entry.message, keeps_nomination=True)
+        return Unschedulable(pod_class.failure, keeps_nomination=True)
     view = view_of(around, entry, now)
     walked = walk(view, pod_class, around.lap)
     feasible = closed.unavoided(state, around.rejections, entry.owner, entry.avoided, walked.feasible, now)
     if not feasible.any():
         outcome = _unschedulable(around, view, pod_class, walked)
-        is_for_all = walked.is_for_all() and outcome.look_again_seconds is None
-        pod_class.note_failure(state, walked.blamed(), is_for_all)
+        is_final = outcome.look_again_seconds is None and outcome.evictions is None and not outcome.keeps_nomination
+        pod_class.note_failure(state, walked.blamed(), outcome.message if is_final and walked.is_for_all() else "")
         if outcome.evictions is None and entry.task.gpu >= MIN_GPUS:
             candidates = _candidates(around, entry, walked, feasible, now)
             kept = keep_room(around.policy, entry.task, pod_class.amounts, candidates, state.harm, now)
@@ -159,13 +160,28 @@ def _unschedulable(around: Surroundings, view: View, pod_class: PodClass, walked
     return Unschedulable(text, outcome.candidate, outcome.keeps_nomination, outcome.look_again_seconds)
 
 
-def could_take(state: ClusterState, pod_class: PodClass, slot: int) -> bool:
-    """Whether a changed node may take a pod of this class now: the hint that wakes waiting pods.
+def could_take(state: ClusterState, pod_class: PodClass, slot: int, may_evict: bool = False) -> bool:
+    """Whether a changed node may take a pod of this class now, perhaps in the place of others that it may evict.
 
-    True also where the class has not been judged yet: that is done in slices, when its pods have their turn.
+    That is the hint that wakes waiting pods. True also where the class has not been judged yet: that is done in slices,
+    when its pods have their turn.
     """
     if not pod_class.is_fresh(state):
         return True
     if slot >= len(pod_class.allowed) or not pod_class.allowed[slot]:
         return False
-    return state.fleet.fits_at(slot, pod_class.amounts)
+    if state.fleet.fits_at(slot, pod_class.amounts):
+        return True
+    return may_evict and pod_class.may_preempt and _fits_without_weaker(state, pod_class, slot)
+
+
+def _fits_without_weaker(state: ClusterState, pod_class: PodClass, slot: int) -> bool:
+    """Whether a node had enough room if pods of lower priority left it."""
+    if min(state.priorities, default=pod_class.priority) >= pod_class.priority:
+        return False  # nowhere is anybody to evict
+    freed = Counter[str]()
+    for placed in state.pods_on(slot):
+        if placed.priority < pod_class.priority:
+            freed.update(placed.amounts)
+    needed = {name: amount - freed[name] for name, amount in pod_class.amounts.items()}
+    return bool(freed) and state.fleet.fits_at(slot, needed)

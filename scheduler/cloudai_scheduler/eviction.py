@@ -62,6 +62,13 @@ class Evictor:
         except (NotFoundError, ConflictError):
             _log.info("%s/%s is gone, so it needs no nomination", meta.namespace, meta.name)
 
+    async def withdraw(self, pod: Pod) -> None:
+        """Take a nomination back; if that fails the next attempt does it."""
+        try:
+            await self.nominate(pod, None)
+        except KubeError as error:
+            _log.warning("nomination of %s/%s: %s", pod.metadata.namespace, pod.metadata.name, error)
+
     async def _evict(self, pod: Pod, node: str, victim: PlacedPod) -> None:
         """A pod that is gone, or is another one of that name by now, is no longer in the way."""
         path = _path(victim.namespace, victim.name)
@@ -76,11 +83,23 @@ class Evictor:
         try:
             await self.transport.request("PATCH", f"{path}/status", body, None, STRATEGIC_PATCH)
             await self.transport.request("DELETE", path, {"preconditions": {"uid": victim.uid}})
-        except (NotFoundError, ConflictError):
+        except NotFoundError:
             return
+        except ConflictError:
+            if await self._is_gone(victim):
+                return
+            raise
         subject = Subject.of("v1", "Pod", Meta(name=victim.name, namespace=victim.namespace, uid=victim.uid))
         text = f"Preempted by pod {pod.metadata.uid} (priority {pod.spec.priority}) on node {node}"
         self.recorder.normal(subject, "Preempted", text)
+
+    async def _is_gone(self, victim: PlacedPod) -> bool:
+        """Whether a conflict means that the pod is another one by now, or on its way out."""
+        try:
+            pod = await self.transport.get(_path(victim.namespace, victim.name), Pod)
+        except NotFoundError:
+            return True
+        return pod.metadata.uid != victim.uid or pod.metadata.deletionTimestamp is not None
 
 
 def _path(namespace: str, name: str) -> str:

@@ -29,7 +29,7 @@ from cloudai_scheduler.filters import unsupported
 from cloudai_scheduler.metrics import SchedulerMetrics
 from cloudai_scheduler.podclass import ClassTable, PodClass
 from cloudai_scheduler.profile import STOCK
-from cloudai_scheduler.queue import QueuedPod, SchedulingQueue
+from cloudai_scheduler.queue import Cause, QueuedPod, SchedulingQueue
 
 _log = logging.getLogger(__name__)
 MOST_AVOIDED: Final = 32
@@ -72,6 +72,7 @@ class Intake:
     tau: TauStore = field(default_factory=TauStore)
     held: dict[str, Held] = field(default_factory=dict)
     gated: set[str] = field(default_factory=set)
+    is_leading: bool = True
 
     def apply_pod(self, event: str, pod: Pod) -> None:
         """Take one change of a pod."""
@@ -91,8 +92,16 @@ class Intake:
         else:
             self._leave_queue(uid)
             if pod.spec.schedulingGates and pod.spec.schedulerName in self.names:
-                self.gated.add(uid)
+                self._keep_gated(pod)
         self.wake()
+
+    def _keep_gated(self, pod: Pod) -> None:
+        """A gated pod waits outside the queue; the room that was made for it is kept."""
+        self.gated.add(pod.metadata.uid)
+        try:
+            self._adopt_nomination(pod, self.classes.of(pod))
+        except FormatError as error:
+            _log.info("gated pod %s/%s: %s", pod.metadata.namespace, pod.metadata.name, error)
 
     def forget_pod(self, uid: str) -> None:
         """A pod is gone."""
@@ -135,9 +144,12 @@ class Intake:
     def apply_node(self, event: str, node: Node) -> None:
         """Take one change of a node."""
         if event == "DELETED":
-            self.state.remove_node(node.metadata.name)
+            self._forget_node(node.metadata.name)
         else:
+            changes = len(self.state.node_changes)
             problem = self.state.put_node(node)
+            if len(self.state.node_changes) != changes:
+                self._wake_nominated(self.state.nominations.uids(node.metadata.name))
             if problem is not None:
                 subject = Subject("v1", "Node", "", node.metadata.name, node.metadata.name)
                 self.recorder.warning(subject, "NodeNotUsable", f"node {node.metadata.name}: {problem}"[:MAX_MESSAGE])
@@ -148,7 +160,19 @@ class Intake:
         """After a list: nodes that are not there are gone."""
         names = {meta.name for meta in listed}
         for name in [name for name in self.state.nodes if name not in names]:
-            self.state.remove_node(name)
+            self._forget_node(name)
+        self.wake()
+
+    def _forget_node(self, name: str) -> None:
+        """A node is gone: those for whom room was made there look elsewhere."""
+        self.state.remove_node(name)
+        self._wake_nominated(self.state.nominations.leave(name))
+
+    def _wake_nominated(self, uids: Iterable[str]) -> None:
+        """The node that is kept for these pods is another one than it was."""
+        for uid in uids:
+            if uid in self.queue.entries:
+                self.queue.wake(self.queue.entries[uid], self.clock(), Cause.NODE_CHANGED)
 
     def reread(self, entry: QueuedPod) -> bool:
         """Bring a queued pod's prediction up to date after the parameters changed. True if its standing changed."""
@@ -206,7 +230,8 @@ class Intake:
                 known.newer = pod
             return
         if known is not None and _says_the_same(known.pod, pod):
-            known.pod = pod
+            before, known.pod = known.pod.status.nominatedNodeName, pod
+            self._follow_nomination(known, before)
             return
         hard = unsupported.hard(pod)
         if hard:
@@ -219,9 +244,21 @@ class Intake:
             self._hold(pod, conditions.UNSCHEDULABLE, "FailedScheduling", f"its requests cannot be read: {error}")
             return
         self.queue.add(self.entry(pod, pod_class, known), self.clock())
-        if pod.status.nominatedNodeName and not self.state.nominations.node_of(uid):  # by an earlier leader
-            self.state.nominations.put(self.as_placed(pod, pod_class, pod.status.nominatedNodeName))
+        if not self.state.nominations.node_of(uid):
+            self._adopt_nomination(pod, pod_class)
         self.held.pop(uid, None)
+
+    def _follow_nomination(self, entry: QueuedPod, before: str) -> None:
+        """Take a nomination as it is written, until we lead; from then on only that somebody took one back."""
+        after, nominations = entry.pod.status.nominatedNodeName, self.state.nominations
+        is_taken_back = not after and nominations.node_of(entry.uid) == before
+        if after != before and (is_taken_back or not self.is_leading):
+            nominations.remove(entry.uid)
+            self._adopt_nomination(entry.pod, entry.pod_class)
+
+    def _adopt_nomination(self, pod: Pod, pod_class: PodClass) -> None:
+        if pod.status.nominatedNodeName:
+            self.state.nominations.put(self.as_placed(pod, pod_class, pod.status.nominatedNodeName))
 
     def entry(self, pod: Pod, pod_class: PodClass, known: QueuedPod | None = None) -> QueuedPod:
         """A pod as it stands in the queue; `known` is what stood there for it before."""

@@ -38,7 +38,7 @@ class PodClass:
     `amounts` are what a node must have room for, `held` what the pod then has of it: more, where its profile ignores
     resources. `usual` is what the default scheduler's scores count of it. `asks` are the filters that have something to
     say of it, each with what it reads of the pod. `failed_at` is the state's version, and what those filters went by,
-    when no node could take a pod of it.
+    when no node could take any pod of it, nor evictions make room; `failure` is what is said then.
     """
 
     key: bytes
@@ -49,7 +49,10 @@ class PodClass:
     usual: Usual = (0, 0)
     size_bytes: int = 0
     asks: tuple[tuple[Filter[Any], Any], ...] = ()
+    priority: int = 0
+    may_preempt: bool = True
     failed_at: tuple[int, ...] = ()
+    failure: str = ""
     _blamed: tuple[tuple[Filter[Any], Any], ...] = ()
     _blamed_mark: tuple[int, ...] = ()
 
@@ -76,10 +79,11 @@ class PodClass:
         """Bring the verdicts up to date, until a moment at the latest. True once they are."""
         return self.verdicts.refresh(state, until)
 
-    def note_failure(self, state: ClusterState, blamed: tuple[tuple[Filter[Any], Any], ...], is_for_all: bool) -> None:
-        """No node could take a pod because of these filters; `is_for_all`: nor any other pod of this class."""
+    def note_failure(self, state: ClusterState, blamed: tuple[tuple[Filter[Any], Any], ...], for_all: str) -> None:
+        """No node could take a pod because of these filters; `for_all` says so of every pod of this class, "" not."""
         self._blamed, self._blamed_mark = blamed, _mark(blamed, state)
-        self.failed_at = (state.version, *_mark(self.asks, state)) if is_for_all else ()
+        self.failed_at = (state.version, *_mark(self.asks, state)) if for_all else ()
+        self.failure = for_all
 
     @property
     def kept_out_by(self) -> tuple[str, ...]:
@@ -130,7 +134,9 @@ class ClassTable:
         usual = usual_requests(sample)
         verdicts = self._verdicts_of(sample, profile)
         whole = amounts if pod is held else requests_of(_relevant(held))
-        new = PodClass(key, amounts, whole, ports, verdicts, usual, len(spec), asks)
+        may_preempt = sample.spec.preemptionPolicy != "Never"
+        parts = (key, amounts, whole, ports, verdicts, usual, len(spec), asks)
+        new = PodClass(*parts, sample.spec.priority, may_preempt)
         self._classes[key] = new
         self._bytes += new.size_bytes
         while len(self._classes) > REMEMBERED or (self._bytes > REMEMBERED_BYTES and len(self._classes) > 1):

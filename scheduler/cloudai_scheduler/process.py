@@ -109,6 +109,7 @@ class Process:
             if settings.mode == OBSERVE:
                 self._observer = Observer(scheduler.intake, scheduler.surroundings, metrics, scheduler.clock)
             if settings.leader_elect or self._observer is not None:
+                scheduler.intake.is_leading = False  # until it is
                 recorder.may_send = lambda: self._leading  # a standby sees the same and says nothing
                 scheduler.conditions.may_send = recorder.may_send
             reflectors = self._reflectors(transport, scheduler, recorder, metrics)
@@ -274,6 +275,7 @@ class Process:
         self._leading = True
         self._led.set()
         scheduler.may_act = election.leads
+        scheduler.intake.is_leading = True
         metrics.leader.set(1)
         _log.info("leading; %d nodes, %d pods wait", len(scheduler.state.nodes), len(scheduler.queue))
         holding = asyncio.create_task(election.hold())

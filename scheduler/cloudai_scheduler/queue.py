@@ -261,6 +261,11 @@ class SchedulingQueue:
                 chosen = [entry for entry in waiting.values() if entry.place is Place.PARKED or is_better(entry)]
                 self._wake(chosen, now, cause)
 
+    def wake(self, entry: QueuedPod, now: float, cause: Cause) -> None:
+        """Look at a waiting pod again, after its pause."""
+        if entry.place in {Place.PARKED, Place.DEFERRED}:
+            self._wake([entry], now, cause)
+
     def wake_next(self, key: bytes, now: float) -> None:
         """A pod of this class found a node: perhaps two more of it do, though no single event woke them all."""
         waiting = self._parked.get(key)

@@ -10,7 +10,6 @@ from typing import Final
 
 from cloudai_kube.errors import InvariantError
 from cloudai_kube.events import Recorder, Subject
-from cloudai_kube.objects import Pod
 from cloudai_kube.transport import pause
 from cloudai_rts.contract import CPU, MEMORY
 from cloudai_rts.harm import RunningTask
@@ -26,7 +25,7 @@ from cloudai_scheduler.binding import Binder, BindOutcome, BindResult
 from cloudai_scheduler.cluster.pod_volumes import PodVolumes
 from cloudai_scheduler.cluster.refusals import Refusals
 from cloudai_scheduler.cluster.rejections import Rejections
-from cloudai_scheduler.cluster.state import ClusterState, PlacedPod
+from cloudai_scheduler.cluster.state import ClusterState
 from cloudai_scheduler.cluster.storage import Plan
 from cloudai_scheduler.commit import Commit
 from cloudai_scheduler.conditions import ConditionWriter
@@ -37,9 +36,10 @@ from cloudai_scheduler.filters.volume_binding import plan_for
 from cloudai_scheduler.intake import Intake
 from cloudai_scheduler.metrics import SchedulerMetrics
 from cloudai_scheduler.podclass import ClassTable, PodClass
-from cloudai_scheduler.preemption import Candidate, EvictionRules
+from cloudai_scheduler.preemption import EvictionRules
+from cloudai_scheduler.preemption_executor import PreemptionExecutor
 from cloudai_scheduler.profile import Profiles
-from cloudai_scheduler.queue import Cause, Place, QueuedPod, SchedulingQueue
+from cloudai_scheduler.queue import Cause, QueuedPod, SchedulingQueue
 from cloudai_scheduler.volume_binder import TIMEOUT_SECONDS, VolumeBinder
 
 _log = logging.getLogger(__name__)
@@ -58,9 +58,9 @@ RETRY_SECONDS: Final = 60.0
 """After so long a pod that could not be handled is tried again."""
 IDLE_SECONDS: Final = 1.0
 DRAIN_SECONDS: Final = 10.0
+"""How long the last binds may take after `stop`; the next leader finds out what became of them."""
 MOST_COMPARED: Final = 16
 """Nodes with new room that are compared with what each deferred pod was offered."""
-"""How long the last binds may take after `stop`; the next leader finds out what became of them."""
 
 
 @dataclass(slots=True)
@@ -98,10 +98,9 @@ class Scheduler:
     _attempts: int = 0
     _work: asyncio.Event = field(default_factory=asyncio.Event)
     commit: Commit = field(init=False)
-    evictor: Evictor = field(init=False)
-    _evictions: set[asyncio.Task[None]] = field(default_factory=set)
+    executor: PreemptionExecutor = field(init=False)
     _freed: set[str] = field(default_factory=set)
-    _surroundings_seen: tuple[int, int] = (0, 0)
+    _surroundings_seen: tuple[int, int, int] = (0, 0, 0)
 
     def __post_init__(self) -> None:
         self.policy = Policy(self.state.fleet, Document(), self.policy_mode)
@@ -128,8 +127,10 @@ class Scheduler:
         self.state.storage.notify = self._work.set
         transport = self.binder.transport
         volumes = VolumeBinder(transport, self.state, lambda uid: uid in self.state.pods)
-        self.evictor = Evictor(transport, self.recorder, self.scheduler_name, self.clock)
         self.commit = Commit(transport, self.binder, volumes, self.state.storage, self.bind_connections)
+        evictor = Evictor(transport, self.recorder, self.scheduler_name, self.clock)
+        parts = (self.state, self.queue, self.intake, self.commit, evictor, self.recorder, self.metrics)
+        self.executor = PreemptionExecutor(*parts, self.clock, self._work.set)
 
     def use(self, document: Document, candidate: Document | None = None) -> None:
         """Switch to other parameters: everything that waits is decided again.
@@ -156,8 +157,7 @@ class Scheduler:
             self.step()
             await asyncio.sleep(0)
         await self.commit.drain(DRAIN_SECONDS)
-        if self._evictions:
-            await asyncio.wait(self._evictions, timeout=DRAIN_SECONDS)
+        await self.executor.drain(DRAIN_SECONDS)
 
     def step(self) -> None:
         """The work between two looks at the wire: upkeep, and decisions for a few milliseconds."""
@@ -220,7 +220,8 @@ class Scheduler:
             self.queue.wake_all(now, Cause.NODE_REOPENED)
 
     def _takes(self, pod_class: PodClass, slots: list[int]) -> bool:
-        return any(could_take(self.state, pod_class, slot) for slot in slots)
+        may_evict = self.preemption is not None
+        return any(could_take(self.state, pod_class, slot, may_evict) for slot in slots)
 
     def _better_than(self, slots: list[int]) -> Callable[[QueuedPod], bool]:
         """Whether one of these nodes is faster for a deferred pod than what it was offered; of many one surely is.
@@ -415,43 +416,10 @@ class Scheduler:
         if not outcome.keeps_nomination:
             self._keep_room(entry, outcome.reservation, now)
         if outcome.evictions is not None:
-            self._preempt(entry, outcome.evictions, now)
+            self.executor.preempt(entry, outcome.evictions, now)
         elif not outcome.keeps_nomination:
             self.state.nominations.remove(entry.uid)
-
-    def _preempt(self, entry: QueuedPod, chosen: Candidate, now: float) -> None:
-        """Keep the node for the pod and evict the others from it."""
-        node, nominations = self.state.by_slot[chosen.slot].name, self.state.nominations
-        self.metrics.preemptions.inc()
-        self.metrics.victims.observe(len(chosen.victims))
-        lower = [uid for uid in nominations.below(node, entry.pod.spec.priority) if uid in self.queue.entries]
-        yielding = [self.queue.entries[uid].pod for uid in lower]
-        for uid in lower:
-            nominations.remove(uid)
-            self.queue.put_back(self.queue.entries[uid], now)
-        nominations.put(self.intake.as_placed(entry.pod, entry.pod_class, node))
-        for victim in chosen.victims:
-            victim.is_preempted = True
-        task = asyncio.get_running_loop().create_task(self._make_room(entry, node, chosen.victims, yielding))
-        self._evictions.add(task)
-        task.add_done_callback(self._evictions.discard)
-
-    async def _make_room(
-        self, entry: QueuedPod, node: str, victims: tuple[PlacedPod, ...], yielding: list[Pod]
-    ) -> None:
-        try:
-            failed = await self.evictor.make_room(entry.pod, node, victims, yielding)
-        except Exception:  # noqa: BLE001  whatever happened, it is tried again
-            _log.exception("room for %s/%s", entry.pod.metadata.namespace, entry.pod.metadata.name)
-            failed = [victim.uid for victim in victims]
-        for uid in failed:
-            if uid in self.state.pods:
-                self.state.pods[uid].is_preempted = False
-        if failed:
-            self.state.version += 1
-        if failed and entry.uid not in self.state.pods and entry.place is not Place.IN_FLIGHT:
-            self.queue.postpone(entry, self.clock() + 1.0, self.clock())
-            self._work.set()
+            self.executor.withdraw(entry.pod)
 
     def _settle(self, entry: QueuedPod, node: str, result: BindResult) -> None:
         meta, now = entry.pod.metadata, self.clock()

@@ -16,8 +16,10 @@ from tests.conformance.test_filters import USUAL_WORLDS, WORLDS, Bench, bench, d
 from tests.conformance.worlds import HOST, NEVER, ZONE, Json, World
 
 from cloudai_kube.errors import RefusedError
+from cloudai_kube.objects import PodSpec
 from cloudai_kube.transport import Transport
 from cloudai_sandbox import binaries
+from cloudai_scheduler.filters import unsupported
 
 __all__ = ["bench"]
 FOLDERS: Final = ("test/integration/scheduler_perf", "test/e2e/testing-manifests")
@@ -118,3 +120,15 @@ def test_written_pods_are_judged_alike(bench: Bench, name: str) -> None:
             assert differences(bench, bench.judge(World(nodes, placed, waiting))) == []
         finally:
             bench.clear()
+
+
+def test_every_field_of_a_pod_is_known() -> None:
+    """Each is read, or asks nothing of a node: of a field that is new somebody has to decide."""
+    types = binaries.sources("k8s.io/api") / "core/v1/types.go"
+    found = re.search(
+        r"^type PodSpec struct \{\n(?P<body>.*?)^\}", types.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    )
+    assert found is not None
+    fields = set(re.findall(r'`json:"([a-zA-Z]+)', found["body"]))
+    assert len(fields) > 40
+    assert fields - unsupported.IRRELEVANT - set(PodSpec.__struct_fields__) == set()

@@ -65,6 +65,59 @@ def test_a_resize_counts_the_largest(status: dict[str, Any], expected: int) -> N
     assert found["cpu"] == expected
 
 
+def resizing(*containers: tuple[str, str, str], **status: Any) -> dict[str, Any]:
+    """A pod whose containers ask for, have been granted and have so many cores."""
+    return {
+        "spec": {"containers": [box(asked, name=str(at)) for at, (asked, _, _) in enumerate(containers)]},
+        "status": {
+            "containerStatuses": [
+                {"name": str(at), "allocatedResources": {"cpu": granted}, "resources": {"requests": {"cpu": given}}}
+                for at, (_, granted, given) in enumerate(containers)
+            ],
+            **status,
+        },
+    }
+
+
+INFEASIBLE = {"conditions": [{"type": "PodResizePending", "status": "True", "reason": "Infeasible"}]}
+WHOLE = {"allocatedResources": {"cpu": "2"}, "resources": {"requests": {"cpu": "3"}}}
+
+
+@pytest.mark.parametrize(
+    ("parts", "expected"),
+    [
+        (resizing(("2", "1", "1"), ("1", "2", "2")), 3000),
+        (resizing(("1", "4", "2"), ("1", "1", "1")), 5000),
+        (resizing(("1", "1", "4"), ("1", "1", "1")), 5000),
+        (resizing(("9", "2", "3"), **INFEASIBLE), 3000),
+        (resizing(("1", "1", "1"), **WHOLE), 3000),
+        (resizing(("9", "1", "1"), **WHOLE, **INFEASIBLE), 3000),
+    ],
+)
+def test_of_three_totals_the_largest_counts(parts: dict[str, Any], expected: int) -> None:
+    """Not the sum of each container's largest; totals of the whole pod are taken where the kubelet reports them."""
+    assert requests_of(pod(**parts))["cpu"] == expected
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "expected"),
+    [
+        ({"cpu": "8"}, {**WHOLE, **INFEASIBLE}, {"cpu": 3000}),
+        ({"cpu": "8"}, WHOLE, {"cpu": 8000}),
+        ({"cpu": "1"}, WHOLE, {"cpu": 3000}),
+        (
+            {"hugepages-2Mi": "2Mi"},
+            {"allocatedResources": {"hugepages-2Mi": "4Mi"}, "resources": {"requests": {"hugepages-2Mi": "2Mi"}}},
+            {"hugepages-2Mi": 4 << 20, "cpu": 1000},
+        ),
+    ],
+)
+def test_a_whole_pod_that_is_resized(asked: dict[str, str], status: dict[str, Any], expected: dict[str, int]) -> None:
+    """The largest of what is asked, granted and given, without what will never be."""
+    found = requests_of(pod(spec={"containers": [box("1")], "resources": {"requests": asked}}, status=status))
+    assert {name: found.get(name) for name in expected} == expected
+
+
 def test_pods_that_ask_for_nothing() -> None:
     """Only the pod slot."""
     assert requests_of(pod(spec={"containers": [box(None)]})) == {"pods": 1}

@@ -51,7 +51,9 @@ def test_a_resize_that_cannot_be_says_why() -> None:
     """The condition of Kubernetes 1.37, and it is taken away once the containers have what they ask for."""
     [pending] = pod_status.not_resized(a_pod(), "OutOfcpu", AT)["conditions"]
     assert (pending["type"], pending["status"], pending["reason"]) == ("PodResizePending", "True", "Deferred")
-    [settled] = pod_status.resized(a_pod(), AT, AT)["conditions"]
+    done = pod_status.resized(a_pod(), AT, AT)
+    assert [status["name"] for status in done["initContainerStatuses"]] == ["prepare", "proxy"]
+    [settled] = done["conditions"]
     assert (settled["type"], settled["$patch"]) == ("PodResizePending", "delete")
 
 

@@ -124,3 +124,22 @@ async def test_the_process_does_not_wait_for_volumes_when_it_stops() -> None:
         await until(lambda: not here.scheduler.commit.preparing)
         await asyncio.sleep(0)
         assert time.monotonic() - begun < 2.0
+
+
+async def test_a_pod_that_waits_for_volumes_makes_room_and_waits_on() -> None:
+    """It has no node on the API server yet: nobody deletes it, and it comes after the more important one."""
+    async with cluster("a") as here:
+        a_class(here)
+        claim(here, "x")
+        user(here, "pod-x", "x")
+        await until(lambda: bool(selected(here, "x")))
+        container = {"name": "c", "image": "work:1", "resources": {"requests": {"cpu": "8"}}}
+        here.server.put(PODS, a_pod("high", spec={"containers": [container], "priority": 100}))
+        await here.bound("high")
+        assert not any(asked.startswith("DELETE") for asked in here.server.requests)
+        assert (here.node_of("pod-x"), "ns/pod-x" in here.server.objects[PODS]) == ("", True)
+        await until(lambda: "Preempted" in here.events("pod-x"))
+        here.server.remove(PODS, "high")
+        await until(lambda: len(here.scheduler.commit.preparing) == 1, 10)
+        provide(here, "x")
+        await here.bound("pod-x")

@@ -135,3 +135,66 @@ async def test_without_preemption_nobody_is_evicted() -> None:
         assert here.condition("high")["message"] == "0/1 nodes are available: 1 Insufficient cpu."
         assert there(here, "low")
         assert isinstance(here.scheduler, Scheduler)
+
+
+async def test_room_that_is_not_enough_by_itself_wakes_those_that_may_evict() -> None:
+    """A pod of the same priority goes: with what a weaker one holds there is room."""
+    async with cluster("a") as here:
+        here.server.put(PODS, sized("strong", "4", 100))
+        here.server.put(PODS, sized("other", "2", 100))
+        here.server.put(PODS, sized("weak", "2"))
+        await here.bound("strong", "other", "weak")
+        here.server.put(PODS, sized("high", "4", 100))
+        await until(lambda: bool(here.condition("high")))
+        here.server.remove(PODS, "other")
+        await here.bound("high", seconds=10.0)
+        assert (there(here, "weak"), there(here, "strong")) == (False, True)
+
+
+async def test_a_conflict_is_no_eviction() -> None:
+    """The victim is still there after a 409: nobody waits for it to go, it is tried again."""
+    async with cluster("a") as here:
+        here.server.put(PODS, sized("low", "8"))
+        await here.bound("low")
+        here.server.fail("DELETE .*/pods/low", lambda _request: status(409, "Conflict", "the object has been modified"))
+        here.server.put(PODS, sized("high", "6", 100))
+        await here.bound("high", seconds=10.0)
+
+
+async def test_the_node_that_was_kept_is_gone() -> None:
+    """The pod for which room was made there looks elsewhere at once, and so does one whose node is cordoned."""
+    async with cluster("a", "b") as here:
+        for name in ("x", "y"):
+            here.server.put(PODS, sized(f"low-{name}", "8"))
+        await here.bound("low-x", "low-y")
+        here.server.fail("DELETE .*/pods/low", lambda _request: status(200, "Success"), times=9)
+        here.server.put(PODS, sized("high", "6", 100))
+        await until(lambda: here.scheduler.state.nominations.node_of("uid-high") != "")
+        first = here.scheduler.state.nominations.node_of("uid-high")
+        second = "b" if first == "a" else "a"
+        here.server.remove(NODES, first, "")
+        await until(lambda: here.scheduler.state.nominations.node_of("uid-high") == second, 10)
+        told = here.server.objects[PODS]["ns/high"]["status"]
+        await until(lambda: here.server.objects[PODS]["ns/high"]["status"].get("nominatedNodeName") == second)
+        here.server.put(NODES, {**a_node(second), "spec": {"unschedulable": True}})
+        await until(lambda: not here.server.objects[PODS]["ns/high"]["status"].get("nominatedNodeName"), 10)
+        assert told["nominatedNodeName"]
+        assert here.scheduler.state.nominations.by_node == {}
+
+
+async def test_pods_that_are_alike_each_make_room() -> None:
+    """What one of them found is no answer for the other: each evicts on a node of its own."""
+    async with cluster("a", "b") as here:
+        for name in ("x", "y"):
+            here.server.put(PODS, sized(f"low-{name}", "8"))
+        await here.bound("low-x", "low-y")
+        here.server.fail("DELETE .*/pods/low", lambda _request: status(200, "Success"), times=9)
+        for name in ("a", "b"):
+            here.server.put(NODES, {**a_node(name), "spec": {"unschedulable": True}})
+        for name in ("p", "q"):
+            here.server.put(PODS, sized(f"high-{name}", "6", 100))
+        await until(lambda: bool(here.condition("high-p") and here.condition("high-q")))
+        for name in ("a", "b"):
+            here.server.put(NODES, a_node(name))
+        kept = here.scheduler.state.nominations
+        await until(lambda: {kept.node_of("uid-high-p"), kept.node_of("uid-high-q")} == {"a", "b"}, 10)

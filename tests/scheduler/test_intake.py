@@ -47,3 +47,31 @@ async def test_a_parked_pod_that_fails_again_stays_parked(monkeypatch: pytest.Mo
         monkeypatch.undo()
         intake.retry_parked(here.scheduler.clock() + 1.0)
         await here.bound("bad")
+
+
+@pytest.mark.parametrize("is_leading", [False, True])
+async def test_nominations_are_followed_until_we_lead(is_leading: bool) -> None:
+    """A standby takes what the leader writes; a leader knows better, but heeds that one was taken back."""
+    async with cluster("a", "b") as here:
+        here.scheduler.may_act = lambda: False
+        here.scheduler.intake.is_leading = is_leading
+        kept, uid = here.scheduler.state.nominations, "uid-p"
+        here.server.put(PODS, a_pod("p", metadata={"uid": uid}, status={"nominatedNodeName": "a"}))
+        await until(lambda: kept.node_of(uid) == "a")
+        here.report("p", nominatedNodeName="b")
+        here.server.put(PODS, a_pod("later"))
+        await until(lambda: "uid-later" in here.scheduler.queue.entries)
+        assert kept.node_of(uid) == ("a" if is_leading else "b")
+        here.report("p", nominatedNodeName=kept.node_of(uid))
+        here.report("p", nominatedNodeName="")
+        await until(lambda: kept.node_of(uid) == "")
+
+
+async def test_room_is_kept_for_a_gated_pod() -> None:
+    """It was made before the gate was there, or by another scheduler."""
+    async with cluster("a") as here:
+        gates = {"schedulingGates": [{"name": "g"}]}
+        here.server.put(PODS, a_pod("p", metadata={"uid": "uid-p"}, spec=gates, status={"nominatedNodeName": "a"}))
+        await until(lambda: here.scheduler.state.nominations.node_of("uid-p") == "a")
+        here.server.remove(PODS, "p")
+        await until(lambda: here.scheduler.state.nominations.node_of("uid-p") == "")

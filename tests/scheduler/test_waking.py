@@ -96,3 +96,20 @@ async def test_the_namespace_that_had_less_gets_the_room() -> None:
                 await here.bound("next", namespace=first)
                 other = {"greedy": "modest", "modest": "greedy"}[first]
                 assert here.node_of("next", other) == ""
+
+
+async def test_a_domain_that_goes_with_its_node_holds_up_nobody() -> None:
+    """Pods that had to be spread over two zones need not once there is one; nor if a node is in another zone now."""
+    async with running() as (server, transport):
+        server.put(NODES, a_node("a", labels={"zone": "a"}))
+        server.put(NODES, a_node("b", cpu="0", labels={"zone": "b"}))
+        selector = {"matchLabels": {"app": "x"}}
+        spread = {"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule", "labelSelector": selector}
+        async with live(server, transport) as here:
+            spec = {"topologySpreadConstraints": [spread]}
+            for number in range(2):
+                server.put(PODS, a_pod(f"p{number}", metadata={"labels": {"app": "x"}}, spec=spec))
+            await until(lambda: here.node_of("p0") or here.node_of("p1"))
+            await until(lambda: bool(here.condition("p0") or here.condition("p1")))
+            server.remove(NODES, "b", "")
+            await here.bound("p0", "p1", seconds=10.0)

@@ -15,8 +15,9 @@ from cloudai_rts.arrays import BoolArray
 if TYPE_CHECKING:
     from cloudai_scheduler.cluster.state import ClusterState
 
-_INTEGER: Final = re.compile(r"[+-]?[0-9]{1,18}")
-"""As Go's ParseInt reads an int64: no underscores, no spaces."""
+_INTEGER: Final = re.compile(r"[+-]?[0-9]{1,63}")
+"""As Go's ParseInt reads an int64: no underscores, no spaces. A label's value has at most 63 characters."""
+_INT64: Final = range(-(1 << 63), 1 << 63)
 
 
 def holds(requirement: Requirement, value: str | None) -> bool:
@@ -38,6 +39,8 @@ def _compares(requirement: Requirement, value: str | None) -> bool:
     if not (_INTEGER.fullmatch(value) and _INTEGER.fullmatch(requirement.values[0])):
         return False
     actual, bound = int(value), int(requirement.values[0])
+    if actual not in _INT64 or bound not in _INT64:
+        return False
     return actual > bound if requirement.operator == "Gt" else actual < bound
 
 

@@ -36,6 +36,17 @@ class Nominations:
                 del self.by_node[node]
             self.on_end(node)
 
+    def leave(self, node: str) -> list[str]:
+        """A node is gone: nobody waits for it any more. Returns the UIDs of those that did."""
+        uids = self.uids(node)
+        for uid in uids:
+            self.remove(uid)
+        return uids
+
+    def uids(self, node: str) -> list[str]:
+        """Those that wait for a node."""
+        return list(self.by_node.get(node, {}))
+
     def node_of(self, uid: str) -> str:
         """The node that a pod is nominated for, "" if for none."""
         return self._node_of.get(uid, "")

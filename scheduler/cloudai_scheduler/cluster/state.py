@@ -139,9 +139,9 @@ class ClusterState:
         self.nominations.on_end = self._changed
 
     @property
-    def surroundings(self) -> tuple[int, int]:
-        """Grows with every change of other pods or of storage that may help one that waits."""
-        return self.neighbours.version, self.storage.version
+    def surroundings(self) -> tuple[int, int, int]:
+        """Grows with every change of other pods, of storage or of domains that may help one that waits."""
+        return self.neighbours.version, self.storage.version, len(self.node_changes)
 
     def domain_of(self, key: str) -> IntArray:
         """The topology domain of each slot by a node label; `domains.NONE` where there is none."""

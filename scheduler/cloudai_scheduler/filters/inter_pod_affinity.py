@@ -83,8 +83,9 @@ class InterPodAffinity(Filter[Wishes]):
         return ~_none(view.state) if mask is None else mask
 
     def mark(self, ask: Wishes, state: ClusterState) -> tuple[int, ...]:
-        """Pods that it looks for, and pods that reject others, come and go."""
-        return (*state.neighbours.mark(ask.selections()), state.neighbours.rejecting_version)
+        """Pods that it looks for, pods that reject others, and domains with their nodes come and go."""
+        seen = (state.neighbours.rejecting_version, len(state.node_changes))
+        return (*state.neighbours.mark(ask.selections()), *seen)
 
 
 def _parts(wishes: Wishes, view: View) -> dict[str, BoolArray | None]:

@@ -65,10 +65,9 @@ class PodTopologySpread(Filter[tuple[Constraint, ...]]):
         return ~verdicts(ask, view)[1]
 
     def mark(self, ask: tuple[Constraint, ...], state: ClusterState) -> tuple[int, ...]:
-        """Pods of its selections come and go."""
-        return state.neighbours.mark(
-            tuple(constraint.selection for constraint in ask if constraint.selection is not None)
-        )
+        """Pods of its selections come and go, and domains with their nodes."""
+        selections = tuple(constraint.selection for constraint in ask if constraint.selection is not None)
+        return (*state.neighbours.mark(selections), len(state.node_changes))
 
 
 def constraint_of(pod: Pod, place: int) -> Constraint:

@@ -30,7 +30,7 @@ PLACELESS_VOLUMES: Final = frozenset(
 IRRELEVANT: Final = frozenset(
     {
         "activeDeadlineSeconds", "automountServiceAccountToken", "dnsConfig", "dnsPolicy", "enableServiceLinks",
-        "ephemeralContainers", "hostAliases", "hostIPC", "hostPID", "hostname",
+        "ephemeralContainers", "evictionResponders", "hostAliases", "hostIPC", "hostPID", "hostname",
         "hostnameOverride", "imagePullSecrets", "os", "priorityClassName", "readinessGates", "runtimeClassName",
         "securityContext", "serviceAccount", "serviceAccountName", "setHostnameAsFQDN", "shareProcessNamespace",
         "subdomain",

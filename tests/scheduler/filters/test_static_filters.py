@@ -18,7 +18,8 @@ CORDON = "node(s) were unschedulable"
 
 def node(**fields: Any) -> NodeInfo:
     """Node `n1` in zone a with 4 disks."""
-    values = {"labels": {"zone": "a", "disks": "4"}, "taints": (), "unschedulable": False, **fields}
+    labels = {"zone": "a", "disks": "4", "nanoseconds": "1764345600000000000"}
+    values = {"labels": labels, "taints": (), "unschedulable": False, **fields}
     return NodeInfo(name="n1", slot=0, node_class="c", **values)
 
 
@@ -60,6 +61,10 @@ def test_a_free_node_is_possible() -> None:
         (expression("disks", "Lt", "5"), True),
         (expression("zone", "Gt", "1"), False),
         (expression("none", "Lt", "1"), False),
+        (expression("nanoseconds", "Gt", "1700000000000000000"), True),
+        (expression("disks", "Gt", "0000000000000000000003"), True),
+        (expression("disks", "Lt", "9223372036854775808"), False),
+        (expression("disks", "Gt", "1_0"), False),
         (expression("disks", "Gt", "3", "4"), False),
         (expression("zone", "Like", "a"), False),
     ],
