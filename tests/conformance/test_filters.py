@@ -195,6 +195,10 @@ async def _create(transport: Transport, pod: dict[str, Any]) -> None:
     path = f"/api/v1/namespaces/{pod['metadata']['namespace']}/pods"
     try:
         await transport.request("POST", path, pod)
+        if "status" in pod:
+            body = {"status": pod["status"]}
+            own = f"{path}/{pod['metadata']['name']}/status"
+            await transport.request("PATCH", own, body, content_type=MERGE_PATCH)
     except ConflictError as error:
         raise AssertionError(f"{pod['metadata']['name']}: {error}") from error
 

@@ -15,6 +15,10 @@ NEVER: Final = "conformance"
 """Priority class without preemption: what its message says is not about filters."""
 
 
+RESIZED: Final = frozenset({"NodeResourcesFit", "mixed"})
+"""Families in which pods on nodes are being resized."""
+
+
 @dataclass(slots=True)
 class World:
     """Objects of one cluster: nodes, pods on them, pods that wait."""
@@ -40,13 +44,50 @@ def draw(seed: int, family: str, nodes: int = 12, placed: int = 24, waiting: int
             spec["containers"][0]["ports"] = [_port(rng)]
         if family in WITH_STORAGE and rng.random() < 0.7:
             spec["volumes"] = storage.mounts(rng, 0.0)
-        world.placed.append(_pod(rng, f"placed-{number}", spec))
+        pod = _pod(rng, f"placed-{number}", spec)
+        if family in RESIZED and rng.random() < 0.5:
+            pod["status"] = _resized(rng, spec)
+        world.placed.append(pod)
     for number in range(waiting):
         spec = {"priorityClassName": NEVER, **_small(rng)}
         meta = _pod(rng, f"waiting-{number}", spec)
         FAMILIES[family](rng, meta["spec"], names)
         world.waiting.append(meta)
     return world
+
+
+def _resized(rng: random.Random, spec: Json) -> Json:
+    """What a kubelet says of a pod of two containers whose resources are changing, each in its own direction."""
+    amounts = ["100m", "500m", "1", "2"]
+    init: Json = {"name": "side", "image": "x", "resources": {"requests": {"cpu": rng.choice(amounts)}}}
+    if rng.random() < 0.5:
+        init["restartPolicy"] = "Always"
+    second: Json = {"name": "second", "image": "x", "resources": {"requests": {"cpu": rng.choice(amounts)}}}
+    spec["containers"].append(second)
+    spec["initContainers"] = [init]
+    names = [container["name"] for container in spec["containers"]]
+    status: Json = {
+        "phase": "Running",
+        "containerStatuses": [_given(rng, name, amounts) for name in names if rng.random() < 0.8],
+        "initContainerStatuses": [_given(rng, "side", amounts)] if rng.random() < 0.5 else [],
+    }
+    if rng.random() < 0.3:
+        status["allocatedResources"] = {"cpu": rng.choice(amounts)}
+        status["resources"] = {"requests": {"cpu": rng.choice(amounts)}}
+    if rng.random() < 0.3:
+        spec["resources"] = {"requests": {"cpu": "9"}}
+    if rng.random() < 0.3:
+        status["conditions"] = [{"type": "PodResizePending", "status": "True", "reason": "Infeasible"}]
+    return status
+
+
+def _given(rng: random.Random, name: str, amounts: list[str]) -> Json:
+    given: Json = {"name": name, "image": "x", "imageID": "x", "ready": True, "restartCount": 0}
+    if rng.random() < 0.8:
+        given["allocatedResources"] = {"cpu": rng.choice(amounts)}
+    if rng.random() < 0.8:
+        given["resources"] = {"requests": {"cpu": rng.choice(amounts)}}
+    return given
 
 
 def _node(rng: random.Random, number: int) -> Json:
