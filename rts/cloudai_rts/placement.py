@@ -20,7 +20,7 @@ from cloudai_rts.fragmentation import Room
 from cloudai_rts.harm import HarmTable
 from cloudai_rts.parameters import HINGE
 from cloudai_rts.policy import ROUND_ROBIN, RTS, Policy, request_of
-from cloudai_rts.reservation import MOST_SECONDS, Claim, Reservation, Reservations
+from cloudai_rts.reservation import MOST_SECONDS, Claim, Reservation, Reservations, is_needed
 from cloudai_rts.task import Task
 
 DEFAULT_PROFILE: Final = "default-profile"
@@ -209,7 +209,13 @@ def keep_room(
         return None
     room = Room(*(fleet.available(name)[slots] for name in (task.gpu_resource, CPU, MEMORY)))
     rows, upper = running.rows(task.gpu_resource), policy.upper_runtime(task, amounts, slots)
-    return candidates.kept.choose(claim, slots, room, rows, upper, now, policy.document.Runtime.Shape)
+    chosen = candidates.kept.choose(claim, slots, room, rows, upper, now, policy.document.Runtime.Shape)
+    if chosen is None:
+        return None
+    if round(task.gpu) >= int(fleet.allocatable(task.gpu_resource)[slots].max()):
+        return chosen  # it needs a whole node, whichever it gets: none comes free by chance
+    there = float(upper[np.searchsorted(slots, chosen.slot)])
+    return chosen if is_needed(chosen, there, now, claim.name in candidates.kept.kept) else None
 
 
 def _closed(

@@ -24,6 +24,11 @@ MIN_GPUS: Final = 2
 MOST_KEPT: Final = 0.2
 """Share of the nodes that suit a task which are kept at the same time; at least one may be. With half of it tasks of
 eight GPUs miss 35 instead of 29 % where machines are alike and full (`benchmarks/policy.py`, one model, load 1.70)."""
+LEAST_NODES: Final = 4
+"""Of fewer nodes that suit a task none is kept: it would be a third of all that there is, or more."""
+SLACK_PER_WAIT: Final = 2.0
+"""Room on a part of a node is kept once waiting for it takes half of the slack: until then there may be some elsewhere.
+"""
 MOST_OF_TENANT: Final = 0.15
 """The same for one tenant: who asks for more room than there is must not close the cluster to others."""
 MOST_LOOKED_AT: Final = 200
@@ -106,7 +111,8 @@ class Reservations:
             return False
         others = self._others(claim, slots)
         own = sum(reservation.claim.tenant == claim.tenant for reservation in others)
-        return bool(len(slots)) and len(others) < _most(MOST_KEPT, slots) and own < _most(MOST_OF_TENANT, slots)
+        most, most_own = (max(1, math.floor(share * len(slots))) for share in (MOST_KEPT, MOST_OF_TENANT))
+        return len(slots) >= LEAST_NODES and len(others) < most and own < most_own
 
     def _others(self, claim: Claim, slots: IntArray) -> list[Reservation]:
         """The reservations of others that the task must respect, on nodes that suit it."""
@@ -155,6 +161,15 @@ class Reservations:
         return Reservation(claim, int(slots[at]), float(start[at]), spare.at(np.array([at])))
 
 
+def is_needed(reservation: Reservation, run_seconds: float, now: float, is_kept: bool) -> bool:
+    """Whether room is to be kept for a task: it can still meet its deadline there, and has not much slack beyond that.
+
+    `run_seconds` is what it takes there, `is_kept` whether that was so before.
+    """
+    slack, wait = reservation.claim.deadline - run_seconds - now, reservation.start - now
+    return wait <= slack and (is_kept or slack < SLACK_PER_WAIT * wait)
+
+
 def openings(
     slots: IntArray, room: Room, request: GpuRequest, running: RunningRows, now: float, shape: Shape = NORMAL_SHAPE
 ) -> tuple[FloatArray, Room]:
@@ -185,7 +200,3 @@ def _holds(slots: IntArray, slot: int) -> bool:
 
 def _fits(request: GpuRequest, spare: Room) -> bool:
     return bool(request.gpus <= spare.gpus[0] and request.cpu <= spare.cpu[0] and request.memory <= spare.memory[0])
-
-
-def _most(share: float, slots: IntArray) -> int:
-    return max(1, math.floor(share * len(slots)))

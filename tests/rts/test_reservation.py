@@ -7,7 +7,15 @@ from hypothesis import strategies as st
 
 from cloudai_rts.fragmentation import GpuRequest, Room
 from cloudai_rts.harm import HarmTable, RunningRows, RunningTask
-from cloudai_rts.reservation import Claim, Reservation, Reservations, openings, upper_seconds
+from cloudai_rts.reservation import (
+    LEAST_NODES,
+    Claim,
+    Reservation,
+    Reservations,
+    is_needed,
+    openings,
+    upper_seconds,
+)
 
 NOW = 1000.0
 PLENTY = 1_000_000
@@ -22,9 +30,9 @@ def running(*tasks: tuple[int, float, int], log_sd: float = 0.3) -> RunningRows:
 
 
 def room(*gpus: int) -> Room:
-    """Nodes with so many free GPUs."""
-    size = len(gpus)
-    return Room(np.array(gpus), np.full(size, PLENTY), np.full(size, PLENTY))
+    """Nodes with so many free GPUs; further ones, on which nothing ends, make it as many as there have to be."""
+    free = [*gpus, *[0] * (LEAST_NODES - len(gpus))]
+    return Room(np.array(free), np.full(len(free), PLENTY), np.full(len(free), PLENTY))
 
 
 def claim(gpus: int, name: str = "large", tenant: str = "a", priority: int = 0) -> Claim:
@@ -34,8 +42,8 @@ def claim(gpus: int, name: str = "large", tenant: str = "a", priority: int = 0) 
 
 def choose(kept: Reservations, asking: Claim, rows: RunningRows, *gpus: int, seconds: float = 50.0) -> Reservation:
     """The node that is chosen, and kept, among nodes with so many free GPUs."""
-    slots = np.arange(len(gpus))
-    chosen = kept.choose(asking, slots, room(*gpus), rows, np.full(len(gpus), seconds), NOW)
+    size = max(LEAST_NODES, len(gpus))
+    chosen = kept.choose(asking, np.arange(size), room(*gpus), rows, np.full(size, seconds), NOW)
     assert chosen is not None
     kept.renew(asking.name, chosen)
     return chosen
@@ -52,14 +60,14 @@ def test_the_node_that_has_room_first_by_predicted_ends() -> None:
 def test_a_faster_node_may_be_worth_a_later_start() -> None:
     """What counts is when the task ends."""
     rows = running((0, 100.0, 4), (1, 300.0, 4))
-    chosen = Reservations().choose(claim(4), np.arange(2), room(0, 0), rows, np.array([900.0, 100.0]), NOW)
+    chosen = Reservations().choose(claim(4), np.arange(4), room(0, 0), rows, np.array([900.0, 100.0, 5.0, 5.0]), NOW)
     assert chosen is not None
     assert chosen.slot == 1
 
 
 def test_what_never_ends_frees_nothing() -> None:
     """A node whose GPUs others hold for good is never chosen; where all are such, nothing is kept."""
-    assert Reservations().choose(claim(4), np.arange(2), room(0, 1), running(), np.full(2, 5.0), NOW) is None
+    assert Reservations().choose(claim(4), np.arange(4), room(0, 1), running(), np.full(4, 5.0), NOW) is None
 
 
 def test_backfill() -> None:
@@ -94,15 +102,16 @@ def test_a_node_is_kept_for_one_task() -> None:
 
 @given(st.integers(1, 60), st.lists(st.tuples(st.integers(0, 40), st.integers(0, 3)), max_size=60))
 def test_no_more_than_a_share_of_the_nodes_is_kept(nodes: int, asking: list[tuple[int, int]]) -> None:
-    """A fifth in all, of which one tenant has three quarters; one node at least."""
+    """A fifth in all, of which one tenant has three quarters; one node at least, but none of very few."""
     kept, slots = Reservations(), np.arange(nodes)
     rows = running(*((slot, 100.0, 8) for slot in range(nodes)))
+    free = Room(np.zeros(nodes, np.int64), np.full(nodes, PLENTY), np.full(nodes, PLENTY))
     for name, tenant in asking:
         known = claim(8, f"task-{name}-{tenant}", f"tenant-{tenant}")
-        chosen = kept.choose(known, slots, room(*[0] * nodes), rows, np.full(nodes, 5.0), NOW)
+        chosen = kept.choose(known, slots, free, rows, np.full(nodes, 5.0), NOW)
         kept.renew(known.name, chosen)
     tenants = [reservation.claim.tenant for reservation in kept.kept.values()]
-    assert len(tenants) <= max(1, nodes // 5)
+    assert len(tenants) <= (max(1, nodes // 5) if nodes >= LEAST_NODES else 0)
     assert all(tenants.count(name) <= max(1, int(0.15 * nodes)) for name in tenants)
     assert len({reservation.slot for reservation in kept.kept.values()}) == len(tenants)
 
@@ -125,14 +134,14 @@ def test_released_with_the_task_and_with_the_node() -> None:
 def test_one_gpu_needs_no_reservation() -> None:
     """It takes the first that becomes free."""
     rows = running((0, 100.0, 4))
-    assert Reservations().choose(claim(1), np.arange(1), room(0), rows, np.full(1, 5.0), NOW) is None
+    assert Reservations().choose(claim(1), np.arange(4), room(0), rows, np.full(4, 5.0), NOW) is None
 
 
 def test_what_outlived_its_prediction_is_about_to_end_and_not_gone() -> None:
     """A share of the prediction is left, however long it has run."""
     table = HarmTable()
     table.add(0, "late", RunningTask(100.0, NOW - 5000.0, NOW, 0.3, "", "gpu", 4, 1, 1))
-    start, _ = openings(np.arange(1), room(0), GpuRequest(4, 1, 1), table.rows("gpu"), NOW)
+    start, _ = openings(np.arange(4), room(0), GpuRequest(4, 1, 1), table.rows("gpu"), NOW)
     assert start[0] == pytest.approx(NOW + 15.0)
 
 
@@ -177,3 +186,13 @@ def test_nothing_is_kept_for_a_task_that_is_late_already() -> None:
     forever = np.array([1e6])
     assert kept.closed(claim(1, "small"), np.arange(1), forever, NOW + 59.0)[0]
     assert not kept.closed(claim(1, "small"), np.arange(1), forever, NOW + 60.0)[0]
+
+
+@pytest.mark.parametrize(
+    ("deadline", "is_kept", "needed"),
+    [(1_000.0, False, False), (170.0, False, True), (170.0, True, True), (1_000.0, True, True), (149.0, True, False)],
+)
+def test_room_is_kept_for_those_that_cannot_wait_for_luck(deadline: float, is_kept: bool, needed: bool) -> None:
+    """In 100 s a node is free on which it takes 50 s: with much more time than that it may find another one before."""
+    asking = Claim("large", "a", 0, GpuRequest(4, 1, 1), "gpu", NOW + deadline)
+    assert is_needed(Reservation(asking, 0, NOW + 100.0, room(0)), 50.0, NOW, is_kept) is needed

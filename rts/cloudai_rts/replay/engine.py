@@ -314,10 +314,12 @@ class Replay:
             job = self.jobs[index]
             shape = _shape(job)
             if shape in full:
+                self._refused[index] = math.inf
                 continue
             outcome = self.chooser.decide(self.view, job, self._mask(index), now, self._waiting[index])
             if outcome is None:
                 full.add(shape)
+                self._refused[index] = math.inf  # a deferred one may not even have what it refused: any room is news
             elif isinstance(outcome, Placed):
                 self._begin(index, outcome, now)
             else:
