@@ -105,7 +105,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     what_if.add_argument("--by-class", action="store_true", help="all figures by type and number of GPUs")
     what_if.add_argument("--workers", type=bounds.whole(1, 64), default=2)
-    what_if.add_argument("--plot", type=Path, metavar="PNG", help="draw response times by policy")
+    what_if.add_argument("--plot", type=bounds.picture, metavar="PNG", help="draw response times by policy")
     what_if.add_argument("-o", "--output", choices=["text", "json"], default="text")
     make = commands.add_parser("workload", help="draw a workload and write it as a task trace")
     make.set_defaults(run=_workload)
@@ -208,14 +208,14 @@ def _simulate(arguments: argparse.Namespace) -> None:
         policies = simulate.shown(policies, bool(arguments.learn))
     outcomes = _run(scenario, policies, seeds, arguments.workers)
     rows = simulate.rows(outcomes)
+    shown = OF_TASKS if arguments.by_class else OF_TASKS[:1]
+    sys.stdout.write(json.dumps(rows) + "\n" if arguments.output == "json" else _table(rows, shown))
     if arguments.plot is not None:
         try:
             plot.draw(outcomes, rows, arguments.plot)
         except OSError as error:
             raise InputError(f"--plot {arguments.plot} cannot be written: {error}") from error
-        sys.stderr.write(f"drawn: {arguments.plot}\n")
-    shown = OF_TASKS if arguments.by_class else OF_TASKS[:1]
-    sys.stdout.write(json.dumps(rows) + "\n" if arguments.output == "json" else _table(rows, shown))
+        _say(f"drawn: {arguments.plot}")
 
 
 def _whereabouts(arguments: argparse.Namespace) -> Whereabouts:
@@ -231,6 +231,7 @@ def _trace(arguments: argparse.Namespace, document: Document) -> TraceScenario:
     if arguments.tasks is None or arguments.fleet is None:
         raise InputError("give --tasks FILE and --fleet FILE, or --from-cluster")
     speeds = traces.read_speeds(_read(arguments.speeds)) if arguments.speeds else {}
+    fleet = traces.read_fleet(_read(arguments.fleet))
     if arguments.knows_speeds:
         if not speeds:
             raise InputError("--knows-speeds: there is nothing to know; give a table with --speeds FILE")
@@ -238,8 +239,8 @@ def _trace(arguments: argparse.Namespace, document: Document) -> TraceScenario:
     tasks = traces.read_tasks(_read(arguments.tasks))
     if not tasks:
         raise InputError(f"{arguments.tasks} holds no tasks; write at least one line below the header")
-    scenario = TraceScenario(tasks, traces.read_fleet(_read(arguments.fleet)), speeds, document)
-    for doubt in doubts.of(scenario, arguments.knows_speeds):
+    scenario = TraceScenario(tasks, fleet, speeds or simulate.expected_speeds(tasks, fleet), document)
+    for doubt in doubts.of(scenario, arguments.knows_speeds, has_table=bool(arguments.speeds)):
         _say(f"note: {doubt}")
     return scenario
 
@@ -255,7 +256,8 @@ def _learning(arguments: argparse.Namespace, scenario: TraceScenario) -> TraceSc
         before = traces.read_tasks(_read(Path(arguments.learn)))
     if len(before) < experience.LEAST_TASKS:
         raise InputError(
-            f"--learn {arguments.learn}: {len(before)} tasks; at least {experience.LEAST_TASKS} are needed"
+            f"--learn {arguments.learn}: {len(before)} tasks; at least {experience.LEAST_TASKS} are needed: give a "
+            "longer trace, or leave --learn out"
         )
     _say(f"learning from {len(before)} tasks, judging {len(tasks)} ...")
     document = experience.learned(replace(scenario, tasks=before))
@@ -284,7 +286,8 @@ def _told(outcomes: Iterator[Outcome], count: int) -> Iterator[Outcome]:
 def _table(rows: Sequence[dict[str, Any]], by_class: Sequence[str]) -> str:
     header = ["policy", *(figure.title for figure in FIGURES.values())]
     lines = [header, *([row["policy"], *(_number(row[name], ".3g") for name in FIGURES)] for row in rows)]
-    floor = f"not to be met by any policy: {rows[0]['floor']:.1f} %"
+    meetable = rows[0]["floor"]
+    floor = "no task has a deadline" if meetable is None else f"not to be met by any policy: {meetable:.1f} %"
     return f"{_columns(lines)}\n{floor}\n{_differences(rows)}{_by_class(rows, by_class)}"
 
 

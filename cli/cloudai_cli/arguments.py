@@ -1,8 +1,12 @@
-"""Numbers on a command line: refused with their bounds where they make no sense, before anything is begun."""
+"""Values on a command line: refused where they make no sense, with what would, before anything is begun."""
 
 import argparse
 import math
 from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+PICTURES: Final = (".png", ".svg", ".pdf")
 
 
 def whole(low: int, high: int = 1_000_000) -> Callable[[str], int]:
@@ -35,3 +39,13 @@ def number(low: float, high: float = math.inf, above: bool = False) -> Callable[
         return value
 
     return parse
+
+
+def picture(text: str) -> Path:
+    """A file to draw into: its folder is there, and its name says PNG, or a form that prints."""
+    file = Path(text)
+    if file.suffix.lower() not in PICTURES:
+        raise argparse.ArgumentTypeError(f"{text!r}: end the name with one of {', '.join(PICTURES)}")
+    if not file.parent.is_dir():
+        raise argparse.ArgumentTypeError(f"{text!r}: the folder {file.parent} is not there; make it first")
+    return file

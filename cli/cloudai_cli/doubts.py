@@ -10,9 +10,10 @@ from cloudai_rts.replay.engine import fleet_of
 MOST_NAMED: Final = 5
 
 
-def of(scenario: TraceScenario, knows_speeds: bool) -> list[str]:
-    """One line each."""
-    return [*_unplaceable(scenario), *_unknown_products(scenario), *_unknown_pairs(scenario, knows_speeds)]
+def of(scenario: TraceScenario, knows_speeds: bool, *, has_table: bool = True) -> list[str]:
+    """One line each. `has_table`: the speeds are those of the user's own table."""
+    pairs = _unknown_pairs(scenario, knows_speeds) if has_table else _expected(scenario)
+    return [*_unplaceable(scenario), *_unknown_products(scenario), *pairs]
 
 
 def _unplaceable(scenario: TraceScenario) -> list[str]:
@@ -40,18 +41,35 @@ def _unknown_products(scenario: TraceScenario) -> list[str]:
 
 
 def _unknown_pairs(scenario: TraceScenario, knows_speeds: bool) -> list[str]:
-    """Without a table of speeds all machines are alike, and a table may miss what is there."""
+    """A table may miss what is there, and name what is not."""
     gpu_products = {node.gpu_product for node in scenario.nodes if node.gpu}
-    if not scenario.speeds:
-        if len(gpu_products) < 2:
-            return []
-        return [f"without --speeds a task runs equally fast on {_some(sorted(gpu_products))}"]
     named = {product for _, product in scenario.speeds}
     missing = sorted(gpu_products - named)
     said = [f"--speeds names no {_some(missing)}: tasks run there as on the reference"] if missing else []
     types = {task.type for task in scenario.tasks}
+    present = {node.gpu_product for node in scenario.nodes}
+    strange = sorted(
+        f"{name} on {product or 'no GPU'}"
+        for name, product in scenario.speeds
+        if name not in types or product not in present
+    )
+    if strange:
+        said.append(f"--speeds names what is not in the trace and the fleet: {_some(strange)}")
     if knows_speeds and not types & {name for name, _ in scenario.speeds}:
         said.append("--knows-speeds: the table names none of the types in the trace, so nothing is known from it")
+    return said
+
+
+def _expected(scenario: TraceScenario) -> list[str]:
+    """Without a table the truth of the simulation is what data sheets say."""
+    gpu_products = sorted({node.gpu_product for node in scenario.nodes if node.gpu})
+    if len(gpu_products) < 2:
+        return []
+    expected = sorted({product for _, product in scenario.speeds})
+    alike = [product for product in gpu_products if product not in expected]
+    said = [f"without --speeds tasks run on {_some(expected)} as data sheets let expect"] if expected else []
+    if alike:
+        said.append(f"without --speeds all tasks run equally fast on {_some(alike)}")
     return said
 
 

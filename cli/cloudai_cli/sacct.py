@@ -83,8 +83,10 @@ def _requests(tres: str) -> dict[str, float]:
         requests[CPU] = float(amounts["cpu"])
     if match := _MEMORY.fullmatch(amounts.get("mem", "")):
         requests[MEMORY] = float(match[1]) * _UNITS[match[2]]
-    if _COUNT.fullmatch(amounts.get("gres/gpu", "")):
-        requests[contract.DEFAULT_GPU_RESOURCE] = float(amounts["gres/gpu"])
+    typed = [amount for name, amount in amounts.items() if name.startswith("gres/gpu:")]
+    gpus = [amounts["gres/gpu"]] if "gres/gpu" in amounts else typed  # the first is the sum of the others
+    if gpus and all(map(_COUNT.fullmatch, gpus)):
+        requests[contract.DEFAULT_GPU_RESOURCE] = sum(map(float, gpus))
     return requests
 
 

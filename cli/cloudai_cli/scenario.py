@@ -1,5 +1,6 @@
 """The replayed cases: a trace on a described fleet, or what a cluster has recorded."""
 
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -50,7 +51,15 @@ class TraceScenario:
         """The tasks of the trace; how many cores each really uses is drawn."""
         rng = np.random.default_rng(seed)
         use = np.exp(rng.normal(workload.USE_LOG_MEAN, workload.USE_LOG_SD, len(self.tasks)))
-        return trace.jobs(self.tasks, self.document, np.array([task.cpu for task in self.tasks]) * use)
+        cpu_used = np.array([task.cpu for task in self.tasks]) * use
+        return trace.jobs(self.tasks, self.document, cpu_used, tau=self._usual())
+
+    def _usual(self) -> dict[str, float]:
+        """The median run time of each type, on which deadlines rest that nobody has said."""
+        times: dict[str, list[float]] = {}
+        for task in self.tasks:
+            times.setdefault(task.type, []).append(task.reference_runtime_s)
+        return {name: statistics.median(values) for name, values in times.items()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 
 from cloudai_cli.scenario import Scenario, TraceScenario
+from cloudai_rts import products
 from cloudai_rts.arrays import FloatArray, IntArray
 from cloudai_rts.parameters import HINGE, LATENESS, Document, RuntimeModel
 from cloudai_rts.policy import ROUND_ROBIN
@@ -26,7 +27,7 @@ from cloudai_rts.replay.engine import Course, Replay
 from cloudai_rts.replay.interval import half_width, half_width_over_tasks
 from cloudai_rts.replay.job import Job
 from cloudai_rts.replay.summary import Summary, joules, overrun, summarise, violated
-from cloudai_rts.traces import Speeds
+from cloudai_rts.traces import FleetNode, Speeds, TraceTask
 
 POLICIES: Final = (LATENESS, HINGE, ROUND_ROBIN, LEAST_ALLOCATED, MOST_ALLOCATED, EDF_BEST_NODE)
 COLD: Final = f"{LATENESS} (cold)"
@@ -53,10 +54,11 @@ FIGURES: Final = {
     "tardiness": Figure("tardiness, %", "tardiness", 100.0),
     "p95_slowdown": Figure("p95 slowdown", "p95_slowdown", of_class=partial(np.percentile, q=95.0)),
     "makespan_hours": Figure("makespan, h", "makespan_seconds", 1 / 3600.0, of_tasks=False),
-    "utilisation": Figure("utilisation, %", "utilisation", 100.0, of_tasks=False),
+    "utilisation": Figure("CPU utilisation, %", "utilisation", 100.0, of_tasks=False),
     "gpu_hours_per_job": Figure("GPU-h a task", "gpu_hours_per_job"),
     "energy_kwh": Figure("energy, kWh", "energy_joules", 1 / 3.6e6, of_class=np.sum),
 }
+OF_DEADLINES: Final = ("violations", "tardiness")
 OF_TASKS: Final = tuple(name for name, figure in FIGURES.items() if figure.of_tasks)
 
 
@@ -93,6 +95,20 @@ def known_speeds(speeds: Speeds, document: Document) -> Document:
             u.setdefault(task_type, {})[product] = math.log(factor)
     model: RuntimeModel = msgspec.structs.replace(document.Runtime, U=u)
     return msgspec.structs.replace(document, Runtime=model)
+
+
+def expected_speeds(tasks: Sequence[TraceTask], nodes: Sequence[FleetNode]) -> Speeds:
+    """The truth of a simulation without a table of speeds: what data sheets let expect of the fleet's GPUs.
+
+    Factor 1 is a middling one of them. Nothing where fewer than two products are known.
+    """
+    factors = {node.gpu_product: products.log_factor(node.gpu_product) for node in nodes if node.gpu}
+    known = {product: factor for product, factor in factors.items() if factor is not None}
+    if len(known) < 2:
+        return {}
+    middle = statistics.fmean(known.values())
+    types = {task.type for task in tasks if task.gpu}
+    return {(name, product): math.exp(factor - middle) for name in types for product, factor in known.items()}
 
 
 def run(scenario: Scenario, policy: str, seed: int) -> Outcome:
@@ -145,12 +161,20 @@ def _row(policy: str, own: Sequence[Outcome], reference: Sequence[Outcome]) -> d
     of_mean = {name for name in OF_TASKS if FIGURES[name].of_class in {np.mean, np.sum}}
     widths = {name: over_tasks[name] if name in of_mean else half_width(values) for name, values in gaps.items()}
     classes = own[0].classes
+    means = {name: _finite(_mean(own, figure)) for name, figure in FIGURES.items()}
+    differences = {name: _finite(statistics.mean(values)) for name, values in gaps.items()}
+    floor: float | None = 100.0 * statistics.mean(outcome.summary.floor for outcome in own)
+    if not own[0].summary.judged:  # nobody has a deadline, so nobody meets or misses one
+        floor = None
+        for figures in (means, differences, widths):
+            figures.update(dict.fromkeys(OF_DEADLINES))
     return {
         "policy": policy,
-        **{name: _finite(_mean(own, figure)) for name, figure in FIGURES.items()},
-        "differences": {name: _finite(statistics.mean(values)) for name, values in gaps.items()},
+        **means,
+        "differences": differences,
         "half_widths": widths,
-        "floor": 100.0 * statistics.mean(outcome.summary.floor for outcome in own),
+        "judged": own[0].summary.judged,
+        "floor": floor,
         "class_sizes": {name: len(at) for name, at in classes.items()},
         "by_class": {name: {class_name: _of(name, own, at) for class_name, at in classes.items()} for name in OF_TASKS},
         "half_widths_by_class": {

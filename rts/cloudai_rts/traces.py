@@ -72,6 +72,15 @@ MOST: Final[Mapping[str, float]] = {
     "sla_multiplier": 1e6,
 }
 """The most that a column may hold; whatever counts seconds, `MAX_MOMENT`."""
+_TIMES: Final = "; write seconds, or a time such as 2026-03-01T18:00:00Z"
+REMEDIES: Final[Mapping[str, str]] = {
+    "memory_bytes": "; write bytes, 34359738368 for 32Gi",
+    "storage_bytes": "; write bytes, 34359738368 for 32Gi",
+    "cpu": "; write cores, .5 for 500m",
+    "arrival_s": _TIMES,
+    "deadline_s": _TIMES,
+}
+"""What to write instead of what is often found there."""
 NO_DEADLINE: Final = "none"
 """In the column of deadlines: nobody waits for the task."""
 _MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\d")
@@ -89,7 +98,7 @@ def read_fleet(text: str) -> list[FleetNode]:
             cpu=row.number("cpu"),
             memory_bytes=int(row.number("memory_bytes")),
             gpu=row.devices("gpu"),
-            gpu_product=row.values.get("gpu_product", ""),
+            gpu_product=row.values.get("gpu_product", "").strip(),
             storage_bytes=int(row.number("storage_bytes")),
             pods=int(row.number("pods")),
             speed=row.optional("speed") or 1.0,
@@ -109,8 +118,13 @@ def read_fleet(text: str) -> list[FleetNode]:
 
 def read_speeds(text: str) -> Speeds:
     """Parse speeds. Raises `TraceError`."""
-    rows = _rows(text, ("type", "gpu_product", "factor"))
-    return {(row.text("type"), row.values.get("gpu_product", "")): row.number("factor") for row in rows}
+    speeds: Speeds = {}
+    for row in _rows(text, ("type", "gpu_product", "factor")):
+        pair = (row.text("type"), row.values.get("gpu_product", "").strip())
+        if pair in speeds:
+            raise TraceError(f"line {row.line}: {pair[0]} on {pair[1] or 'no GPU'} stands there twice; keep one")
+        speeds[pair] = row.above_zero("factor")
+    return speeds
 
 
 def read_tasks(text: str) -> list[TraceTask]:
@@ -129,8 +143,8 @@ def read_tasks(text: str) -> list[TraceTask]:
             cpu=row.number("cpu"),
             memory_bytes=int(row.number("memory_bytes")),
             gpu=row.devices("gpu"),
-            reference_runtime_s=row.number("reference_runtime_s"),
-            sla_multiplier=row.number("sla_multiplier"),
+            reference_runtime_s=row.above_zero("reference_runtime_s"),
+            sla_multiplier=row.above_zero("sla_multiplier"),
             expected_runtime_s=row.optional("expected_runtime_s"),
             deadline_s=row.deadline("deadline_s"),
             priority=row.integer("priority"),
@@ -146,6 +160,9 @@ def read_tasks(text: str) -> list[TraceTask]:
         tasks = _from_first(tasks)
     elif odd := next((row for row in rows if row.is_moment("deadline_s")), None):
         raise TraceError(f"line {odd.line}: deadline_s is a time and arrival_s a number; write both in one way")
+    for row, task in zip(rows, tasks, strict=True):
+        if task.deadline_s is not None and task.deadline_s < task.arrival_s:
+            raise TraceError(f"line {row.line}: deadline_s lies before arrival_s; leave it empty, or write none")
     return sorted(tasks, key=lambda task: task.arrival_s)
 
 
@@ -227,7 +244,14 @@ class _Row:
             number = math.nan
         most = MOST.get(column, MAX_MOMENT)
         if not 0 <= number <= most:
-            raise TraceError(f"line {self.line}: {column} = {text[:40]!r} is no number from 0 to {most:g}")
+            remedy = REMEDIES.get(column, "")
+            raise TraceError(f"line {self.line}: {column} = {text[:40]!r} is no number from 0 to {most:g}{remedy}")
+        return number
+
+    def above_zero(self, column: str) -> float:
+        number = self.number(column)
+        if number == 0:
+            raise TraceError(f"line {self.line}: {column} = 0; write a number above 0, or leave the line out")
         return number
 
     def devices(self, column: str) -> int:
@@ -292,14 +316,18 @@ def _rows(text: str, required: tuple[str, ...]) -> Iterator[_Row]:
     except csv.Error as error:
         raise TraceError(f"line 1: {error}; check the quotes") from error
     missing = [name for name in required if name not in header]
+    if missing and len(header) == 1 and (other := next((mark for mark in ";\t" if mark in header[0]), None)):
+        raise TraceError(f"line 1: the columns are separated by {other!r}; save the file as CSV with commas")
     if missing:
         raise TraceError(f"line 1: the header lacks {', '.join(missing)}; it needs {', '.join(required)}")
     twice = [name for name, count in Counter(header).items() if count > 1]
     if twice:
         raise TraceError(f"line 1: column {twice[0]!r} stands there twice; keep one of them")
     for values in _read(reader):
+        if None in values:
+            raise TraceError(f"line {reader.line_num}: more values than columns; put values with commas into quotes")
         if (values.get("gang") or "1").strip() not in {"", "1"}:
             raise TraceError(
                 f"line {reader.line_num}: gang = {values['gang']!r}; only tasks of one pod can be replayed"
             )
-        yield _Row(reader.line_num, {name: value or "" for name, value in values.items() if name is not None})
+        yield _Row(reader.line_num, {name: value or "" for name, value in values.items()})

@@ -36,6 +36,16 @@ def test_a_job_is_a_run() -> None:
 
 
 @pytest.mark.parametrize(
+    ("tres", "gpus"),
+    [("gres/gpu=2,gres/gpu:a100=2", 2.0), ("gres/gpu:a100=2,gres/gpu:h100=1", 3.0), ("gres/shard=2", None)],
+)
+def test_gpus_of_a_job(tres: str, gpus: float | None) -> None:
+    """In all where that stands there, else the sum over the types."""
+    [run], _ = sacct.read(HEADER + line(AllocTRES=f"cpu=8,mem=64G,{tres}"))
+    assert run.requests.get(DEFAULT_GPU_RESOURCE) == gpus
+
+
+@pytest.mark.parametrize(
     ("fields", "why"),
     [
         ({"State": "CANCELLED by 17"}, "did not complete"),

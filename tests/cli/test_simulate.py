@@ -88,6 +88,8 @@ def test_a_table_for_people(tasks: str, capsys: pytest.CaptureFixture[str]) -> N
         (["--tasks", FLEET, "--fleet", FLEET], "the header lacks"),
         (["--tasks", FLEET, "--fleet", FLEET, "--policy", "magic"], "known policies"),
         (["--tasks", FLEET, "--fleet", FLEET, "--knows-speeds"], "--knows-speeds: there is nothing to know"),
+        (["--tasks", FLEET, "--fleet", FLEET, "--plot", "out.txt"], "end the name with one of .png, .svg, .pdf"),
+        (["--tasks", FLEET, "--fleet", FLEET, "--plot", "nowhere/out.png"], "the folder nowhere is not there"),
     ],
 )
 def test_bad_input(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -152,7 +154,7 @@ def test_doubts_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     said = capsys.readouterr().err
     assert "1 of 2 tasks fit no machine and count as missed by every policy: huge" in said
     assert "nothing is known of the speed of Wonder-9000" in said
-    assert "without --speeds a task runs equally fast on NVIDIA-T4, Wonder-9000" in said
+    assert "without --speeds all tasks run equally fast on NVIDIA-T4, Wonder-9000" in said
 
 
 def test_files_of_others(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -165,3 +167,47 @@ def test_files_of_others(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     [task] = traces.read_tasks(said.out)
     assert (task.expected_runtime_s, task.reference_runtime_s, task.user) == (7200.0, 3600.0, "ann")
     assert "1 left out: they did not complete" in said.err
+
+
+HEADER = "arrival_s,name,type,cpu,memory_bytes,gpu,reference_runtime_s,sla_multiplier,deadline_s\n"
+TWO_PRODUCTS = (
+    "node,cpu,memory_bytes,gpu,gpu_product,storage_bytes,pods\n"
+    "a,64,1000000000,8,NVIDIA-A100-SXM4-40GB,1,110\nt,64,1000000000,4,NVIDIA-T4,1,110\n"
+)
+
+
+def test_where_nobody_has_a_deadline_nobody_misses_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Null, not 0 %."""
+    trace, fleet = tmp_path / "tasks.csv", tmp_path / "fleet.csv"
+    trace.write_text(HEADER + "0,a,t,1,1,1,100,2,none\n5,b,t,1,1,1,100,2,none\n")
+    fleet.write_text(TWO_PRODUCTS)
+    options = ["--tasks", str(trace), "--fleet", str(fleet), "--seeds", "1", "--policy", "lateness,least-allocated"]
+    main(["simulate", *options, "-o", "json"])
+    for row in json.loads(capsys.readouterr().out):
+        assert (row["judged"], row["violations"], row["tardiness"], row["floor"]) == (0, None, None, None)
+        assert (row["differences"]["violations"], row["gpu_hours_per_job"] > 0) == (None, True)
+    main(["simulate", *options])
+    assert "no task has a deadline" in capsys.readouterr().out
+
+
+def test_without_a_table_data_sheets_are_the_truth(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A rule that goes by data sheets is not judged on machines that are all alike; that is said."""
+    trace, fleet = tmp_path / "tasks.csv", tmp_path / "fleet.csv"
+    trace.write_text(HEADER + "".join(f"{100 * number},a,t,1,1,1,1000,2,\n" for number in range(20)))
+    fleet.write_text(TWO_PRODUCTS)
+    options = ["--tasks", str(trace), "--fleet", str(fleet), "--seeds", "1", "--policy", "lateness,least-allocated"]
+    main(["simulate", *options, "-o", "json"])
+    output = capsys.readouterr()
+    ours, other = json.loads(output.out)
+    assert "without --speeds tasks run on NVIDIA-A100-SXM4-40GB, NVIDIA-T4 as data sheets let expect" in output.err
+    assert ours["gpu_hours_per_job"] < other["gpu_hours_per_job"]
+
+
+def test_a_table_with_other_names_is_told_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Types and products that are not there have no effect."""
+    trace, fleet, speeds = (tmp_path / name for name in ("tasks.csv", "fleet.csv", "speeds.csv"))
+    trace.write_text(HEADER + "0,a,t,1,1,1,100,2,\n")
+    fleet.write_text(TWO_PRODUCTS)
+    speeds.write_text("type,gpu_product,factor\nt,NVIDIA-T4,2\nt,T4,2\n")
+    main(["simulate", "--tasks", str(trace), "--fleet", str(fleet), "--speeds", str(speeds), "--seeds", "1"])
+    assert "--speeds names what is not in the trace and the fleet: t on T4" in capsys.readouterr().err

@@ -101,9 +101,26 @@ def test_names_are_told_apart_and_a_byte_order_mark_is_no_letter() -> None:
         (TASKS + "2026-13-41,a,t,1,1,0,10,2,\n", "is no time; write for example"),
         (TASKS + "2026-03-01,a,t,1,1,0,10,2,40\n", "deadline_s = '40' is no time as in other lines"),
         (TASKS + "0,a,t,1,1,0,10,2,2026-03-01\n", "deadline_s is a time and arrival_s a number"),
+        (TASKS + "0,a,t,1,1,0,0,2,\n", "reference_runtime_s = 0; write a number above 0"),
+        (TASKS + "0,a,t,1,1,0,10,0,\n", "sla_multiplier = 0; write a number above 0"),
+        (TASKS + "0,a,t,1,32Gi,0,10,2,\n", "memory_bytes = '32Gi' is no number from 0 to 1.1259e+15; write bytes"),
+        (TASKS + "01.03.2026 18:00,a,t,1,1,0,10,2,\n", "write seconds, or a time such as 2026-03-01T18:00:00Z"),
+        (TASKS + "0,a,t,4,5,1000,1,100,2,\n", "line 2: more values than columns"),
+        (TASKS.replace(",", ";") + "0;a;t;1;1;0;10;2;\n", "separated by ';'; save the file as CSV with commas"),
+        (TASKS + "500,a,t,1,1,0,10,2,400\n", "deadline_s lies before arrival_s"),
     ],
 )
 def test_what_cannot_be_replayed_is_refused(text: str, said: str) -> None:
     """With the line, the column and the remedy."""
     with pytest.raises(TraceError, match=re.escape(said)):
         traces.read_tasks(text)
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [("t,A,0\n", "factor = 0; write a number above 0"), ("t,A,1\nt, A,2\n", "line 3: t on A stands there twice")],
+)
+def test_speeds_that_say_nothing_or_two_things_are_refused(rows: str, said: str) -> None:
+    """Each pair once, with a factor; spaces are no part of a name."""
+    with pytest.raises(TraceError, match=re.escape(said)):
+        traces.read_speeds(f"type,gpu_product,factor\n{rows}")

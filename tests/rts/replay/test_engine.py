@@ -10,11 +10,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.rts.replay.conftest import job, world
 
+from cloudai_rts.arrays import BoolArray
 from cloudai_rts.parameters import Document
+from cloudai_rts.placement import Deferred, Placed
 from cloudai_rts.policy import ROUND_ROBIN
-from cloudai_rts.replay.chooser import EDF_BEST_NODE, LEAST_ALLOCATED, MOST_ALLOCATED, Chooser, RtsChooser, ScoreChooser
+from cloudai_rts.replay.chooser import (
+    EDF_BEST_NODE,
+    LEAST_ALLOCATED,
+    MOST_ALLOCATED,
+    Chooser,
+    RtsChooser,
+    ScoreChooser,
+    View,
+)
 from cloudai_rts.replay.engine import Course, Replay
-from cloudai_rts.replay.job import Carried
+from cloudai_rts.replay.job import Carried, Job
 
 
 def test_alone_on_an_idle_machine() -> None:
@@ -48,6 +58,29 @@ def test_the_horizon() -> None:
     course = Replay(world(), [job("a")], ScoreChooser(LEAST_ALLOCATED)).run(horizon=50.0)
     assert np.isnan(course.finish[0])
     assert course.start[0] == 0.0
+
+
+class Waiting(ScoreChooser):
+    """Defers one job for ten seconds as soon as it sees it, and takes no freed node for better than what it refused."""
+
+    def decide(
+        self, view: View, job: Job, allowed: BoolArray, now: float, deferred_until: float | None
+    ) -> Placed | Deferred | None:
+        """Defer `b` once, although there is room."""
+        if job.name == "b" and deferred_until is None:
+            return Deferred(now + 10.0, 0.5, 0.1, 0, log_factor=-1.0)
+        return super().decide(view, job, allowed, now, deferred_until)
+
+    def improves(self, view: View, job: Job, slot: int, refused: float) -> bool:  # noqa: ARG002  never
+        """No node is better."""
+        return False
+
+
+def test_a_deferral_that_ends_where_nothing_is_free_is_not_forgotten() -> None:
+    """The room that it refused is taken by then: it gets whatever becomes free."""
+    jobs = [job("b", cpu=4.0), job("a", arrival=1.0, cpu=4.0, work=50.0)]
+    course = Replay(world(phi=0.0), jobs, Waiting(LEAST_ALLOCATED)).run()
+    assert course.start.tolist() == pytest.approx([51.0, 1.0])
 
 
 CHOOSERS: dict[str, Callable[[], Chooser]] = {
