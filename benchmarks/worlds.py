@@ -113,6 +113,20 @@ def production(seed: int) -> Shape:
     )
 
 
+def few_tasks(_seed: int) -> Shape:
+    """Many of four GPUs, and all users say about how long they take."""
+    kinds = {name: kind for name, kind in REFERENCE_KINDS.items() if kind.gpu}
+    return Shape(
+        kinds=kinds, gpu_counts=(0.8, 0.07, 0.13, 0.0), size_log_sd=0.5, declared_share=1.0, deadline_on="declared"
+    )
+
+
+def few_machines() -> list[FleetNode]:
+    """Two of eight fast GPUs, two of four slow ones."""
+    products = ["NVIDIA-V100", "NVIDIA-V100", "NVIDIA-K80", "NVIDIA-K80"]
+    return [_machine(f"machine-{index}", product) for index, product in enumerate(products)]
+
+
 def worlds() -> dict[str, Foreign]:
     """By name."""
     heavy = Shape(size_log_sd=1.6, deadline_on="size")
@@ -132,5 +146,6 @@ def worlds() -> dict[str, Foreign]:
         "drift": Foreign(lambda _: own, None, Disturbance(odd=0.1, drift=0.3)),
         "hidden load": Foreign(lambda _: own, None, Disturbance(hidden=0.6)),
         "one model": Foreign(production, lambda _: one_model(WHOLE_NODES)),
+        "few machines": Foreign(few_tasks, lambda _: few_machines()),
         "320 machines": Foreign(production, lambda seed: whole_nodes(seed, MANY)),
     }
