@@ -121,7 +121,7 @@ def main() -> None:
         epilog="example:\n  python benchmarks/policy.py --seeds 8 --loads .75,.90 --shapes reference -o json",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--seeds", type=int, default=8)
+    parser.add_argument("--seeds", type=int, default=16)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--loads", default=".60,.75,.90,1.05")
     known = [*settings(), *worlds()]
