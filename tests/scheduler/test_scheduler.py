@@ -13,7 +13,6 @@ from tests.scheduler.live import NODES, PODS, Live, a_node, a_pod, cluster, live
 
 from cloudai_sandbox.poisons import POISONS, deepened
 from cloudai_scheduler import cycle
-from cloudai_scheduler.queue import Cause
 from cloudai_scheduler.scheduler import TIMED_ATTEMPTS
 
 
@@ -99,21 +98,6 @@ async def test_a_pod_that_fits_nowhere_waits_and_says_why_once() -> None:
         await here.bound("big")
         assert here.node_of("big") == "b"
         assert sum("pods/big/status" in asked for asked in here.server.requests) == 1
-
-
-async def test_pods_that_are_alike_say_what_is_so_now() -> None:
-    """The second one is not looked at again, but its words are those of the cluster as it is, not as it was."""
-    async with cluster("a") as here:
-        large = {"containers": [{"name": "c", "image": "w:1", "resources": {"requests": {"cpu": "16"}}}]}
-        for name in ("p", "q"):
-            here.server.put(PODS, a_pod(name, spec=large))
-        await until(lambda: bool(here.condition("p") and here.condition("q")))
-        here.server.put(NODES, a_node("b"))
-        here.server.put(NODES, {**a_node("c", cpu="32"), "spec": {"unschedulable": True}})
-        here.scheduler.queue.wake_all(here.scheduler.clock() + 60.0, Cause.PARKED_LONG)
-        here.scheduler.wake()
-        said = "0/3 nodes are available: 1 node(s) were unschedulable, 2 Insufficient cpu."
-        await until(lambda: all(here.condition(name)["message"].startswith(said) for name in ("p", "q")), 10)
 
 
 async def test_the_transition_time_moves_only_with_the_status() -> None:

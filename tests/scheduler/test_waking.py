@@ -3,9 +3,10 @@
 import time
 
 from tests.api_server import running, until
-from tests.scheduler.live import NODES, PODS, a_node, a_pod, live
+from tests.scheduler.live import NODES, PODS, a_node, a_pod, cluster, live
 
 from cloudai_kube import timestamp
+from cloudai_scheduler.queue import Cause
 
 NEAR_DB = {
     "podAffinity": {
@@ -113,3 +114,18 @@ async def test_a_domain_that_goes_with_its_node_holds_up_nobody() -> None:
             await until(lambda: bool(here.condition("p0") or here.condition("p1")))
             server.remove(NODES, "b", "")
             await here.bound("p0", "p1", seconds=10.0)
+
+
+async def test_pods_that_are_alike_say_what_is_so_now() -> None:
+    """The second one is not looked at again, but its words are those of the cluster as it is, not as it was."""
+    async with cluster("a") as here:
+        large = {"containers": [{"name": "c", "image": "w:1", "resources": {"requests": {"cpu": "16"}}}]}
+        for name in ("p", "q"):
+            here.server.put(PODS, a_pod(name, spec=large))
+        await until(lambda: bool(here.condition("p") and here.condition("q")))
+        here.server.put(NODES, a_node("b"))
+        here.server.put(NODES, {**a_node("c", cpu="32"), "spec": {"unschedulable": True}})
+        here.scheduler.queue.wake_all(here.scheduler.clock() + 60.0, Cause.PARKED_LONG)
+        here.scheduler.wake()
+        said = "0/3 nodes are available: 1 node(s) were unschedulable, 2 Insufficient cpu."
+        await until(lambda: all(here.condition(name)["message"].startswith(said) for name in ("p", "q")), 10)
