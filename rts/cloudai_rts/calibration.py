@@ -2,8 +2,8 @@
 
 (2) takes ln of a run time for normal with the spread that is known of the task. Words may be better than their spread
 says, tails heavier. So an epoch notes where the quantiles of (ln real - ln predicted) / sigma really lie, by bands of
-sigma. What is told goes by those, and so do the ends for which room is kept and what counts as hopeless. The choice of
-a node does not: the order of nodes is the same either way.
+sigma. Probabilities that users read go by those, and so do the ends for which room is kept and the hopeless tasks. The
+choice of a node does not: the order of nodes is the same either way.
 """
 
 import bisect

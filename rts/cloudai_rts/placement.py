@@ -214,8 +214,8 @@ def keep_room(
         return None
     if round(task.gpu) >= int(fleet.allocatable(task.gpu_resource)[slots].max()):
         return chosen  # it needs a whole node, whichever it gets: none comes free by chance
-    there = float(upper[np.searchsorted(slots, chosen.slot)])
-    return chosen if is_needed(chosen, there, now, claim.name in candidates.kept.kept) else None
+    run_seconds = float(upper[np.searchsorted(slots, chosen.slot)])
+    return chosen if is_needed(chosen, run_seconds, now, claim.name in candidates.kept.kept) else None
 
 
 def _closed(

@@ -109,6 +109,12 @@ class Intake:
         self.gated.discard(uid)
         self.state.remove_pod(uid)
 
+    def take_newer(self, entry: QueuedPod) -> None:
+        """A pod is back in the queue: take what came of it while it was on its way to a node."""
+        if entry.newer is not None and self.queue.entries.get(entry.uid) is entry:
+            newer, entry.newer = entry.newer, None
+            self.apply_pod("MODIFIED", newer)
+
     def retain_pods(self, listed: list[Meta]) -> None:
         """After a list: pods that are not there are gone."""
         uids = {meta.uid for meta in listed}

@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
+from typing import Final
 
 from cloudai_kube.events import Recorder, Subject
 from cloudai_kube.objects import Pod
@@ -20,7 +21,7 @@ from cloudai_scheduler.preemption import Candidate
 from cloudai_scheduler.queue import Place, QueuedPod, SchedulingQueue
 
 _log = logging.getLogger(__name__)
-RETRY_SECONDS = 1.0
+RETRY_SECONDS: Final = 1.0
 
 
 @dataclass(slots=True)
@@ -77,6 +78,7 @@ class PreemptionExecutor:
         by, meta = entry.pod.metadata, waiting.pod.metadata
         text = f"its place on {victim.node}, where it waited for volumes, goes to pod {by.uid} of higher priority"
         self.recorder.normal(Subject.of("v1", "Pod", meta), "Preempted", text)
+        self.intake.take_newer(waiting)
         return True
 
     def _start(self, work: Coroutine[None, None, None]) -> None:

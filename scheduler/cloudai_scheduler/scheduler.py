@@ -441,9 +441,7 @@ class Scheduler:
             self.recorder.warning(_subject(entry), "FailedScheduling", message)
             self.conditions.write(entry.uid, conditions.SCHEDULER_ERROR, message)
         self.queue.back_off(entry, now + result.retry_after_seconds)
-        if entry.newer is not None and self.queue.entries.get(meta.uid) is entry:
-            newer, entry.newer = entry.newer, None
-            self.intake.apply_pod("MODIFIED", newer)
+        self.intake.take_newer(entry)
 
 
 def _subject(entry: QueuedPod) -> Subject:

@@ -133,11 +133,14 @@ async def test_a_pod_that_waits_for_volumes_makes_room_and_waits_on() -> None:
         claim(here, "x")
         user(here, "pod-x", "x")
         await until(lambda: bool(selected(here, "x")))
+        body = here.server.objects[PODS]["ns/pod-x"]
+        here.server.put(PODS, {**body, "metadata": {**body["metadata"], "labels": {"changed": "meanwhile"}}})
         container = {"name": "c", "image": "work:1", "resources": {"requests": {"cpu": "8"}}}
         here.server.put(PODS, a_pod("high", spec={"containers": [container], "priority": 100}))
         await here.bound("high")
         assert not any(asked.startswith("DELETE") for asked in here.server.requests)
         assert (here.node_of("pod-x"), "ns/pod-x" in here.server.objects[PODS]) == ("", True)
+        assert here.scheduler.queue.entries["uid-pod-x"].pod.metadata.labels == {"changed": "meanwhile"}
         await until(lambda: "Preempted" in here.events("pod-x"))
         here.server.remove(PODS, "high")
         await until(lambda: len(here.scheduler.commit.preparing) == 1, 10)

@@ -100,12 +100,12 @@ LEARNED: Final = (
     Quantity((RUNTIME, "Shape"), unknown=0.0),
 )
 WEIGHTS: Final = tuple(Quantity((group,), digits=None) for group in ("Lateness", "Risk", "AffinityW", "PenaltyW"))
-"""What is searched; the search steps on a logarithmic scale of its own (`genes`)."""
+"""Groups of weights that the search varies; it steps on a logarithmic scale of its own (`genes`)."""
 AFFINITY: Final = Quantity(("AffinityMatrix",), trim=Trim.CELLS)
 PENALTY: Final = Quantity(("PenaltyVector",), step=1.0)
 """Negative only with a weight of energy: the step is a tenth of the usual range, 0 to 10."""
 SCORES: Final = (AFFINITY, PENALTY)
-"""What follows from the weights and from what was counted, and only `hinge` reads."""
+"""Scores that follow from the weights and from counts of runs; only `hinge` reads them."""
 
 
 def changed(document: Document, values: Mapping[tuple[str, ...], Any]) -> Document:

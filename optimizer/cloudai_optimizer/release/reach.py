@@ -20,7 +20,8 @@ from cloudai_optimizer.release.quantities import LEARNED, SCORES, WEIGHTS, Quant
 from cloudai_rts.parameters import HINGE, Document, RuntimeModel
 
 DAY_SECONDS: Final = 86_400.0
-COUNTS: Final = (quantities.RUNTIME, "Counts")
+BOUNDED: Final = tuple(quantity for quantity in LEARNED if quantity.path != (quantities.RUNTIME, "Counts"))
+"""Counts of runs are free, so nobody asks how far they went."""
 _Pick = Callable[[Sequence[float]], float]
 
 
@@ -73,12 +74,11 @@ def noted(
 
 
 def _span(document: Document, at: str) -> Span:
-    table = (*LEARNED, *WEIGHTS, *_scores(document))
+    table = (*BOUNDED, *WEIGHTS, *_scores(document))
     runtime = msgspec.structs.replace(RuntimeModel(), ReferenceClass=document.Runtime.ReferenceClass)
     bare = quantities.changed(
         Document(createdAt=at, Runtime=runtime), quantities.each(table, lambda quantity: quantity.of(document))
     )
-    bare = quantities.changed(bare, {COUNTS: {}})
     return Span(bare, bare)
 
 
@@ -98,7 +98,7 @@ def _named(span: Span, documents: Sequence[Document]) -> Span:
                 return {}
             return capacity.of_types(whole, types) if quantity.trim is Trim.TYPES else whole
 
-        return quantities.changed(document, {**quantities.each(LEARNED, less), **quantities.each(SCORES, lambda _: {})})
+        return quantities.changed(document, {**quantities.each(BOUNDED, less), **quantities.each(SCORES, lambda _: {})})
 
     return Span(reduced(span.low), reduced(span.high))
 
@@ -116,9 +116,9 @@ def _each(pick: _Pick, lately: Document, new: Document) -> Document:
 
         return quantity.met(new, lately, meet, keeps_other=True)
 
-    table = (*LEARNED, *WEIGHTS, *_scores(new))
+    table = (*BOUNDED, *WEIGHTS, *_scores(new))
     forgotten: dict[tuple[str, ...], Any] = {quantity.path: {} for quantity in SCORES if new.model != HINGE}
-    return quantities.changed(lately, {**quantities.each(table, picked), **forgotten, COUNTS: {}})
+    return quantities.changed(lately, {**quantities.each(table, picked), **forgotten})
 
 
 def _seconds_between(earlier: str, later: str) -> float:

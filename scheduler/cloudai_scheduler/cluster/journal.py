@@ -1,9 +1,10 @@
 """Slots in the order in which something about them changed, for those who keep answers and bring them up to date."""
 
 from dataclasses import dataclass, field
+from typing import Final
 
-REMEMBERED = 4096
-"""And twice as many as there are nodes: who has not looked for longer begins anew."""
+REMEMBERED: Final = 4096
+"""And twice as many as there are nodes: readers that have not looked for longer begin anew."""
 
 
 @dataclass(slots=True)

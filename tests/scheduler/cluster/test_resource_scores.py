@@ -43,7 +43,7 @@ def a_pod(number: int, node: int) -> Pod:
 
 
 def kept(state: ClusterState, asked: tuple[int, int] = ASKED) -> list[list[int]]:
-    """What is kept, by slot."""
+    """The kept scores, by slot."""
     found = state.resource_scores.of(state.fleet, state.usage, state.amount_changes, asked, USUAL)
     return [scores.tolist() for scores in found]
 
