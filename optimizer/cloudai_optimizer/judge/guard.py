@@ -37,7 +37,9 @@ def judge(incumbent: FloatArray, candidate: FloatArray, min_gain: float = MIN_GA
     means = block_means(difference)
     blocks = len(means)
     if blocks < MIN_BLOCKS:
-        return Verdict(False, 0.0, 0.0, len(difference), f"only {len(difference)} held-out tasks with a deadline")
+        return Verdict(
+            False, 0.0, 0.0, len(difference), f"not judged: only {len(difference)} held-out tasks have a deadline"
+        )
     gain = float(means.mean())
     error = float(means.std(ddof=1)) / math.sqrt(blocks)
     bound = gain - quantile90(blocks - 1) * error
