@@ -26,6 +26,7 @@ def test_install(cluster: Cluster) -> None:
     """`helm install --wait`: all Deployments Ready, none has restarted; the first Task is bound within a minute."""
     begun = time.monotonic()
     cluster.helm.install(VALUES, more=["--wait", "--timeout=120s"])
+    cluster.node.plane.wait_for_tasks()
     cluster.apply(task("first", 1, gpus=1))
     cluster.node.wait(lambda: cluster.task("first").get("status", {}).get("nodes"), 60.0, "the first Task is not bound")
     took = time.monotonic() - begun
