@@ -50,6 +50,7 @@ _EXAMPLES = """examples:
   kubectl cloudai try --image cloudai:0.1.0                           one Task from apply to Complete"""
 PROGRAM: Final = "kubectl cloudai"
 MAX_DAYS: Final = 90
+HOURS: Final = 24.0
 FIRST_HALF: Final = "first-half"
 LOG_SECONDS: Final = 2.0
 """Between two lines of progress where there is no terminal."""
@@ -84,9 +85,9 @@ def _parser() -> argparse.ArgumentParser:
     what_if.add_argument(
         "--mongodb-uri", default="", help="its history; empty: $MONGODB_URI, else of the Tasks that still exist"
     )
-    what_if.add_argument("--hours", type=bounds.number(0, 24 * 90, above=True), default=24.0, help="of that history")
+    what_if.add_argument("--hours", type=bounds.number(0, 24 * 90, above=True), help=f"of that history, {HOURS:g}")
     what_if.add_argument("--kubeconfig", default="", help="of that cluster; empty: $KUBECONFIG")
-    what_if.add_argument("--namespace", default=contract.NAMESPACE, help="of its parameters")
+    what_if.add_argument("--namespace", default="", help=f"of its parameters, {contract.NAMESPACE}")
     what_if.add_argument("--speeds", type=Path, help="true run-time factors by type and GPU, CSV")
     what_if.add_argument("--knows-speeds", action="store_true", help="the policies know the table of speeds")
     what_if.add_argument(
@@ -123,11 +124,11 @@ def _parser() -> argparse.ArgumentParser:
     make.add_argument("--day", type=bounds.number(0, 0.99), default=0.0, help="amplitude of the day cycle, 0..1")
     make.add_argument("--apply", action="store_true", help="create the Tasks in a cluster as they arrive")
     make.add_argument(
-        "--time-scale", type=bounds.number(0, above=True), default=1.0, help="with --apply: divide all times by this"
+        "--time-scale", type=bounds.number(0, above=True), help="with --apply: divide all times by this, 1"
     )
     make.add_argument("--name-prefix", default="task", help="of the tasks; one for each workload in a namespace")
     make.add_argument("--kubeconfig", default="", help="with --apply; empty: $KUBECONFIG")
-    make.add_argument("--namespace", default="default", help="with --apply")
+    make.add_argument("--namespace", default="", help="with --apply, default")
     bring = commands.add_parser("import", help="a trace out of what another scheduler has run")
     bring.set_defaults(run=_import)
     source = bring.add_mutually_exclusive_group(required=True)
@@ -196,20 +197,27 @@ def _simulate(arguments: argparse.Namespace) -> None:
     given = parameters.parse(_read(arguments.parameters)) if arguments.parameters else None
     seeds = arguments.seeds or 3
     scenario: Scenario
+    notes: list[str] = []
     if arguments.from_cluster:
-        if arguments.learn:
-            raise InputError("--learn: the parameters of the cluster are learned already; leave it out")
-        if arguments.seeds:
-            raise InputError("--seeds: what is recorded is replayed as it was, nothing is drawn; leave it out")
+        bounds.refuse(arguments, ("tasks", "fleet"), "--from-cluster reads them from the cluster; give one of both")
+        bounds.refuse(arguments, ("speeds", "knows_speeds"), "speeds are those that the cluster learned; leave it out")
+        bounds.refuse(arguments, ("learn",), "the parameters of the cluster are learned already; leave it out")
+        bounds.refuse(arguments, ("seeds",), "what is recorded is replayed as it was, nothing is drawn; leave it out")
         seeds = 1
         scenario = asyncio.run(cluster.read(_whereabouts(arguments), given))
     else:
-        scenario = _learning(arguments, _trace(arguments, given or Document()))
+        bounds.refuse(arguments, ("mongodb_uri", "hours", "kubeconfig", "namespace"), "give --from-cluster with it")
+        trace = _trace(arguments, given or Document())
+        notes = doubts.of(trace, arguments.knows_speeds, has_table=bool(arguments.speeds))
+        for note in notes:
+            _say(f"note: {note}")
+        scenario = _learning(arguments, trace)
         policies = simulate.shown(policies, bool(arguments.learn))
     outcomes = _run(scenario, policies, seeds, arguments.workers)
     rows = simulate.rows(outcomes)
     shown = OF_TASKS if arguments.by_class else OF_TASKS[:1]
-    sys.stdout.write(json.dumps(rows) + "\n" if arguments.output == "json" else _table(rows, shown))
+    as_json = arguments.output == "json"
+    sys.stdout.write(json.dumps({"notes": notes, "policies": rows}) + "\n" if as_json else _table(rows, shown))
     if arguments.plot is not None:
         try:
             plot.draw(outcomes, rows, arguments.plot)
@@ -221,9 +229,9 @@ def _simulate(arguments: argparse.Namespace) -> None:
 def _whereabouts(arguments: argparse.Namespace) -> Whereabouts:
     return Whereabouts(
         arguments.kubeconfig,
-        arguments.namespace,
+        arguments.namespace or contract.NAMESPACE,
         arguments.mongodb_uri or os.environ.get("MONGODB_URI", ""),
-        arguments.hours,
+        arguments.hours or HOURS,
     )
 
 
@@ -239,10 +247,7 @@ def _trace(arguments: argparse.Namespace, document: Document) -> TraceScenario:
     tasks = traces.read_tasks(_read(arguments.tasks))
     if not tasks:
         raise InputError(f"{arguments.tasks} holds no tasks; write at least one line below the header")
-    scenario = TraceScenario(tasks, fleet, speeds or simulate.expected_speeds(tasks, fleet), document)
-    for doubt in doubts.of(scenario, arguments.knows_speeds, has_table=bool(arguments.speeds)):
-        _say(f"note: {doubt}")
-    return scenario
+    return TraceScenario(tasks, fleet, speeds or simulate.expected_speeds(tasks, fleet), document)
 
 
 def _learning(arguments: argparse.Namespace, scenario: TraceScenario) -> TraceScenario:
@@ -253,7 +258,10 @@ def _learning(arguments: argparse.Namespace, scenario: TraceScenario) -> TraceSc
     if arguments.learn == FIRST_HALF:
         before, tasks = tasks[: len(tasks) // 2], tasks[len(tasks) // 2 :]
     else:
-        before = traces.read_tasks(_read(Path(arguments.learn)))
+        file = Path(arguments.learn)
+        if not file.exists():
+            raise InputError(f"--learn {arguments.learn}: there is no such file; give {FIRST_HALF}, or a task trace")
+        before = traces.read_tasks(_read(file))
     if len(before) < experience.LEAST_TASKS:
         raise InputError(
             f"--learn {arguments.learn}: {len(before)} tasks; at least {experience.LEAST_TASKS} are needed: give a "
@@ -333,6 +341,8 @@ def _columns(lines: Sequence[Sequence[str]]) -> str:
 
 
 def _workload(arguments: argparse.Namespace) -> None:
+    if not arguments.apply:
+        bounds.refuse(arguments, ("time_scale", "kubeconfig", "namespace"), "give --apply with it")
     kinds = STANDARD_KINDS if arguments.kinds == "standard" else REFERENCE_KINDS
     shape = Shape(
         load=arguments.load,
@@ -351,8 +361,9 @@ def _workload(arguments: argparse.Namespace) -> None:
         if sys.stderr.isatty():
             sys.stderr.write(f"\r{done}/{len(tasks)} Tasks")
 
-    new = asyncio.run(apply.apply(arguments.kubeconfig, arguments.namespace, tasks, arguments.time_scale, progress))
-    sys.stdout.write(f"{new} Tasks created in namespace {arguments.namespace}\n")
+    namespace = arguments.namespace or "default"
+    new = asyncio.run(apply.apply(arguments.kubeconfig, namespace, tasks, arguments.time_scale or 1.0, progress))
+    sys.stdout.write(f"{new} Tasks created in namespace {namespace}\n")
     if new < len(tasks):
         sys.stderr.write(
             f"{len(tasks) - new} were there already and stay as they are; for another workload give --name-prefix\n"
@@ -366,6 +377,9 @@ def _import(arguments: argparse.Namespace) -> None:
         return
     if arguments.fleet_file is not None:
         raise InputError("--fleet-file: such a file tells of no machines; kubectl cloudai simulate --template fleet")
+    bounds.refuse(
+        arguments, ("prometheus_url", "matchers", "token_file", "ca_file"), "give --from-prometheus DAYS with it"
+    )
     runs, left_out = (sacct if arguments.from_sacct else pod_list).read(_read(file))
     trace = imported.to_trace(runs, arguments.multiplier)
     for why, count in sorted(left_out.items()):
@@ -377,6 +391,8 @@ def _import(arguments: argparse.Namespace) -> None:
         f"{len(trace.tasks)} tasks, {100 * trace.late_share:.1f} % took longer than {arguments.multiplier:g} x what "
         "was declared, or what their like usually take"
     )
+    if trace.widened:
+        _say(f"{trace.widened} tasks may run on several GPU products, which a trace cannot say: on any, in it")
 
 
 def _import_from_prometheus(arguments: argparse.Namespace) -> None:
@@ -396,7 +412,9 @@ def _import_from_prometheus(arguments: argparse.Namespace) -> None:
             f"{source.shown} knows no pod that succeeded in the last {arguments.from_prometheus}; "
             "is kube-state-metrics scraped?"
         )
-    nodes = imported.read_fleet(source, now)
+    nodes, mixed = imported.read_fleet(source, now)
+    if mixed:
+        _say(f"{len(mixed)} machines have several kinds of devices, of which a fleet's file says one: {mixed[0]}, ...")
     sys.stdout.write(traces.write_tasks(trace.tasks))
     if arguments.fleet_file is not None:
         try:

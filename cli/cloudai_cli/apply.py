@@ -21,9 +21,12 @@ def manifest(task: TraceTask, time_scale: float, image: str = IMAGE) -> dict[str
     """The Task; its times are divided by `time_scale`."""
     limits: dict[str, str] = {"cpu": f"{round(task.cpu * 1000)}m", "memory": str(task.memory_bytes)}
     spec: dict[str, Any] = {"type": task.type, "image": image, "resources": {"limits": limits}}
-    if task.gpu:
+    is_slice = task.gpu_resource not in {"", contract.DEFAULT_GPU_RESOURCE}
+    if is_slice:
+        limits[task.gpu_resource] = str(task.gpu)
+    elif task.gpu:
         spec["gpus"] = task.gpu
-    if task.gpu_product:
+    if task.gpu_product and not is_slice:
         spec["nodeSelector"] = {contract.LABEL_GPU_PRODUCT: task.gpu_product}
     if task.user:
         spec["user"] = task.user

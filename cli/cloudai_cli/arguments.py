@@ -2,9 +2,11 @@
 
 import argparse
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
+
+from cloudai_cli.errors import InputError
 
 PICTURES: Final = (".png", ".svg", ".pdf")
 
@@ -39,6 +41,13 @@ def number(low: float, high: float = math.inf, above: bool = False) -> Callable[
         return value
 
     return parse
+
+
+def refuse(given: argparse.Namespace, names: Sequence[str], why: str) -> None:
+    """Refuse options that would have no effect. Raises `InputError`, which names the option and says why."""
+    for name in names:
+        if getattr(given, name) not in {None, "", False}:
+            raise InputError(f"--{name.replace('_', '-')}: {why}")
 
 
 def picture(text: str) -> Path:

@@ -1,13 +1,19 @@
 """What a simulation of somebody's own trace cannot know, or leaves out: said before the figures, never in silence."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Final
 
 from cloudai_cli.scenario import TraceScenario
 from cloudai_rts import products
+from cloudai_rts.contract import CPU, MEMORY, PODS, STORAGE
+from cloudai_rts.fleet import Fleet
 from cloudai_rts.replay.engine import fleet_of
+from cloudai_rts.replay.job import Job
+from cloudai_rts.replay.world import World
 
 MOST_NAMED: Final = 5
+_GIB: Final = 1 << 30
 
 
 def of(scenario: TraceScenario, knows_speeds: bool, *, has_table: bool = True) -> list[str]:
@@ -20,15 +26,40 @@ def _unplaceable(scenario: TraceScenario) -> list[str]:
     """Tasks that no machine can take wait for ever, and count as missed."""
     world, jobs = scenario.world(), scenario.jobs(0)
     fleet = fleet_of(world)
-    fits: dict[tuple[object, ...], bool] = {}
+    reasons: dict[tuple[object, ...], str] = {}
+    names: defaultdict[str, list[str]] = defaultdict(list)
     for job in jobs:
         key = (job.admitted, *job.amounts.items())
-        if key not in fits:
-            fits[key] = bool((fleet.could_fit(job.amounts) & world.admits(job)).any())
-    names = [job.name for job in jobs if not fits[job.admitted, *job.amounts.items()]]
-    if not names:
-        return []
-    return [f"{len(names)} of {len(jobs)} tasks fit no machine and count as missed by every policy: {_some(names)}"]
+        if key not in reasons:
+            reasons[key] = _reason(job, world, fleet)
+        if reasons[key]:
+            names[reasons[key]].append(job.name)
+    return [
+        f"{len(some)} of {len(jobs)} tasks fit no machine and count as missed by every policy: {_some(some)}; {reason}"
+        for reason, some in names.items()
+    ]
+
+
+def _reason(job: Job, world: World, fleet: Fleet) -> str:
+    """Why a task fits no machine: the first request that none has room for; empty where it fits one."""
+    admitted = world.admits(job)
+    if not admitted.any():
+        return f"no machine has the GPU product {job.gpu_product}"
+    if (fleet.could_fit(job.amounts) & admitted).any():
+        return ""
+    for resource, amount in job.amounts.items():
+        largest = int(fleet.allocatable(resource)[admitted].max())
+        if amount > largest:
+            return f"asks for {_amount(resource, amount)}, and the largest machine has {_amount(resource, largest)}"
+    return "no machine has all of what it asks for"
+
+
+def _amount(resource: str, amount: int) -> str:
+    if resource == CPU:
+        return f"{amount / 1000:g} {'core' if amount == 1000 else 'cores'}"
+    if resource in {MEMORY, STORAGE}:
+        return f"{amount / _GIB:.4g} GiB of {'memory' if resource == MEMORY else 'storage'}"
+    return f"{amount} {'pod' if resource == PODS else 'GPU'}{'' if amount == 1 else 's'}"
 
 
 def _unknown_products(scenario: TraceScenario) -> list[str]:

@@ -15,7 +15,7 @@ from typing import Final, Protocol
 from cloudai_kube.errors import PrometheusError
 from cloudai_kube.samples import Sample
 from cloudai_kube.series import NODE_LABEL, POD_LABELS, pod_of
-from cloudai_rts import contract, nodeclass
+from cloudai_rts import nodeclass
 from cloudai_rts.contract import CPU, MAX_SECONDS, MEMORY, PODS, STORAGE
 from cloudai_rts.task import infer_type
 from cloudai_rts.traces import FleetNode, TraceTask
@@ -65,7 +65,7 @@ class Source(Protocol):
 class Run:
     """What ran and succeeded. Times in seconds since the epoch; requests in cores, bytes, devices.
 
-    `declared` is what its user said it would take, seconds.
+    `declared` is what its user said it would take, seconds; `gpu_products` are those that it named, if any.
     """
 
     uid: str
@@ -76,6 +76,7 @@ class Run:
     completed: float
     requests: Mapping[str, float]
     declared: float | None = None
+    gpu_products: frozenset[str] = frozenset()
 
     @property
     def seconds(self) -> float:
@@ -85,11 +86,15 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """The trace, and the share of its tasks that were late where they ran. `dropped`: pods with contradicting times."""
+    """The trace, and the share of its tasks that were late where they ran.
+
+    `dropped`: pods with contradicting times; `widened`: tasks that named several products, which a trace cannot.
+    """
 
     tasks: list[TraceTask]
     late_share: float
     dropped: int
+    widened: int = 0
 
 
 def check(source: Source, now: float) -> None:
@@ -147,8 +152,11 @@ def _check_names(names: Mapping[str, str]) -> None:
         )
 
 
-def read_fleet(source: Source, now: float) -> list[FleetNode]:
-    """The machines of the last day. Raises `PrometheusError`."""
+def read_fleet(source: Source, now: float) -> tuple[list[FleetNode], list[str]]:
+    """The machines of the last day, and the names of those of whose devices only one kind could be said.
+
+    Raises `PrometheusError`.
+    """
     amounts: defaultdict[str, dict[str, float]] = defaultdict(dict)
     for sample in source.ask(FLEET.replace("RANGE", "1d"), now):
         if math.isfinite(sample.value):
@@ -158,13 +166,16 @@ def read_fleet(source: Source, now: float) -> list[FleetNode]:
         for sample in source.ask(PRODUCTS.replace("RANGE", "1d"), now)
         if "label_nvidia_com_gpu_product" in sample.labels
     }
-    nodes = []
+    nodes, mixed = [], []
     for name, own in sorted(amounts.items()):
-        gpu = int(own.get(contract.DEFAULT_GPU_RESOURCE, 0))
-        product = products.get(name, "GPU") if gpu else ""
+        resource = nodeclass.RULES.accelerator_of({key: int(amount) for key, amount in own.items()})
+        if sum(amount > 0 and nodeclass.RULES.is_accelerator(key) for key, amount in own.items()) > 1:
+            mixed.append(name)
+        gpu = int(own.get(resource, 0))
+        product = (resource if nodeclass.is_slice(resource) else products.get(name, "GPU")) if gpu else ""
         memory, storage = int(own.get(MEMORY, 0)), int(own.get(STORAGE, 0))
         nodes.append(FleetNode(name, own.get(CPU, 0.0), memory, gpu, product, storage, int(own.get(PODS, 110))))
-    return [node for node in nodes if node.cpu > 0]
+    return [node for node in nodes if node.cpu > 0], mixed
 
 
 def to_trace(runs: Sequence[Run], multiplier: float, dropped: int = 0) -> Imported:
@@ -180,12 +191,13 @@ def to_trace(runs: Sequence[Run], multiplier: float, dropped: int = 0) -> Import
         due = run.created + multiplier * expected
         late += run.completed > due
         tasks.append(replace(task, sla_multiplier=multiplier, expected_runtime_s=expected, deadline_s=due - begin))
-    return Imported(tasks, late / len(runs), dropped)
+    return Imported(tasks, late / len(runs), dropped, sum(len(run.gpu_products) > 1 for run in runs))
 
 
 def _task(run: Run, begin: float) -> TraceTask:
     asked = {name: round(amount) for name, amount in run.requests.items()}
-    gpu = float(asked.get(nodeclass.RULES.accelerator_of(asked), 0))
+    resource = nodeclass.RULES.accelerator_of(asked)
+    gpu = float(asked.get(resource, 0))
     cpu, memory = run.requests.get(CPU, 0.0), run.requests.get(MEMORY, 0.0)
     return TraceTask(
         arrival_s=run.created - begin,
@@ -196,9 +208,14 @@ def _task(run: Run, begin: float) -> TraceTask:
         gpu=int(gpu),
         reference_runtime_s=run.seconds,
         sla_multiplier=1.0,
+        gpu_product=resource if nodeclass.is_slice(resource) else _only(run.gpu_products),
         storage_bytes=int(run.requests.get(STORAGE, 0.0)),
         user=run.workload.partition("/")[0],
     )
+
+
+def _only(names: frozenset[str]) -> str:
+    return next(iter(names)) if len(names) == 1 else ""
 
 
 def _usual(runs: Sequence[Run]) -> dict[str, float]:

@@ -1,4 +1,7 @@
-"""A trace out of `kubectl get pods --all-namespaces -o json`: pods that succeeded and are still there."""
+"""A trace out of `kubectl get pods --all-namespaces -o json`: pods that succeeded and are still there.
+
+A node selector or a required node affinity may name GPU products; a task of a trace can be held to one only.
+"""
 
 import re
 from collections import Counter
@@ -11,8 +14,9 @@ from cloudai_cli.imported import SERIAL, Run
 from cloudai_kube import timestamp
 from cloudai_kube.demand import requests_of
 from cloudai_kube.errors import FormatError
-from cloudai_kube.objects import Pod
+from cloudai_kube.objects import NodeSelectorTerm, Pod, PodSpec
 from cloudai_rts.contract import CPU, MAX_SECONDS
+from cloudai_rts.nodeclass import RULES
 
 COMMAND: Final = "kubectl get pods --all-namespaces -o json"
 _SUCCEEDED: Final = "Succeeded"
@@ -67,4 +71,22 @@ def _run(pod: Pod) -> Run | str:
         started=min(started),
         completed=max(finished),
         requests=requests,
+        gpu_products=frozenset(_selected(pod.spec) or _required(pod.spec)),
     )
+
+
+def _selected(spec: PodSpec) -> set[str]:
+    return {spec.nodeSelector[label] for label in RULES.product_labels if spec.nodeSelector.get(label)}
+
+
+def _required(spec: PodSpec) -> set[str]:
+    """The products that required node affinity allows; empty where one of its terms leaves them open."""
+    affinity = spec.affinity.nodeAffinity if spec.affinity else None
+    required = affinity.requiredDuringSchedulingIgnoredDuringExecution if affinity else None
+    named = [_named(term) for term in required.nodeSelectorTerms] if required else []
+    return set.union(*named) if named and all(named) else set()
+
+
+def _named(term: NodeSelectorTerm) -> set[str]:
+    expressions = (each for each in term.matchExpressions if each.key in RULES.product_labels and each.operator == "In")
+    return {value for expression in expressions for value in expression.values}

@@ -1,8 +1,8 @@
 """A trace out of Slurm's accounting: `sacct --parsable2` with the fields of `FIELDS`.
 
 Every job of one node that completed is a task: its arrival is its submission, its run time what it took, and the time
-limit that its user gave is a declared run time. Times are as sacct wrote them, taken as UTC: only their differences
-count.
+limit that its user gave is a declared run time. A GPU type that a job asked for (`ReqTRES`, if it is there) restricts
+its task to the product of that name. Times are as sacct wrote them, taken as UTC: only their differences count.
 """
 
 import csv
@@ -19,8 +19,10 @@ from cloudai_rts import contract
 from cloudai_rts.contract import CPU, MAX_SECONDS, MEMORY
 
 FIELDS: Final = ("JobID", "JobName", "User", "Submit", "Start", "End", "Timelimit", "State", "NNodes", "AllocTRES")
-COMMAND: Final = f"sacct --allusers --parsable2 --starttime=2026-01-01 --format={','.join(FIELDS)}"
+ASKED: Final = "ReqTRES"
+COMMAND: Final = f"sacct --allusers --parsable2 --starttime=2026-01-01 --format={','.join((*FIELDS, ASKED))}"
 _STEP: Final = "."
+_TYPED: Final = "gres/gpu:"
 _COMPLETED: Final = "COMPLETED"
 _UNITS: Final = {"": 1 << 20, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 """Of memory in TRES; without a unit it is mebibytes."""
@@ -41,7 +43,7 @@ def read(text: str) -> tuple[list[Run], Counter[str]]:
         for row in reader:
             if _STEP in (row["JobID"] or ""):
                 continue
-            run = _run({name: row[name] or "" for name in FIELDS})
+            run = _run({name: row.get(name) or "" for name in (*FIELDS, ASKED)})
             if isinstance(run, Run):
                 runs.append(run)
             else:
@@ -72,22 +74,27 @@ def _run(row: Mapping[str, str]) -> Run | str:
         completed=ended,
         requests=requests,
         declared=_seconds(row["Timelimit"]),
+        gpu_products=frozenset(name.removeprefix(_TYPED) for name in _amounts(row[ASKED]) if name.startswith(_TYPED)),
     )
 
 
 def _requests(tres: str) -> dict[str, float]:
     """Cores, bytes and GPUs of `cpu=8,mem=32G,gres/gpu=2,gres/gpu:a100=2`."""
-    amounts = dict(part.partition("=")[::2] for part in tres.split(","))
+    amounts = _amounts(tres)
     requests: dict[str, float] = {}
     if _COUNT.fullmatch(amounts.get("cpu", "")):
         requests[CPU] = float(amounts["cpu"])
     if match := _MEMORY.fullmatch(amounts.get("mem", "")):
         requests[MEMORY] = float(match[1]) * _UNITS[match[2]]
-    typed = [amount for name, amount in amounts.items() if name.startswith("gres/gpu:")]
+    typed = [amount for name, amount in amounts.items() if name.startswith(_TYPED)]
     gpus = [amounts["gres/gpu"]] if "gres/gpu" in amounts else typed  # the first is the sum of the others
     if gpus and all(map(_COUNT.fullmatch, gpus)):
         requests[contract.DEFAULT_GPU_RESOURCE] = sum(map(float, gpus))
     return requests
+
+
+def _amounts(tres: str) -> dict[str, str]:
+    return dict(part.partition("=")[::2] for part in tres.split(","))
 
 
 def _moment(text: str) -> float | None:

@@ -55,6 +55,7 @@ FIGURES: Final = {
     "p95_slowdown": Figure("p95 slowdown", "p95_slowdown", of_class=partial(np.percentile, q=95.0)),
     "makespan_hours": Figure("makespan, h", "makespan_seconds", 1 / 3600.0, of_tasks=False),
     "utilisation": Figure("CPU utilisation, %", "utilisation", 100.0, of_tasks=False),
+    "gpu_utilisation": Figure("GPU utilisation, %", "gpu_utilisation", 100.0, of_tasks=False),
     "gpu_hours_per_job": Figure("GPU-h a task", "gpu_hours_per_job"),
     "energy_kwh": Figure("energy, kWh", "energy_joules", 1 / 3.6e6, of_class=np.sum),
 }

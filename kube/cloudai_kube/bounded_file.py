@@ -12,4 +12,8 @@ def read(file: Path, most: int = MAX_BYTES) -> str:
         content = stream.read(most + 1)
     if len(content) > most:
         raise ValueError(f"it is longer than {most >> 20} MiB")
-    return content.decode("utf-8")
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        byte = f"byte {error.start} is 0x{content[error.start]:02x}"
+        raise ValueError(f"it is no UTF-8 text ({byte}); convert it, for example with iconv --to-code=UTF-8") from error

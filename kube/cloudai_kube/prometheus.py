@@ -16,7 +16,7 @@ from typing import Any, Final
 import requests
 from prometheus_api_client import PrometheusConnect
 from prometheus_api_client.exceptions import PrometheusApiClientException
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, ReadTimeoutError
 from urllib3.util.retry import Retry
 
 from cloudai_kube.errors import PrometheusError
@@ -118,7 +118,7 @@ class Prometheus:
         except PrometheusApiClientException as error:
             problem = f"{self.shown}: {str(error)[:300]}"
         except (requests.RequestException, HTTPError) as error:  # the body is read past requests' own translation
-            problem = f"{self.shown} does not answer: {error}"
+            problem = f"{self.shown} does not answer: {_cause(error)}"
         except (KeyError, TypeError, ValueError, RecursionError) as error:
             problem = f"{self.shown} answers with something else than samples: {error}"
         # `from None`: the causes' texts repeat the URL with its credentials, and a logged traceback shows causes.
@@ -145,6 +145,17 @@ def _settle(answer: Future[list[Any]], ask: Callable[[], list[Any]]) -> None:
         answer.set_result(ask())
     except Exception as error:  # noqa: BLE001  it is raised again where the answer is waited for
         answer.set_exception(error)
+
+
+def _cause(error: BaseException) -> str:
+    """What the operating system says, if it says anything: the libraries' own texts repeat their objects."""
+    if isinstance(error, (requests.Timeout, ReadTimeoutError)):
+        return f"nothing came for {TIMEOUT_SECONDS:.0f} s"
+    causes: list[BaseException] = [error]
+    while (inner := causes[-1].__cause__ or causes[-1].__context__) is not None and inner not in causes:
+        causes.append(inner)
+    told = next((cause for cause in reversed(causes) if isinstance(cause, OSError) and cause.strerror), None)
+    return str(error) if told is None else str(told.strerror)
 
 
 def _refuse_partial(response: requests.Response) -> None:

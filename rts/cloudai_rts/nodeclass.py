@@ -203,12 +203,17 @@ def replicas(labels: Mapping[str, str]) -> int:
 def class_for(node_class_name: str, gpu_resource: str) -> str:
     """Name the class for a task: a slice (`nvidia.com/mig-1g.5gb`) of a product is another machine than the product.
 
-    A resource that is the whole device of its vendor (`amd.com/gpu`, `habana.ai/gaudi`) is the product itself.
+    A resource that is the whole device of its vendor (`amd.com/gpu`, `habana.ai/gaudi`) is the product itself, and so
+    is a slice in a trace, whose machines are named after it.
     """
-    name = gpu_resource.rpartition("/")[2]
-    if name in {"", "gpu"} or gpu_resource in _WHOLE_DEVICES:
+    if not is_slice(gpu_resource) or gpu_resource == node_class_name:
         return node_class_name
-    return f"{node_class_name}/{name}"
+    return f"{node_class_name}/{gpu_resource.rpartition('/')[2]}"
+
+
+def is_slice(gpu_resource: str) -> bool:
+    """Whether a device resource is another machine than the whole device of its vendor: a slice, or a model."""
+    return gpu_resource.rpartition("/")[2] not in {"", "gpu"} and gpu_resource not in _WHOLE_DEVICES
 
 
 _WHOLE_DEVICES: Final = frozenset(

@@ -18,6 +18,11 @@ from cloudai_rts.errors import TraceError
 from cloudai_rts.history import MAX_MOMENT
 
 
+def resource_of(gpu_product: str) -> str:
+    """The resource behind a product: slices of devices go by their resource's name, `nvidia.com/mig-1g.5gb`."""
+    return gpu_product if "/" in gpu_product else contract.DEFAULT_GPU_RESOURCE
+
+
 @dataclass(frozen=True, slots=True)
 class FleetNode:
     """One machine: cores, bytes, devices; `speed` is its own run-time factor (1.5: half as slow again as its class)."""
@@ -30,6 +35,11 @@ class FleetNode:
     storage_bytes: int
     pods: int
     speed: float = 1.0
+
+    @property
+    def gpu_resource(self) -> str:
+        """The resource that its devices are."""
+        return resource_of(self.gpu_product)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +64,11 @@ class TraceTask:
     gpu_product: str = ""
     storage_bytes: int = 0
     user: str = ""
+
+    @property
+    def gpu_resource(self) -> str:
+        """The resource that it asks for; empty without devices."""
+        return resource_of(self.gpu_product) if self.gpu else ""
 
     @property
     def allowed_s(self) -> float | None:

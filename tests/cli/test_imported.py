@@ -115,7 +115,8 @@ def test_machines() -> None:
         ],
         kube_node_labels=[Sample({"node": "a", "label_nvidia_com_gpu_product": "NVIDIA-A100"}, 1.0)],
     )
-    nodes = read_fleet(source, NOW)
+    nodes, mixed = read_fleet(source, NOW)
+    assert not mixed
     assert [(node.node, node.cpu, node.gpu, node.gpu_product, node.storage_bytes) for node in nodes] == [
         ("a", 8.0, 4, "NVIDIA-A100", 99)
     ]
@@ -138,7 +139,23 @@ def test_names_of_resources(written: str, meant: str) -> None:
     """As kube-state-metrics writes them."""
     nodes = Canned(kube_node_status_allocatable=[Sample({"node": "a", "resource": written}, 1.0)])
     assert imported._resource(written) == meant  # noqa: SLF001  the translation alone
-    assert isinstance(read_fleet(nodes, NOW), list)
+    assert read_fleet(nodes, NOW)[1] == []
+
+
+def test_machines_with_slices() -> None:
+    """Slices are the product of their machine; where there are several kinds of devices that is told."""
+    amounts = {"a": {"nvidia_com_mig_1g_5gb": 7.0}, "b": {"nvidia_com_mig_1g_5gb": 2.0, "nvidia_com_mig_3g_20gb": 1.0}}
+    samples = [
+        Sample({"node": node, "resource": resource}, amount)
+        for node, own in amounts.items()
+        for resource, amount in {"cpu": 8.0, **own}.items()
+    ]
+    nodes, mixed = read_fleet(Canned(kube_node_status_allocatable=samples), NOW)
+    assert [(node.gpu, node.gpu_product) for node in nodes] == [
+        (7, "nvidia.com/mig-1g.5gb"),
+        (2, "nvidia.com/mig-1g.5gb"),
+    ]
+    assert mixed == ["b"]
 
 
 def test_a_pod_that_runs_over_midnight() -> None:

@@ -7,7 +7,8 @@ import pytest
 
 from cloudai_cli import pod_list
 from cloudai_cli.errors import InputError
-from cloudai_rts.contract import CPU, DEFAULT_GPU_RESOURCE
+from cloudai_cli.imported import to_trace
+from cloudai_rts.contract import CPU, DEFAULT_GPU_RESOURCE, LABEL_GPU_PRODUCT
 
 
 def pod(name: str = "train-abcde", phase: str = "Succeeded", **state: str) -> dict[str, Any]:
@@ -41,6 +42,48 @@ def test_a_pod_is_a_run() -> None:
     assert (run.seconds, run.started - run.created, run.workload) == (3600.0, 300.0, "ml/train")
     assert (run.requests[CPU], run.requests[DEFAULT_GPU_RESOURCE]) == (1.5, 2.0)
     assert not left_out
+
+
+A100, H100 = "NVIDIA-A100-SXM4-40GB", "NVIDIA-H100-80GB-HBM3"
+
+
+def term(*values: str, key: str = LABEL_GPU_PRODUCT) -> dict[str, Any]:
+    """A node selector term that names values of a label."""
+    return {"matchExpressions": [{"key": key, "operator": "In", "values": list(values)}]}
+
+
+@pytest.mark.parametrize(
+    ("selector", "terms", "product", "widened"),
+    [
+        ({LABEL_GPU_PRODUCT: A100}, [], A100, 0),
+        ({"cloud.google.com/gke-accelerator": "nvidia-l4"}, [], "nvidia-l4", 0),
+        ({}, [term(H100)], H100, 0),
+        ({}, [term(A100), term(A100)], A100, 0),
+        ({}, [term(A100, H100)], "", 1),
+        ({}, [term(A100), term("x", key="zone")], "", 0),
+        ({"zone": "a"}, [], "", 0),
+    ],
+)
+def test_the_product_that_a_pod_names(
+    selector: dict[str, str], terms: list[dict[str, Any]], product: str, widened: int
+) -> None:
+    """One restricts the task to it; several cannot be said in a trace, which is counted; an open term names none."""
+    written = pod()
+    written["spec"]["nodeSelector"] = selector
+    if terms:
+        required = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}
+        written["spec"]["affinity"] = {"nodeAffinity": required}
+    runs, _ = read(written)
+    trace = to_trace(runs, 2.0)
+    assert (trace.tasks[0].gpu_product, trace.widened) == (product, widened)
+
+
+def test_a_slice_is_a_product() -> None:
+    """A pod that asks for slices of a GPU runs on machines with such slices only."""
+    written = pod()
+    written["spec"]["containers"][0]["resources"]["requests"] = {"cpu": "1", "nvidia.com/mig-1g.5gb": "2"}
+    [task] = to_trace(read(written)[0], 2.0).tasks
+    assert (task.gpu, task.gpu_product, task.gpu_resource) == (2, "nvidia.com/mig-1g.5gb", "nvidia.com/mig-1g.5gb")
 
 
 def test_what_is_left_out_is_counted() -> None:

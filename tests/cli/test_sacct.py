@@ -36,6 +36,16 @@ def test_a_job_is_a_run() -> None:
 
 
 @pytest.mark.parametrize(
+    ("asked", "products"),
+    [("cpu=8,gres/gpu:a100=2,gres/gpu=2", {"a100"}), ("cpu=8,gres/gpu=2", set()), ("", set())],
+)
+def test_the_type_that_a_job_asked_for(asked: str, products: set[str]) -> None:
+    """It restricts the task; the type that it got by chance does not."""
+    [run], _ = sacct.read(HEADER.replace("\n", "|ReqTRES\n") + line().replace("\n", f"|{asked}\n"))
+    assert run.gpu_products == products
+
+
+@pytest.mark.parametrize(
     ("tres", "gpus"),
     [("gres/gpu=2,gres/gpu:a100=2", 2.0), ("gres/gpu:a100=2,gres/gpu:h100=1", 3.0), ("gres/shard=2", None)],
 )

@@ -28,7 +28,7 @@ def test_policies_are_compared(tasks: str, tmp_path: Path, capsys: pytest.Captur
     picture = tmp_path / "response.png"
     options = ["--speeds", SPEEDS, "--knows-speeds", "--seeds", "2", "--policy", "lateness,round-robin", "-o", "json"]
     main(["simulate", "--tasks", tasks, "--fleet", FLEET, *options, "--plot", str(picture)])
-    rows = json.loads(capsys.readouterr().out)
+    rows = json.loads(capsys.readouterr().out)["policies"]
     assert [row["policy"] for row in rows] == ["lateness", "round-robin"]
     assert rows[0]["violations"] < rows[1]["violations"]
     assert rows[1]["differences"]["violations"] == pytest.approx(rows[1]["violations"] - rows[0]["violations"])
@@ -49,7 +49,7 @@ def test_one_seed_has_intervals_over_tasks(tasks: str, capsys: pytest.CaptureFix
     """What each task has a figure of; of the course as a whole one seed says nothing."""
     options = ["--speeds", SPEEDS, "--knows-speeds", "--seeds", "1", "--policy", "lateness,round-robin", "-o", "json"]
     main(["simulate", "--tasks", tasks, "--fleet", FLEET, *options])
-    widths = json.loads(capsys.readouterr().out)[1]["half_widths"]
+    widths = json.loads(capsys.readouterr().out)["policies"][1]["half_widths"]
     assert {name for name, width in widths.items() if width} == {
         "violations",
         "tardiness",
@@ -62,7 +62,7 @@ def test_classes_add_up(tasks: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Energy of the types is that of all; a whole table is there for people too."""
     options = ["--tasks", tasks, "--fleet", FLEET, "--seeds", "1", "--policy", "lateness,round-robin"]
     main(["simulate", *options, "-o", "json"])
-    for row in json.loads(capsys.readouterr().out):
+    for row in json.loads(capsys.readouterr().out)["policies"]:
         energy = row["by_class"]["energy_kwh"]
         assert sum(kwh for name, kwh in energy.items() if "GPU" not in name) == pytest.approx(row["energy_kwh"])
         assert sum(kwh for name, kwh in energy.items() if "GPU" in name) == pytest.approx(row["energy_kwh"])
@@ -90,6 +90,10 @@ def test_a_table_for_people(tasks: str, capsys: pytest.CaptureFixture[str]) -> N
         (["--tasks", FLEET, "--fleet", FLEET, "--knows-speeds"], "--knows-speeds: there is nothing to know"),
         (["--tasks", FLEET, "--fleet", FLEET, "--plot", "out.txt"], "end the name with one of .png, .svg, .pdf"),
         (["--tasks", FLEET, "--fleet", FLEET, "--plot", "nowhere/out.png"], "the folder nowhere is not there"),
+        (["--tasks", FLEET, "--fleet", FLEET, "--hours", "3"], "--hours: give --from-cluster with it"),
+        (["--from-cluster", "--tasks", FLEET], "--tasks: --from-cluster reads them from the cluster"),
+        (["--from-cluster", "--knows-speeds"], "--knows-speeds: speeds are those that the cluster learned"),
+        (["--from-cluster", "--learn", "first-half"], "--learn: the parameters of the cluster are learned already"),
     ],
 )
 def test_bad_input(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -105,7 +109,7 @@ def test_a_fleet_on_which_nothing_fits(tasks: str, tmp_path: Path, capsys: pytes
     fleet = tmp_path / "fleet.csv"
     fleet.write_text("node,cpu,memory_bytes,gpu,gpu_product,storage_bytes,pods,speed\nn,0.1,1000,0,,0,10,1\n")
     main(["simulate", "--tasks", tasks, "--fleet", str(fleet), "--policy", "lateness,hinge", "-o", "json"])
-    rows = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    rows = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)["policies"]
     assert rows[0]["violations"] == 100.0
     assert rows[0]["p95_slowdown"] is None
     main(["simulate", "--tasks", tasks, "--fleet", str(fleet), "--policy", "lateness,hinge"])
@@ -117,14 +121,17 @@ def test_learning_is_shown(tasks: str, capsys: pytest.CaptureFixture[str]) -> No
     options = ["--speeds", SPEEDS, "--seeds", "1", "--policy", "lateness,round-robin", "-o", "json"]
     main(["simulate", "--tasks", tasks, "--fleet", FLEET, "--learn", "first-half", *options])
     said = capsys.readouterr()
-    rows = json.loads(said.out)
+    rows = json.loads(said.out)["policies"]
     assert [row["policy"] for row in rows] == ["lateness (cold)", "lateness (learned)", "round-robin"]
     assert sum(size for name, size in rows[0]["class_sizes"].items() if name.endswith(" GPU")) == 75
     assert "learning from 75 tasks, judging 75" in said.err
     main(["simulate", "--tasks", tasks, "--fleet", FLEET, "--learn", tasks, *options])
-    again = json.loads(capsys.readouterr().out)
+    again = json.loads(capsys.readouterr().out)["policies"]
     assert sum(size for name, size in again[0]["class_sizes"].items() if name.endswith(" GPU")) == 150
     assert again[1]["violations"] < again[0]["violations"]
+    with pytest.raises(SystemExit, match="2"):
+        main(["simulate", "--tasks", tasks, "--fleet", FLEET, "--learn", "second-half"])
+    assert "there is no such file; give first-half, or a task trace" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("kind", ["tasks", "fleet", "speeds"])
@@ -146,13 +153,18 @@ def test_templates_can_be_read(kind: str, tmp_path: Path, capsys: pytest.Capture
 def test_doubts_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What fits nowhere, what nothing is known of, and what makes no difference, by name."""
     tasks, fleet = tmp_path / "tasks.csv", tmp_path / "fleet.csv"
-    header = "arrival_s,name,type,cpu,memory_bytes,gpu,reference_runtime_s,sla_multiplier\n"
-    tasks.write_text(header + "0,small,t,1,1,1,10,2\n1,huge,t,1,1,16,10,2\n")
+    header = "arrival_s,name,type,cpu,memory_bytes,gpu,reference_runtime_s,sla_multiplier,gpu_product\n"
+    rows = ("0,small,t,1,1,1,10,2,", "1,huge,t,1,1,16,10,2,", "2,wide,t,9,1,0,10,2,", "3,rare,t,1,1,1,10,2,H100")
+    tasks.write_text(header + "\n".join((*rows, "4,both,t,8,100,1,10,2,")) + "\n")
     columns = "node,cpu,memory_bytes,gpu,gpu_product,storage_bytes,pods\n"
-    fleet.write_text(columns + "a,8,100,4,Wonder-9000,0,110\nb,8,100,4,NVIDIA-T4,0,110\n")
+    fleet.write_text(columns + "a,8,10,4,Wonder-9000,0,110\nb,4,100,4,NVIDIA-T4,0,110\n")
     main(["simulate", "--tasks", str(tasks), "--fleet", str(fleet), "--policy", "lateness", "--seeds", "1"])
     said = capsys.readouterr().err
-    assert "1 of 2 tasks fit no machine and count as missed by every policy: huge" in said
+    missed = "1 of 5 tasks fit no machine and count as missed by every policy"
+    assert f"{missed}: huge; asks for 16 GPUs, and the largest machine has 4 GPUs" in said
+    assert f"{missed}: wide; asks for 9 cores, and the largest machine has 8 cores" in said
+    assert f"{missed}: rare; no machine has the GPU product H100" in said
+    assert f"{missed}: both; no machine has all of what it asks for" in said
     assert "nothing is known of the speed of Wonder-9000" in said
     assert "without --speeds all tasks run equally fast on NVIDIA-T4, Wonder-9000" in said
 
@@ -169,6 +181,35 @@ def test_files_of_others(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert "1 left out: they did not complete" in said.err
 
 
+def test_slices_are_machines_of_their_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A task that asks for a slice runs where slices are; one that asks for a whole GPU does not fit there."""
+    trace, fleet = tmp_path / "tasks.csv", tmp_path / "fleet.csv"
+    header = HEADER.replace("deadline_s", "gpu_product")
+    trace.write_text(header + "0,sliced,t,1,1,1,100,2,nvidia.com/mig-1g.5gb\n1,whole,t,1,1,1,100,2,\n")
+    fleet.write_text(
+        "node,cpu,memory_bytes,gpu,gpu_product,storage_bytes,pods\na,64,1000000000,7,nvidia.com/mig-1g.5gb,1,110\n"
+    )
+    options = ["--tasks", str(trace), "--fleet", str(fleet), "--seeds", "1", "--policy", "lateness"]
+    main(["simulate", *options, "-o", "json"])
+    said = json.loads(capsys.readouterr().out)
+    assert said["policies"][0]["violations"] == 50.0
+    assert any(": whole; asks for 1 GPU, and the largest machine has 0 GPUs" in note for note in said["notes"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["workload", "--fleet", FLEET, "--time-scale", "60"], "--time-scale: give --apply with it"),
+        (["import", "--from-sacct", FLEET, "--matchers", "a"], "--matchers: give --from-prometheus DAYS with it"),
+    ],
+)
+def test_options_without_effect(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """They are refused, not ignored."""
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert (ended.value.code, said in capsys.readouterr().err) == (2, True)
+
+
 HEADER = "arrival_s,name,type,cpu,memory_bytes,gpu,reference_runtime_s,sla_multiplier,deadline_s\n"
 TWO_PRODUCTS = (
     "node,cpu,memory_bytes,gpu,gpu_product,storage_bytes,pods\n"
@@ -183,7 +224,7 @@ def test_where_nobody_has_a_deadline_nobody_misses_one(tmp_path: Path, capsys: p
     fleet.write_text(TWO_PRODUCTS)
     options = ["--tasks", str(trace), "--fleet", str(fleet), "--seeds", "1", "--policy", "lateness,least-allocated"]
     main(["simulate", *options, "-o", "json"])
-    for row in json.loads(capsys.readouterr().out):
+    for row in json.loads(capsys.readouterr().out)["policies"]:
         assert (row["judged"], row["violations"], row["tardiness"], row["floor"]) == (0, None, None, None)
         assert (row["differences"]["violations"], row["gpu_hours_per_job"] > 0) == (None, True)
     main(["simulate", *options])
@@ -198,8 +239,11 @@ def test_without_a_table_data_sheets_are_the_truth(tmp_path: Path, capsys: pytes
     options = ["--tasks", str(trace), "--fleet", str(fleet), "--seeds", "1", "--policy", "lateness,least-allocated"]
     main(["simulate", *options, "-o", "json"])
     output = capsys.readouterr()
-    ours, other = json.loads(output.out)
-    assert "without --speeds tasks run on NVIDIA-A100-SXM4-40GB, NVIDIA-T4 as data sheets let expect" in output.err
+    said = json.loads(output.out)
+    ours, other = said["policies"]
+    [note] = said["notes"]
+    assert note == "without --speeds tasks run on NVIDIA-A100-SXM4-40GB, NVIDIA-T4 as data sheets let expect"
+    assert note in output.err
     assert ours["gpu_hours_per_job"] < other["gpu_hours_per_job"]
 
 

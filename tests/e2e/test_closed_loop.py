@@ -116,7 +116,7 @@ def test_the_loop_closes(cluster: Cluster, database: Database[dict[str, Any]]) -
     what_if = [sys.executable, "-m", "cloudai_cli", "simulate", "--from-cluster", "-o", "json"]
     what_if += ["--policy", "lateness,round-robin", "--kubeconfig", str(cluster.plane.kubeconfig), *sources[:2]]
     done = subprocess.run(what_if, capture_output=True, text=True, check=True)
-    assert [row["policy"] for row in json.loads(done.stdout)] == ["lateness", "round-robin"]
+    assert [row["policy"] for row in json.loads(done.stdout)["policies"]] == ["lateness", "round-robin"]
     for more, code, said in (
         (["--seeds", "3"], 2, "nothing is drawn"),
         (["--mongodb-uri", "mongodb://127.0.0.1:9"], 1, "MongoDB does not answer"),

@@ -71,7 +71,11 @@ def test_from_finished_tasks_to_new_parameters(cluster: Cluster, optimizer: Opti
     what_if = [sys.executable, "-m", "cloudai_cli", "simulate", "--from-cluster", "-o", "json"]
     kubeconfig = str(cluster.plane.kubeconfig)
     done = subprocess.run([*what_if, "--kubeconfig", kubeconfig], capture_output=True, text=True, check=True)
-    assert {row["policy"] for row in json.loads(done.stdout)} >= {"lateness", "round-robin", "least-allocated"}
+    assert {row["policy"] for row in json.loads(done.stdout)["policies"]} >= {
+        "lateness",
+        "round-robin",
+        "least-allocated",
+    }
     document = json.loads(optimizer.run("show", "-o", "json"))
     assert 1.0 <= document["Tau"]["cpu-light"] <= 4.0
     assert optimizer.epoch()["reason"] == "nothing has finished since the last epoch"

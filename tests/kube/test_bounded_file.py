@@ -16,12 +16,20 @@ def test_a_file_within_the_bound(tmp_path: Path) -> None:
     assert bounded_file.read(file, 6) == "zwölf"
 
 
-@pytest.mark.parametrize("content", [b"1234567", b"\xff\xfe", b"\xed\xa0\x80"])
-def test_what_cannot_be_text(tmp_path: Path, content: bytes) -> None:
-    """Too long, no UTF-8, half a surrogate."""
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"1234567", "it is longer than"),
+        (b"\xff\xfea\x00", r"it is no UTF-8 text \(byte 0 is 0xff\); convert it"),
+        (b"zw\xf6lf", r"byte 2 is 0xf6"),
+        (b"\xed\xa0\x80", "it is no UTF-8 text"),
+    ],
+)
+def test_what_cannot_be_text(tmp_path: Path, content: bytes, said: str) -> None:
+    """Too long, UTF-16, Latin-1, half a surrogate: the message says what to do."""
     file = tmp_path / "x"
     file.write_bytes(content)
-    with pytest.raises(ValueError):  # noqa: PT011  the decoder's own texts
+    with pytest.raises(ValueError, match=said):
         bounded_file.read(file, 6)
 
 

@@ -151,8 +151,8 @@ def test_a_server_that_hangs(server: Server, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_nobody_there() -> None:
-    """A refused connection is an error at once."""
-    with pytest.raises(PrometheusError, match="does not answer"):
+    """A refused connection is an error at once, in the operating system's words."""
+    with pytest.raises(PrometheusError, match=r"does not answer: Connection refused$"):
         Prometheus(Access("http://127.0.0.1:9")).ask("up")
 
 

@@ -84,7 +84,7 @@ def fleet_of(world: World, carried: Sequence[Carried] = (), absent: Collection[i
             PODS: node.pods,
         }
         if node.gpu:
-            allocatable[contract.DEFAULT_GPU_RESOURCE] = node.gpu
+            allocatable[node.gpu_resource] = node.gpu
         if devices:
             allocatable |= devices[index]
         has_gpu = any(RULES.is_accelerator(resource) for resource in allocatable)

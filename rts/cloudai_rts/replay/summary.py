@@ -6,8 +6,9 @@ from typing import Final
 
 import numpy as np
 
-from cloudai_rts.arrays import FloatArray, IntArray
+from cloudai_rts.arrays import BoolArray, FloatArray, IntArray
 from cloudai_rts.fleet import Fleet
+from cloudai_rts.nodeclass import RULES
 from cloudai_rts.replay.engine import Course, fleet_of
 from cloudai_rts.replay.job import Job
 from cloudai_rts.replay.world import World
@@ -34,7 +35,8 @@ USUAL: Final = EddWeights()
 class Summary:
     """Figures of one replay. Shares in 0..1, times in seconds, energy in joules.
 
-    `floor` is the share of deadlines that even the fastest machine could not have met alone.
+    `floor` is the share of deadlines that even the fastest machine could not have met alone; `gpu_utilisation` the
+    share of the GPUs' time in which a job held them, 0 where there are none.
     """
 
     nodes: int
@@ -48,6 +50,7 @@ class Summary:
     makespan_seconds: float
     utilisation: float
     useful_utilisation: float
+    gpu_utilisation: float
     gpu_hours_per_job: float
     energy_joules: float
     overload_seconds: float
@@ -143,12 +146,26 @@ def summarise(
         makespan_seconds=span,
         utilisation=course.busy_core_seconds / (cores * span),
         useful_utilisation=useful / (cores * span),
+        gpu_utilisation=_gpu_seconds(jobs, course) / max(1e-9, span * _devices(world, present)),
         gpu_hours_per_job=float((run * gpus).sum()) / 3600.0 / max(1, done),
         energy_joules=float(joules(world, jobs, course)[kept].sum()),
         overload_seconds=course.overload_seconds,
         idle_gpu_hours_while_deferred=course.idle_gpu_seconds / 3600.0,
         deferrals=course.deferrals,
     )
+
+
+def _gpu_seconds(jobs: Sequence[Job], course: Course) -> float:
+    run = np.where(np.isnan(course.finish), 0.0, course.finish - course.start)
+    return float((run * np.array([job.known.gpu for job in jobs])).sum())
+
+
+def _devices(world: World, present: BoolArray) -> int:
+    """GPUs, and slices of them, of the machines that are there."""
+    own = np.array([node.gpu for node in world.nodes], np.int64)
+    if world.devices:
+        own += [sum(amount for name, amount in each.items() if RULES.is_accelerator(name)) for each in world.devices]
+    return int(own[present].sum())
 
 
 def joules(world: World, jobs: Sequence[Job], course: Course) -> FloatArray:

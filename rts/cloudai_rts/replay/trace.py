@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 
-from cloudai_rts import contract, prediction
+from cloudai_rts import prediction
 from cloudai_rts.arrays import FloatArray
 from cloudai_rts.contract import CPU, MEMORY, PODS, STORAGE
 from cloudai_rts.parameters import Document
@@ -62,7 +62,7 @@ def _known(task: TraceTask, name: str, due: float | None, store: TauStore, docum
         cpu=task.cpu,
         memory=float(task.memory_bytes),
         gpu=float(task.gpu),
-        gpu_resource=contract.DEFAULT_GPU_RESOURCE if task.gpu else "",
+        gpu_resource=task.gpu_resource,
         arrival=task.arrival_s,
         reference_runtime=estimate.seconds,
         log_sd=estimate.log_sd,
@@ -75,5 +75,5 @@ def _amounts(task: TraceTask) -> dict[str, int]:
     if task.storage_bytes:
         amounts[STORAGE] = task.storage_bytes
     if task.gpu:
-        amounts[contract.DEFAULT_GPU_RESOURCE] = task.gpu
+        amounts[task.gpu_resource] = task.gpu
     return amounts

@@ -54,6 +54,7 @@ def test_figures() -> None:
     assert found.p95_slowdown == pytest.approx(np.percentile([1.2, 1.0, 1.2], 95))
     assert found.makespan_seconds == 400.0
     assert found.utilisation == pytest.approx(250.0 / 1600.0)
+    assert found.gpu_utilisation == 0.0
     assert found.useful_utilisation == pytest.approx(100.0 / 1600.0)
     assert found.idle_gpu_hours_while_deferred == 2.0
 
@@ -85,6 +86,15 @@ def test_norms_without_a_measure() -> None:
     incumbent = figures(energy_joules=0.0, overload_seconds=0.0, makespan_seconds=500.0, nodes=4)
     found = figures(violations=0.0, useful_utilisation=0.0, energy_joules=9.0, overload_seconds=10.0)
     assert found.edd_fitness(incumbent) == pytest.approx(0.4 - 0.1 * 10.0 / 20.0)
+
+
+def test_use_of_gpus() -> None:
+    """The time in which jobs held them over what there was; slices of another resource count as devices."""
+    machines = replace(world(), nodes=[replace(node, gpu=4) for node in world().nodes])
+    jobs = [replace(one, known=replace(one.known, gpu=2.0)) for one in JOBS]
+    assert summarise(machines, jobs, ENDS).gpu_utilisation == pytest.approx(2 * (120 + 100 + 60) / (4 * 400.0))
+    more = replace(machines, devices=[{"nvidia.com/mig-1g.5gb": 3} for _ in machines.nodes])
+    assert summarise(more, jobs, ENDS).gpu_utilisation == pytest.approx(2 * (120 + 100 + 60) / (7 * 400.0))
 
 
 def test_energy_of_each_job() -> None:
