@@ -6,6 +6,7 @@ KubeError
 ├── DatabaseError           history cannot be read: try again, or do without
 ├── PrometheusError         no metrics, or a part of them only: go on without
 ├── FormatError             a quantity, duration or time in an object cannot be read: count it as absent and say so
+├── FencedError             this process does not lead any more: nothing was sent, and nothing may be
 ├── OutcomeUnknownError     a write may or may not have happened: read again before repeating it
 │   └── SilentError         a watch said nothing for too long: watch again from where it was
 └── ApiError                the server answered with an error status
@@ -39,6 +40,10 @@ class PrometheusError(KubeError):
 
 class FormatError(KubeError, ValueError):
     """A text in an object is not of the format that its field has."""
+
+
+class FencedError(KubeError):
+    """A write was not sent, because another process may lead by now."""
 
 
 class OutcomeUnknownError(KubeError):

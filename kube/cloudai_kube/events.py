@@ -1,7 +1,8 @@
 """Events on objects: what people read in `kubectl describe`.
 
 Recording never waits: events go into a bounded queue and are sent behind more important requests, last come first
-dropped. Repetitions are counted on one Event object instead of filling the cluster with copies.
+dropped. Repetitions are counted on one Event object instead of filling the cluster with copies; what is new about an
+object that the same was said of before is bounded by time.
 """
 
 import asyncio
@@ -13,10 +14,11 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from cloudai_kube import timestamp
-from cloudai_kube.errors import ApiError, KubeError, NotFoundError
+from cloudai_kube.errors import ApiError, ConflictError, KubeError, NotFoundError, OutcomeUnknownError, OverloadedError
 from cloudai_kube.objects import Meta
 from cloudai_kube.redaction import redacted
 from cloudai_kube.transport import MERGE_PATCH, Transport
+from cloudai_kube.write_limit import WriteLimit
 
 QUEUE_LENGTH: Final = 10_000
 REMEMBERED: Final = 4096
@@ -25,6 +27,11 @@ BURST: Final = 25
 REFILL_SECONDS: Final = 300.0
 MAX_MESSAGE: Final = 1000
 STANDBY_SECONDS: Final = 60.0
+TOLD: Final = 16_384
+"""Objects and reasons of which it is remembered that they have had their first event."""
+MOST_TRIES: Final = 12
+FIRST_PAUSE_SECONDS: Final = 0.1
+LONGEST_PAUSE_SECONDS: Final = 10.0
 
 _log = logging.getLogger(__name__)
 
@@ -46,13 +53,17 @@ class Subject:
         return cls(api_version, kind, meta.namespace, meta.name, meta.uid, meta.resourceVersion)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Event:
+    """`name` is that of the object that may have been created by a request without an answer."""
+
     subject: Subject
     type: str
     reason: str
     message: str
     at: float
+    tries: int = 0
+    name: str = ""
 
 
 @dataclass(slots=True)
@@ -74,13 +85,15 @@ class Recorder:
     """Sends events as `component`. `run` ends only by cancellation; `flush` waits until the queue is empty.
 
     `senders` requests are under way at once, but only one while `busy()` says that something better is to be sent.
-    While `may_send()` is False (a standby) events wait, and are forgotten after a minute.
+    While `may_send()` is False (a standby) events wait, and are forgotten after a minute. What an overloaded API server
+    does not take is sent again, `MOST_TRIES` times at most.
     """
 
     transport: Transport
     component: str
     busy: Callable[[], bool] = lambda: False
     may_send: Callable[[], bool] = lambda: True
+    limit: WriteLimit = field(default_factory=WriteLimit)
     senders: int = 8
     dropped: int = 0
     sent: int = 0
@@ -90,6 +103,7 @@ class Recorder:
     _pending: int = 0
 
     _series: collections.OrderedDict[tuple[str, str, str], _Series] = field(default_factory=collections.OrderedDict)
+    _told: collections.OrderedDict[tuple[str, str], None] = field(default_factory=collections.OrderedDict)
     _allowances: collections.OrderedDict[str, _Allowance] = field(default_factory=collections.OrderedDict)
     _serial: int = 0
 
@@ -101,7 +115,7 @@ class Recorder:
         if not self.may_send():
             while self._queue and time.time() - self._queue[0].at > STANDBY_SECONDS:
                 self._queue.popleft()
-        if len(self._queue) >= QUEUE_LENGTH or not self._allow(subject.uid or subject.name):
+        if len(self._queue) >= QUEUE_LENGTH or not self._may_tell(subject, reason):
             self.dropped += 1
             return
         text = redacted(message[: 2 * MAX_MESSAGE])[:MAX_MESSAGE].encode(errors="replace").decode()
@@ -148,10 +162,9 @@ class Recorder:
                 await self._send(event)
                 self.sent += 1
             except KubeError as error:
-                self.dropped += 1
                 if not (isinstance(error, ApiError) and error.status in {403, 404}):
                     _log.info("event %s of %s: %s", event.reason, event.subject.name, error)
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(self._again(event, error))
             except Exception:  # noqa: BLE001  an event is never worth the process
                 self.dropped += 1
                 _log.exception("event %s of %s", event.reason, event.subject.name)
@@ -160,13 +173,27 @@ class Recorder:
                 if not self._queue and not self._pending:
                     self._idle.set()
 
+    def _again(self, event: _Event, error: KubeError) -> float:
+        """Queue it once more if that may help. Returns how long to leave the API server alone, in seconds."""
+        event.tries += 1
+        may_help = isinstance(error, OverloadedError | OutcomeUnknownError)
+        if not may_help or event.tries >= MOST_TRIES or len(self._queue) >= QUEUE_LENGTH:
+            self.dropped += 1
+            return FIRST_PAUSE_SECONDS
+        self._queue.append(event)
+        asked = error.retry_after_seconds if isinstance(error, OverloadedError) else None
+        return min(LONGEST_PAUSE_SECONDS, asked or FIRST_PAUSE_SECONDS * 2.0 ** (event.tries - 1))
+
     async def _send(self, event: _Event) -> None:
         key = (event.subject.uid or event.subject.name, event.reason, event.message)
         series = self._series.get(key)
         namespace = event.subject.namespace or "default"
         path = f"/api/v1/namespaces/{namespace}/events"
+        if event.name:
+            await self._create(path, event)
+            return
         if series is not None and event.at - series.last < REPEAT_SECONDS:
-            series.count += 1
+            series.count += not event.tries
             series.last = event.at
             body = {"count": series.count, "lastTimestamp": timestamp.whole_seconds(event.at)}
             try:
@@ -175,11 +202,19 @@ class Recorder:
             except NotFoundError:  # it has expired: begin a new one
                 self._series.pop(key, None)
         self._serial += 1
-        name = f"{event.subject.name[:200]}.{int(event.at * 1e6):x}{self._serial % 4096:03x}"
-        self._series[key] = _Series(name, 1, event.at, event.at)
+        event.name = f"{event.subject.name[:200]}.{int(event.at * 1e6):x}{self._serial % 4096:03x}"
+        self._series[key] = _Series(event.name, 1, event.at, event.at)
         if len(self._series) > REMEMBERED:
             self._series.popitem(last=False)
-        await self.transport.request("POST", path, self._body(name, namespace, event))
+        await self._create(path, event)
+
+    async def _create(self, path: str, event: _Event) -> None:
+        try:
+            await self.transport.request(
+                "POST", path, self._body(event.name, event.subject.namespace or "default", event)
+            )
+        except ConflictError:  # an earlier request had arrived
+            _log.debug("event %s is there already", event.name)
 
     def _body(self, name: str, namespace: str, event: _Event) -> dict[str, Any]:
         subject = event.subject
@@ -205,6 +240,16 @@ class Recorder:
             "lastTimestamp": at,
             "count": 1,
         }
+
+    def _may_tell(self, subject: Subject, reason: str) -> bool:
+        """The first event of an object and reason always, unless it flaps; of later ones only so many in all."""
+        key = (subject.uid or subject.name, reason)
+        is_first = key not in self._told
+        self._told[key] = None
+        self._told.move_to_end(key)
+        if len(self._told) > TOLD:
+            self._told.popitem(last=False)
+        return self._allow(key[0]) and (is_first or self.limit.take())
 
     def _allow(self, key: str) -> bool:
         """25 events at once per object, then one in five minutes: a flapping object must not drown the others."""

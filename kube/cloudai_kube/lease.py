@@ -11,13 +11,13 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
-from cloudai_kube import moment, timestamp
+from cloudai_kube import moment, nesting, timestamp
 from cloudai_kube.errors import ConflictError, KubeError, NotFoundError, OutcomeUnknownError
 from cloudai_kube.objects import Meta, Record
 from cloudai_kube.transport import Transport
@@ -25,6 +25,7 @@ from cloudai_kube.transport import Transport
 LOST_EXIT_CODE: Final = 1
 _JITTER: Final = 0.2
 _log = logging.getLogger(__name__)
+_Answer = TypeVar("_Answer")
 
 
 class _LeaseSpec(Record):
@@ -57,6 +58,7 @@ def _exit_at_once(code: int) -> None:
 class Election:
     """One candidate for one Lease.
 
+    `transport` should be its own: behind requests that hang, a renewal would come too late.
     `acquire` returns once we lead. From then on `hold` must run; if the lease is not renewed in time, the watchdog ends
     the process with exit code 1.
     """
@@ -71,6 +73,7 @@ class Election:
     _seen: tuple[str | None, str | None] = (None, None)
     _seen_at: float = 0.0
     _renewed_at: float = 0.0
+    _written: _Lease | None = None
     _leading: threading.Event = field(default_factory=threading.Event)
     _released: threading.Event = field(default_factory=threading.Event)
 
@@ -113,26 +116,29 @@ class Election:
             return
         self._leading.clear()
         try:
-            lease = await self.transport.get(f"{self._path}/{self.name}", _Lease)
+            lease = await self._get()
             if lease.spec.holderIdentity == self.identity:
                 await self._put(lease, holder="", transitions=lease.spec.leaseTransitions)
         except KubeError as error:
             _log.info("lease %s could not be released: %s", self.name, error)
 
     async def _try(self) -> bool:
-        """Acquire or renew once. A request that hangs must not eat the time for a second one."""
-        try:
-            return await asyncio.wait_for(self._try_once(), self.timing.renew_deadline_seconds / 2)
-        except TimeoutError as error:
-            raise OutcomeUnknownError("no answer in time") from error
+        """Acquire or renew once. What we wrote last is renewed without a look, as client-go does."""
+        if self._written is not None:
+            try:
+                await self._put(self._written, self.identity, self._written.spec.leaseTransitions)
+            except (ConflictError, NotFoundError):
+                self._written = None
+            else:
+                return True
+        return await self._look_and_try()
 
-    async def _try_once(self) -> bool:
+    async def _look_and_try(self) -> bool:
         begun = time.monotonic()
         try:
-            lease = await self.transport.get(f"{self._path}/{self.name}", _Lease)
+            lease = await self._get()
         except NotFoundError:
-            await self.transport.request("POST", self._path, self._body("", self.identity, 0, None))
-            self._renewed_at = begun
+            await self._write("POST", self._path, self._body("", self.identity, 0, None))
             return True
         holder = lease.spec.holderIdentity or ""
         record = (lease.spec.holderIdentity, lease.spec.renewTime)
@@ -144,22 +150,40 @@ class Election:
         try:
             await self._put(lease, self.identity, lease.spec.leaseTransitions + (holder != self.identity))
         except ConflictError:
-            return False if holder != self.identity else await self._try_again(begun)
-        self._renewed_at = begun
+            return False if holder != self.identity else await self._try_again()
         return True
 
-    async def _try_again(self, begun: float) -> bool:
-        lease = await self.transport.get(f"{self._path}/{self.name}", _Lease)
+    async def _try_again(self) -> bool:
+        lease = await self._get()
         if lease.spec.holderIdentity != self.identity:
             return False
         await self._put(lease, self.identity, lease.spec.leaseTransitions)
-        self._renewed_at = begun
         return True
+
+    async def _get(self) -> _Lease:
+        return await self._in_time(self.transport.get(f"{self._path}/{self.name}", _Lease))
 
     async def _put(self, lease: _Lease, holder: str, transitions: int) -> None:
         acquired = lease.spec.acquireTime if holder == lease.spec.holderIdentity else None
         body = self._body(lease.metadata.resourceVersion, holder, transitions, acquired)
-        await self.transport.request("PUT", f"{self._path}/{self.name}", body)
+        await self._write("PUT", f"{self._path}/{self.name}", body)
+
+    async def _write(self, method: str, path: str, body: dict[str, Any]) -> None:
+        """Write the record; from the moment before the request on it lasts."""
+        begun = time.monotonic()
+        answer = await self._in_time(self.transport.request(method, path, body))
+        self._renewed_at = begun
+        try:
+            self._written = nesting.decode(answer, _Lease) if body["spec"]["holderIdentity"] else None
+        except msgspec.DecodeError:  # a proxy's words: look before the next write
+            self._written = None
+
+    async def _in_time(self, request: Coroutine[None, None, _Answer]) -> _Answer:
+        """A request that hangs must not eat the time for a second one."""
+        try:
+            return await asyncio.wait_for(request, self.timing.renew_deadline_seconds / 2)
+        except TimeoutError as error:
+            raise OutcomeUnknownError("no answer in time") from error
 
     def _body(self, version: str, holder: str, transitions: int, acquired: str | None) -> dict[str, Any]:
         now = timestamp.micros(time.time())

@@ -7,7 +7,7 @@ official models costs 60 to 100 times as much per pod.
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
@@ -17,10 +17,19 @@ import msgspec
 
 from cloudai_kube import nesting
 from cloudai_kube.connection import Connection
-from cloudai_kube.errors import ApiError, OutcomeUnknownError, OverloadedError, RefusedError, SilentError, api_error
+from cloudai_kube.errors import (
+    ApiError,
+    FencedError,
+    OutcomeUnknownError,
+    OverloadedError,
+    RefusedError,
+    SilentError,
+    api_error,
+)
 
 MERGE_PATCH: Final = "application/merge-patch+json"
 STRATEGIC_PATCH: Final = "application/strategic-merge-patch+json"
+READ: Final = "GET"
 UNAUTHORIZED: Final = 401
 NO_ANSWER: Final = "<error>"
 """The code of a request without an answer, as client-go has it."""
@@ -64,7 +73,10 @@ def open_session(
 
 
 class Transport:
-    """A session with one API server. Use as an async context manager, inside the event loop it belongs to."""
+    """A session with one API server. Use as an async context manager, inside the event loop it belongs to.
+
+    While `may_write()` is False nothing but reads is sent: a process that was paused may have lost its Lease meanwhile.
+    """
 
     def __init__(
         self, connection: Connection, user_agent: str, connections: int = 32, timeout_seconds: float = 30.0
@@ -77,6 +89,7 @@ class Transport:
         self._server = connection.server.rstrip("/")
         self._dated = ""
         self._unauthorized_since: float | None = None
+        self.may_write: Callable[[], bool] = lambda: True
         self.answers: Counter[tuple[str, str]] = Counter()
         """Requests so far by method and code."""
 
@@ -98,7 +111,10 @@ class Transport:
         params: Mapping[str, str] | None = None,
         content_type: str = "application/json",
     ) -> bytes:
-        """Send one request and return the body. Raises `ApiError`, or `OutcomeUnknownError` if no answer came."""
+        """Send one request and return the body.
+
+        Raises `ApiError`, `OutcomeUnknownError` if no answer came, `FencedError` if it was not sent.
+        """
         data = body if body is None or isinstance(body, bytes) else _encode(body)
         more = {} if data is None else {"Content-Type": content_type}
         authorization = await self._connection.authorization()
@@ -118,6 +134,8 @@ class Transport:
         headers: dict[str, str],
         authorization: str | None,
     ) -> bytes:
+        if method != READ and not self.may_write():
+            raise FencedError(f"{method} {path} was not sent: this process may not lead any more")
         sent = {**headers, "Authorization": authorization} if authorization else headers
         try:
             async with self._open().request(
@@ -138,6 +156,9 @@ class Transport:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             self.answers[method, NO_ANSWER] += 1
             raise OutcomeUnknownError(f"{method} {path}: {error or type(error).__name__}") from error
+        except asyncio.CancelledError:
+            self.answers[method, NO_ANSWER] += 1
+            raise
 
     def problem(self, seconds: float = 0.0) -> str | None:
         """What has kept every request from succeeding for so long; None if nothing has."""
@@ -179,6 +200,7 @@ class Transport:
         rest = b""
         authorization = await self._connection.authorization()
         headers = {"Authorization": authorization} if authorization else {}
+        is_answered = False
         try:
             async with self._open().get(
                 self._server + path,
@@ -188,6 +210,7 @@ class Transport:
                 server_hostname=self._connection.server_name,
             ) as response:
                 self._note("WATCH", response.status)
+                is_answered = True
                 if response.status == UNAUTHORIZED:
                     await self._connection.renew(authorization)  # the next watch tries what it brought
                 if response.status >= 400:
@@ -203,7 +226,7 @@ class Transport:
         except aiohttp.SocketTimeoutError as error:
             raise SilentError(f"watch {path}: silent for {silence_seconds:.0f} s") from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            self.answers["WATCH", NO_ANSWER] += 1
+            self.answers["WATCH", NO_ANSWER] += not is_answered
             raise OutcomeUnknownError(f"watch {path}: {error or type(error).__name__}") from error
 
     def _open(self) -> aiohttp.ClientSession:

@@ -37,6 +37,8 @@ from cloudai_operator.workers import Workers
 from cloudai_rts import contract
 
 _log = logging.getLogger("cloudai_operator")
+AGENT = "cloudai-operator"
+LEASE_CONNECTIONS = 2
 DRAIN_SECONDS = 3.0
 RULES_SECONDS = 30.0
 """How often the scheduler's rules are read again."""
@@ -80,10 +82,16 @@ class Process:
     async def run(self) -> None:
         """Start everything, lead, work, stop in order."""
         settings = self._settings
-        async with Transport(self._connection, "cloudai-operator", settings.workers + 16) as transport:
+        async with (
+            Transport(self._connection, AGENT, settings.workers + 16) as transport,
+            Transport(self._connection, AGENT, LEASE_CONNECTIONS) as lease_transport,
+        ):
             metrics = OperatorMetrics(CollectorRegistry())
-            metrics.registry.register(RequestCounts([transport]))
+            metrics.registry.register(RequestCounts([transport, lease_transport]))
+            election = self._election(lease_transport)
             recorder = Recorder(transport, contract.OPERATOR_NAME)
+            if settings.leader_elect:
+                transport.may_write = recorder.may_send = election.leads
             rules = Rules(
                 settings.scheduler_name,
                 settings.sla_multiplier,
@@ -97,18 +105,26 @@ class Process:
             if settings.mongodb_uri:
                 database = history.client(settings.mongodb_uri, settings.mongodb_ca_file)[contract.MONGODB_DATABASE]
                 workers.history = history.HistoryWriter(database, metrics, workers.note_written)
-            await self._serve(transport, workers, recorder, metrics)
+            await self._serve(transport, election, workers, recorder, metrics)
 
-    async def _serve(
-        self, transport: Transport, workers: Workers, recorder: Recorder, metrics: OperatorMetrics
-    ) -> None:
+    def _election(self, transport: Transport) -> Election:
+        """The Lease, over a connection of its own: a renewal never stands behind requests that hang."""
         settings = self._settings
         timing = LeaseTiming(
             settings.lease_duration_seconds, settings.lease_renew_deadline_seconds, settings.lease_retry_seconds
         )
-        election = Election(
-            transport, settings.namespace, contract.OPERATOR_NAME, f"{socket.gethostname()}_{uuid.uuid4()}", timing
-        )
+        identity = f"{socket.gethostname()}_{uuid.uuid4()}"
+        return Election(transport, settings.namespace, contract.OPERATOR_NAME, identity, timing)
+
+    async def _serve(
+        self,
+        transport: Transport,
+        election: Election,
+        workers: Workers,
+        recorder: Recorder,
+        metrics: OperatorMetrics,
+    ) -> None:
+        settings = self._settings
         health = HealthServer(
             metrics.registry,
             live={

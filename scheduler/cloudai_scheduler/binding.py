@@ -12,7 +12,15 @@ from typing import Final
 
 import msgspec
 
-from cloudai_kube.errors import ApiError, ConflictError, KubeError, NotFoundError, OutcomeUnknownError, OverloadedError
+from cloudai_kube.errors import (
+    ApiError,
+    ConflictError,
+    FencedError,
+    KubeError,
+    NotFoundError,
+    OutcomeUnknownError,
+    OverloadedError,
+)
 from cloudai_kube.objects import Pod
 from cloudai_kube.transport import Transport
 from cloudai_rts import contract
@@ -20,6 +28,7 @@ from cloudai_rts import contract
 _log = logging.getLogger(__name__)
 REREAD_FIRST_SECONDS: Final = 0.5
 REREAD_LONGEST_SECONDS: Final = 10.0
+FENCED_SECONDS: Final = 1.0
 _encode = msgspec.json.Encoder().encode
 
 
@@ -71,6 +80,8 @@ class Binder:
             await self.transport.request("POST", path + "/binding", body)
         except NotFoundError as error:
             return BindResult(BindOutcome.GONE, error.message)
+        except FencedError as error:  # it was not sent
+            return BindResult(BindOutcome.OVERLOADED, str(error), FENCED_SECONDS)
         except OverloadedError as error:
             if error.status == 429:  # refused before it was looked at
                 return BindResult(BindOutcome.OVERLOADED, error.message, error.retry_after_seconds or 1.0)

@@ -1,7 +1,8 @@
 """The PodScheduled condition of pods that wait: what `kubectl describe pod` and autoscalers read.
 
 Only the newest text of each pod is sent, behind more important requests, and only while the pod waits: the write names
-the resource version that it rests on, so that it can never land after the bind.
+the resource version that it rests on, so that it can never land after the bind. A pod's first text goes out at once;
+later ones are bounded by time, so that thousands of pods whose texts count nodes do not flood the API server.
 """
 
 import asyncio
@@ -12,16 +13,19 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from cloudai_kube import timestamp
-from cloudai_kube.errors import ConflictError, KubeError, NotFoundError, RefusedError
+from cloudai_kube.errors import ApiError, ConflictError, KubeError
 from cloudai_kube.objects import Condition, Pod
 from cloudai_kube.redaction import redacted
 from cloudai_kube.transport import STRATEGIC_PATCH, Transport
+from cloudai_kube.write_limit import WriteLimit
 
 _log = logging.getLogger(__name__)
 SENDERS: Final = 4
 PAUSE_SECONDS: Final = 0.5
 MAX_MESSAGE: Final = 8192
 """A pod may ask for thousands of resources, each of which is a reason."""
+USELESS: Final = frozenset({400, 403, 404, 405, 413, 422})
+"""Answers after which the same request would be refused again. After a 401 there may be other credentials."""
 TYPE: Final = "PodScheduled"
 UNSCHEDULABLE: Final = "Unschedulable"
 DEFERRED: Final = "Deferred"
@@ -42,17 +46,23 @@ class ConditionWriter:
     waiting: Callable[[str], Pod | None] = lambda _uid: None
     clock: Callable[[], float] = time.time
     may_send: Callable[[], bool] = lambda: True
-    _newest: dict[str, tuple[str, str]] = field(default_factory=dict)
+    limit: WriteLimit = field(default_factory=WriteLimit)
+    _first: dict[str, tuple[str, str]] = field(default_factory=dict)
+    _later: dict[str, tuple[str, str]] = field(default_factory=dict)
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
 
     def write(self, uid: str, reason: str, message: str) -> None:
         """Queue the condition; replaces one of the same pod that was not sent yet."""
-        self._newest[uid] = (reason, redacted(message[: 2 * MAX_MESSAGE])[:MAX_MESSAGE])
+        self.drop(uid)
+        pod = self.waiting(uid)
+        is_first = pod is None or _known(pod) is None
+        (self._first if is_first else self._later)[uid] = (reason, redacted(message[: 2 * MAX_MESSAGE])[:MAX_MESSAGE])
         self._wake.set()
 
     def drop(self, uid: str) -> None:
         """The pod was placed or is gone: there is nothing to say any more."""
-        self._newest.pop(uid, None)
+        self._first.pop(uid, None)
+        self._later.pop(uid, None)
 
     async def run(self) -> None:
         """Send what is queued, for ever."""
@@ -62,34 +72,42 @@ class ConditionWriter:
 
     async def _send_loop(self) -> None:
         while True:
-            if not self._newest:
+            if not self._first and not self._later:
                 self._wake.clear()
                 await self._wake.wait()
                 continue
             if not self.may_send():
                 await asyncio.sleep(PAUSE_SECONDS)
                 continue
-            uid = next(iter(self._newest))
-            reason, message = self._newest.pop(uid)
+            if not self._first and not self.limit.take():
+                await asyncio.sleep(self.limit.pause_seconds())
+                continue
+            texts = self._first or self._later
+            uid = next(iter(texts))
+            reason, message = texts.pop(uid)
             pod = self.waiting(uid)
             if pod is None:
                 continue
             try:
                 await self._send(pod, reason, message)
-            except NotFoundError:
-                continue
             except KubeError as error:
                 if not isinstance(error, ConflictError):
                     _log.info("condition of pod %s/%s: %s", pod.metadata.namespace, pod.metadata.name, error)
-                if not isinstance(error, RefusedError):
-                    self._newest.setdefault(uid, (reason, message))
+                if not (isinstance(error, ApiError) and error.status in USELESS):
+                    self._again(uid, reason, message)
                 await asyncio.sleep(PAUSE_SECONDS)
             except Exception:  # noqa: BLE001  a text is never worth the process
                 _log.exception("condition of pod %s/%s", pod.metadata.namespace, pod.metadata.name)
 
+    def _again(self, uid: str, reason: str, message: str) -> None:
+        """Queue a text once more, unless there is a newer one."""
+        if uid not in self._first and uid not in self._later:
+            self._later[uid] = (reason, message)
+            self._wake.set()
+
     async def _send(self, pod: Pod, reason: str, message: str) -> None:
         meta = pod.metadata
-        known = next((condition for condition in pod.status.conditions if condition.type == TYPE), None)
+        known = _known(pod)
         if known is not None and (known.status, known.reason, known.message) == ("False", reason, message):
             return
         condition = {"type": TYPE, "status": "False", "reason": reason, "message": message}
@@ -106,3 +124,8 @@ class ConditionWriter:
         if known is not None and known.status == "False" and known.lastTransitionTime:
             return known.lastTransitionTime
         return timestamp.whole_seconds(self.clock())
+
+
+def _known(pod: Pod) -> Condition | None:
+    """What the pod says already."""
+    return next((condition for condition in pod.status.conditions if condition.type == TYPE), None)

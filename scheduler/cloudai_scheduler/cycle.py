@@ -33,7 +33,8 @@ from cloudai_scheduler.walk import Walk, fit_error, is_about_pod, walk
 class Unschedulable:
     """No node can take the pod now; the message has upstream's form, because people and autoscalers grep for it.
 
-    `evictions`: pods that are to make room for it. `keeps_nomination`: it goes on waiting for a node that is nominated.
+    `evictions`: pods that are to make room for it; `may_have_evicted`: that was considered. `keeps_nomination`: it goes
+    on waiting for a node that is nominated.
     `look_again_seconds`: time alone may change that. `reservation`: the node that is to be kept for it meanwhile.
     """
 
@@ -42,6 +43,7 @@ class Unschedulable:
     keeps_nomination: bool = False
     look_again_seconds: float | None = None
     reservation: Reservation | None = None
+    may_have_evicted: bool = False
 
 
 Outcome = Placed | Deferred | Unschedulable
@@ -157,7 +159,9 @@ def _unschedulable(around: Surroundings, view: View, pod_class: PodClass, walked
         return Unschedulable(message)
     outcome = preempt(view, pod_class, walked, around.preemption, around.may_go_on)
     text = f"{message} preemption: {outcome.text}"
-    return Unschedulable(text, outcome.candidate, outcome.keeps_nomination, outcome.look_again_seconds)
+    return Unschedulable(
+        text, outcome.candidate, outcome.keeps_nomination, outcome.look_again_seconds, may_have_evicted=True
+    )
 
 
 def could_take(state: ClusterState, pod_class: PodClass, slot: int, may_evict: bool = False) -> bool:

@@ -7,13 +7,18 @@ from dataclasses import dataclass, field
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from cloudai_rts.placement import Placed
+from cloudai_rts.policy import ROUND_ROBIN
 
 _FAST = (0.00025, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.25, 1.0)
+_ATTEMPT = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0)
 _FILTER = (0.00001, 0.00003, 0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03)
 _PROBABILITY = (0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 0.99)
 _LATENESS = (0.0, 10.0, 60.0, 300.0, 1800.0, 3600.0, 21600.0, 86400.0)
 _VICTIMS = (1, 2, 4, 8, 16, 32, 64)
 _SLI = (0.01, 0.05, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
+
+MOST_ATTEMPTS = 15
+"""More are not told apart, as upstream."""
 
 
 @dataclass(slots=True)
@@ -23,6 +28,7 @@ class SchedulerMetrics:
     registry: CollectorRegistry
     attempts: Counter = field(init=False)
     attempt_seconds: Histogram = field(init=False)
+    algorithm_seconds: Histogram = field(init=False)
     sli_seconds: Histogram = field(init=False)
     filter_seconds: Histogram = field(init=False)
     moves: Counter = field(init=False)
@@ -46,8 +52,8 @@ class SchedulerMetrics:
     refused: Counter = field(init=False)
     version: Gauge = field(init=False)
     weights: Gauge = field(init=False)
-    lists: Gauge = field(init=False)
-    events_dropped: Gauge = field(init=False)
+    lists: Counter = field(init=False)
+    events_dropped: Counter = field(init=False)
     leader: Gauge = field(init=False)
     telemetry_nodes: Gauge = field(init=False)
     telemetry_errors: Counter = field(init=False)
@@ -65,6 +71,19 @@ class SchedulerMetrics:
             last = now
 
         return lap
+
+    def show_attempt(self, result: str, profile: str, begun: float) -> None:
+        """Note how a cycle ended that began at this moment of `time.perf_counter`."""
+        self.attempts.labels(result, profile).inc()
+        self.attempt_seconds.labels(result, profile).observe(time.perf_counter() - begun)
+
+    def show_bound(self, placed: Placed, waited_seconds: float, attempts: int) -> None:
+        """Note a pod that is bound."""
+        by_setting = placed.policy == ROUND_ROBIN and placed.fallback_reason is None
+        reason = "setting" if by_setting else "could_not_decide" if placed.fallback_reason else ""
+        self.decisions.labels(placed.policy, reason).inc()
+        told = str(attempts) if attempts < MOST_ATTEMPTS else f"{MOST_ATTEMPTS}+"
+        self.sli_seconds.labels(told).observe(waited_seconds)
 
     def show_promise(self, placed: Placed, deadline: float, now: float) -> None:
         """Note what is told of a deadline (seconds since the epoch) at the bind."""
@@ -85,13 +104,25 @@ class SchedulerMetrics:
 
         prefix = "cloudai_scheduler_"
         self.attempts = counter(prefix + "schedule_attempts", "Cycles by result and profile", "result", "profile")
-        self.attempt_seconds = histogram(prefix + "scheduling_attempt_duration_seconds", "Time of one decision", _FAST)
+        self.attempt_seconds = histogram(
+            prefix + "scheduling_attempt_duration_seconds",
+            "Time of one cycle, with the bind",
+            _ATTEMPT,
+            "result",
+            "profile",
+        )
+        self.algorithm_seconds = histogram(
+            prefix + "scheduling_algorithm_duration_seconds", "Time of one decision", _FAST
+        )
         self.sli_seconds = histogram(
-            prefix + "pod_scheduling_sli_duration_seconds", "Pod created, or its last gate gone, to bound", _SLI
+            prefix + "pod_scheduling_sli_duration_seconds",
+            "Pod created, or its last gate gone, to bound, by number of attempts",
+            _SLI,
+            "attempts",
         )
         self.filter_seconds = histogram(
             prefix + "plugin_execution_duration_seconds",
-            "Time of one filter over all nodes, in one attempt of ten",
+            "Time of one filter over all nodes, in one attempt of ten; static: of those that look at nodes alone",
             _FILTER,
             "plugin",
         )
@@ -107,9 +138,11 @@ class SchedulerMetrics:
             _LATENESS,
         )
         self.binds = counter(prefix + "binds", "Bindings by outcome", "outcome")
-        self.decisions = counter(prefix + "decisions", "Placements by policy", "policy")
+        self.decisions = counter(
+            prefix + "decisions", "Pods bound by policy, and why another than the rule's", "policy", "reason"
+        )
         self.reservations = counter(prefix + "reservations", "Nodes kept for tasks that need several GPUs of one")
-        self.preemptions = counter(prefix + "preemption_attempts", "Pods for which others were evicted")
+        self.preemptions = counter(prefix + "preemption_attempts", "Cycles in which evictions were considered")
         self.victims = histogram(prefix + "preemption_victims", "Pods evicted for one", _VICTIMS)
         self.cache_mismatches = counter(
             prefix + "cache_mismatches", "Lasting differences between our state and the API server's", "kind"
@@ -126,8 +159,8 @@ class SchedulerMetrics:
         self.refused = counter("cloudai_rts_parameter_refused", "Parameter documents refused", "key")
         self.version = gauge("cloudai_rts_parameter_version", "Version of the parameters in force")
         self.weights = gauge("cloudai_rts_weight", "Weights of the lateness rule in force", "weight")
-        self.lists = gauge(prefix + "lists", "Full lists requested by resource", "resource")
-        self.events_dropped = gauge(prefix + "events_dropped", "Events given up")
+        self.lists = counter(prefix + "lists", "Full lists requested by resource", "resource")
+        self.events_dropped = counter(prefix + "events_dropped", "Events given up")
         self.leader = gauge(prefix + "leader", "1 while this process leads")
         self.telemetry_nodes = gauge(prefix + "telemetry_nodes", "Nodes with a fresh measured load")
         self.telemetry_errors = counter(prefix + "telemetry_errors", "Failed questions to Prometheus")

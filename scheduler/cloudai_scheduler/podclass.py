@@ -18,7 +18,7 @@ from cloudai_rts.arrays import BoolArray
 from cloudai_scheduler.cluster.pod_volumes import PLACED_BY
 from cloudai_scheduler.cluster.state import ClusterState
 from cloudai_scheduler.cluster.usage import Usual, usual_requests
-from cloudai_scheduler.filters import FILTERS, node_declared_features, pod_topology_spread
+from cloudai_scheduler.filters import FILTERS, node_declared_features, plugin_of, pod_topology_spread
 from cloudai_scheduler.filters.base import Filter
 from cloudai_scheduler.profile import STOCK, Profile, Profiles
 from cloudai_scheduler.verdicts import SMALL_BYTES, Verdicts
@@ -88,7 +88,8 @@ class PodClass:
     @property
     def kept_out_by(self) -> tuple[str, ...]:
         """Names of the filters that were against nodes when a pod of it found none."""
-        return tuple(filter_.name for filter_, _ in self._blamed)
+        static = {plugin_of(reason) for reason in self.verdicts.against}
+        return (*sorted(static), *(filter_.name for filter_, _ in self._blamed))
 
     def has_failed(self, state: ClusterState) -> bool:
         """Whether nothing that could help has happened since no node could take any pod of it."""

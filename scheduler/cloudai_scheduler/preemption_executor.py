@@ -47,7 +47,6 @@ class PreemptionExecutor:
     def preempt(self, entry: QueuedPod, chosen: Candidate, now: float) -> None:
         """Keep the node for the pod, and make the others leave it."""
         node, nominations = self.state.by_slot[chosen.slot].name, self.state.nominations
-        self.metrics.preemptions.inc()
         self.metrics.victims.observe(len(chosen.victims))
         lower = [uid for uid in nominations.below(node, entry.pod.spec.priority) if uid in self.queue.entries]
         yielding = [self.queue.entries[uid].pod for uid in lower]

@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import uuid
+from collections import Counter
 from collections.abc import Coroutine
 from functools import partial
 from typing import Any
@@ -50,10 +51,16 @@ from cloudai_scheduler.shared_name import SharedNames
 from cloudai_scheduler.telemetry_loop import TelemetryLoop
 
 _log = logging.getLogger("cloudai_scheduler")
+AGENT = "cloudai-scheduler"
+OTHER_CONNECTIONS = 32
+"""Beside those of Bindings: a watch of each kind, texts, volumes, evictions, lists to compare with."""
+LEASE_CONNECTIONS = 2
 DRAIN_SECONDS = 5.0
 RULES_RETRY_SECONDS = 10.0
 UNAUTHORIZED_SECONDS = 60.0
 """Credentials that are refused for so long are read afresh by a new process."""
+REPORT_SECONDS = 5.0
+DROPPED = "events dropped"
 Reflectors = dict[str, Reflector[Any]]
 BUDGETS = "/apis/policy/v1/poddisruptionbudgets"
 STORAGE_API = "/apis/storage.k8s.io/v1"
@@ -84,10 +91,13 @@ class Process:
     async def run(self) -> None:
         """Start everything, lead, schedule, stop in order."""
         settings = self._settings
-        wire = settings.bind_connections + 16
-        async with Transport(self._connection, "cloudai-scheduler", wire) as transport:
+        wire = settings.bind_connections + OTHER_CONNECTIONS
+        async with (
+            Transport(self._connection, AGENT, wire) as transport,
+            Transport(self._connection, AGENT, LEASE_CONNECTIONS) as lease_transport,
+        ):
             metrics = SchedulerMetrics(CollectorRegistry())
-            metrics.registry.register(RequestCounts([transport]))
+            metrics.registry.register(RequestCounts([transport, lease_transport]))
             recorder = Recorder(transport, settings.scheduler_name)
             scheduler = Scheduler(
                 scheduler_name=settings.scheduler_name,
@@ -110,10 +120,21 @@ class Process:
                 self._observer = Observer(scheduler.intake, scheduler.surroundings, metrics, scheduler.clock)
             if settings.leader_elect or self._observer is not None:
                 scheduler.intake.is_leading = False  # until it is
-                recorder.may_send = lambda: self._leading  # a standby sees the same and says nothing
-                scheduler.conditions.may_send = recorder.may_send
+                transport.may_write = lambda: self._leading and scheduler.may_act()
+                recorder.may_send = transport.may_write  # a standby sees the same and says nothing
+                scheduler.conditions.may_send = transport.may_write
             reflectors = self._reflectors(transport, scheduler, recorder, metrics)
-            await self._serve(transport, scheduler, recorder, reflectors, metrics)
+            election = self._election(lease_transport)
+            await self._serve(transport, election, scheduler, recorder, reflectors, metrics)
+
+    def _election(self, transport: Transport) -> Election:
+        """The Lease, over a connection of its own: a renewal never stands behind requests that hang."""
+        settings = self._settings
+        timing = LeaseTiming(
+            settings.lease_duration_seconds, settings.lease_renew_deadline_seconds, settings.lease_retry_seconds
+        )
+        identity = f"{socket.gethostname()}_{uuid.uuid4()}"
+        return Election(transport, settings.namespace, settings.scheduler_name, identity, timing)
 
     def _rules(self) -> Rules:
         """What other processes have to read as this one does."""
@@ -183,17 +204,13 @@ class Process:
     async def _serve(
         self,
         transport: Transport,
+        election: Election,
         scheduler: Scheduler,
         recorder: Recorder,
         reflectors: Reflectors,
         metrics: SchedulerMetrics,
     ) -> None:
         settings = self._settings
-        timing = LeaseTiming(
-            settings.lease_duration_seconds, settings.lease_renew_deadline_seconds, settings.lease_retry_seconds
-        )
-        identity = f"{socket.gethostname()}_{uuid.uuid4()}"
-        election = Election(transport, settings.namespace, settings.scheduler_name, identity, timing)
         health = HealthServer(
             metrics.registry,
             live={"loop": lambda: None, "credentials": lambda: transport.problem(UNAUTHORIZED_SECONDS)},
@@ -210,7 +227,7 @@ class Process:
         await health.start(settings.health_host, settings.health_port)
         background: list[Coroutine[None, None, None]] = [recorder.run(), scheduler.conditions.run()]
         background.extend(reflector.run() for reflector in reflectors.values())
-        background.append(scheduler.sample_loads())
+        background.append(_sample_loads(scheduler, reflectors))
         background.append(_report(reflectors, recorder, metrics))
         access = settings.access()
         if access is not None:
@@ -316,6 +333,13 @@ def _tell_parked(kind: str, recorder: Recorder, metrics: SchedulerMetrics, meta:
     recorder.warning(Subject.of("v1", kind, meta), "CannotBeHandled", message)
 
 
+async def _sample_loads(scheduler: Scheduler, reflectors: Reflectors) -> None:
+    """Only of the whole cluster: what namespaces hold of an empty one would count as what they have had lately."""
+    for reflector in reflectors.values():
+        await reflector.synced.wait()
+    await scheduler.sample_loads()
+
+
 def _unsynced(reflectors: Reflectors) -> str | None:
     missing = [name for name, reflector in reflectors.items() if not reflector.synced.is_set()]
     return f"not yet listed: {', '.join(missing)}" if missing else None
@@ -326,8 +350,11 @@ async def _report(
     recorder: Recorder,
     metrics: SchedulerMetrics,
 ) -> None:
+    seen: Counter[str] = Counter()
     while True:
-        for name, reflector in reflectors.items():
-            metrics.lists.labels(name).set(reflector.lists)
-        metrics.events_dropped.set(recorder.dropped)
-        await asyncio.sleep(5.0)
+        counts = {name: reflector.lists for name, reflector in reflectors.items()}
+        for name, count in counts.items():
+            metrics.lists.labels(name).inc(count - seen[name])
+        metrics.events_dropped.inc(recorder.dropped - seen[DROPPED])
+        seen = Counter({**counts, DROPPED: recorder.dropped})
+        await asyncio.sleep(REPORT_SECONDS)

@@ -31,7 +31,7 @@ from cloudai_scheduler.commit import Commit
 from cloudai_scheduler.conditions import ConditionWriter
 from cloudai_scheduler.cycle import Surroundings, Unschedulable, claim_of, could_take, decide
 from cloudai_scheduler.eviction import Evictor
-from cloudai_scheduler.filters import FILTERS
+from cloudai_scheduler.filters import PLUGINS, STATIC
 from cloudai_scheduler.filters.volume_binding import plan_for
 from cloudai_scheduler.intake import Intake
 from cloudai_scheduler.metrics import SchedulerMetrics
@@ -172,9 +172,10 @@ class Scheduler:
             for place, count in self.queue.counts().items():
                 self.metrics.pending.labels(place.value).set(count)
             self.metrics.pending.labels("held").set(len(self.intake.held))
+            self.metrics.pending.labels("gated").set(len(self.intake.gated))
             kept_out = self.queue.kept_out()
-            for filter_ in FILTERS:
-                self.metrics.unschedulable.labels(filter_.name).set(kept_out[filter_.name])
+            for plugin in PLUGINS:
+                self.metrics.unschedulable.labels(plugin).set(kept_out[plugin])
             self._open_nodes(self.clock())
             self.rejections.expire(self.clock())
             self.intake.retry_parked(self.clock() - RETRY_SECONDS)
@@ -270,8 +271,11 @@ class Scheduler:
         """
         now = self.clock()
         if not entry.pod_class.is_fresh(self.state):
-            may_judge = time.perf_counter() < self._judge_until
-            if not (may_judge and entry.pod_class.refresh(self.state, self._judge_until)):
+            begun = time.perf_counter()
+            may_judge = begun < self._judge_until
+            is_judged = may_judge and entry.pod_class.refresh(self.state, self._judge_until)
+            self.metrics.filter_seconds.labels(STATIC).observe(time.perf_counter() - begun)
+            if not is_judged:
                 self.queue.postpone(entry, now + JUDGING_PAUSE_SECONDS, now)
                 return False
             if self.intake.restand(entry):
@@ -310,12 +314,15 @@ class Scheduler:
         policy = self._policy_for(entry)
         self._attempts += 1
         outcome = decide(self.surroundings(policy), entry, now)
-        self.metrics.attempt_seconds.observe(time.perf_counter() - begun)
+        self.metrics.algorithm_seconds.observe(time.perf_counter() - begun)
         if isinstance(outcome, Placed):
-            self._place(entry, outcome, policy.document.version, now)
+            self._place(entry, outcome, policy.document.version, now, begun)
         elif isinstance(outcome, Deferred):
+            self.metrics.show_attempt("deferred", _profile(entry), begun)
             self._defer(entry, outcome, now)
         else:
+            self.metrics.show_attempt("unschedulable", _profile(entry), begun)
+            self.metrics.preemptions.inc(outcome.may_have_evicted)
             self._park(entry, outcome, now)
 
     def _policy_for(self, entry: QueuedPod) -> Policy:
@@ -325,15 +332,11 @@ class Scheduler:
             return self.policy
         return self.canary if share_of(entry.owner or entry.uid) < tried.Share else self.policy
 
-    def _place(self, entry: QueuedPod, placed: Placed, version: int, now: float) -> None:
+    def _place(self, entry: QueuedPod, placed: Placed, version: int, now: float, begun: float) -> None:
         plan = self._plan(entry, placed.slot)
         if not self.commit.has_place_for(plan):
             self.queue.postpone(entry, now + PREPARING_PAUSE_SECONDS, now)
             return
-        self.metrics.attempts.labels("scheduled", entry.pod.spec.schedulerName).inc()
-        self.metrics.decisions.labels(placed.policy).inc()
-        if entry.task.deadline is not None:
-            self.metrics.show_promise(placed, entry.task.deadline, now)
         node = self.state.by_slot[placed.slot]
         text = decision.annotation(
             self.state, entry.task, placed, node, version, now, allowed_classes=entry.pod_class.classes
@@ -352,7 +355,12 @@ class Scheduler:
 
         def settle(result: BindResult) -> None:
             self.metrics.binds.labels(result.outcome.value).inc()
-            self._settle(entry, node.name, result)
+            is_bound = result.outcome is BindOutcome.BOUND
+            self.metrics.show_attempt("scheduled" if is_bound else "error", _profile(entry), begun)
+            if is_bound:
+                self._tell_bound(entry, placed, node.name, now)
+            else:
+                self._take_back(entry, node.name, result)
             self._work.set()
 
         if plan:
@@ -367,7 +375,6 @@ class Scheduler:
         return plan_for(claims, self.state, slot) if claims else Plan()
 
     def _defer(self, entry: QueuedPod, deferred: Deferred, now: float) -> None:
-        self.metrics.attempts.labels("deferred", entry.pod.spec.schedulerName).inc()
         begins = entry.deferred_until is None
         self.queue.defer(entry, deferred.until, now, deferred.log_factor)
         if not deferred.is_kept:
@@ -406,7 +413,6 @@ class Scheduler:
         self.recorder.normal(_subject(entry), "RoomKept", text)
 
     def _park(self, entry: QueuedPod, outcome: Unschedulable, now: float) -> None:
-        self.metrics.attempts.labels("unschedulable", entry.pod.spec.schedulerName).inc()
         is_news = outcome.message != entry.message
         entry.message = outcome.message
         self.queue.park(entry, now, outcome.look_again_seconds)
@@ -421,15 +427,20 @@ class Scheduler:
             self.state.nominations.remove(entry.uid)
             self.executor.withdraw(entry.pod)
 
-    def _settle(self, entry: QueuedPod, node: str, result: BindResult) -> None:
+    def _tell_bound(self, entry: QueuedPod, placed: Placed, node: str, decided: float) -> None:
+        meta = entry.pod.metadata
+        self.metrics.show_bound(placed, max(0.0, self.clock() - entry.enqueued), entry.failures + 1)
+        if entry.task.deadline is not None:
+            self.metrics.show_promise(placed, entry.task.deadline, decided)
+        self.conditions.drop(meta.uid)
+        self.queue.remove(meta.uid)
+        text = f"Successfully assigned {meta.namespace}/{meta.name} to {node}"
+        self.recorder.normal(_subject(entry), "Scheduled", text)
+
+    def _take_back(self, entry: QueuedPod, node: str, result: BindResult) -> None:
+        """The pod is not bound by us: what was said of it before the attempt is no longer so."""
         meta, now = entry.pod.metadata, self.clock()
-        if result.outcome is BindOutcome.BOUND:
-            self.metrics.sli_seconds.observe(max(0.0, now - entry.enqueued))
-            self.conditions.drop(meta.uid)
-            self.queue.remove(meta.uid)
-            text = f"Successfully assigned {meta.namespace}/{meta.name} to {node}"
-            self.recorder.normal(_subject(entry), "Scheduled", text)
-            return
+        entry.message = ""
         self.state.forget(meta.uid)
         if result.outcome in {BindOutcome.GONE, BindOutcome.ELSEWHERE}:
             if self.queue.entries.get(meta.uid) is entry:
@@ -442,6 +453,10 @@ class Scheduler:
             self.conditions.write(entry.uid, conditions.SCHEDULER_ERROR, message)
         self.queue.back_off(entry, now + result.retry_after_seconds)
         self.intake.take_newer(entry)
+
+
+def _profile(entry: QueuedPod) -> str:
+    return entry.pod.spec.schedulerName
 
 
 def _subject(entry: QueuedPod) -> Subject:

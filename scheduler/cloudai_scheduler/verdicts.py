@@ -28,10 +28,10 @@ class Verdicts:
     """What the static filters say of each slot to pods like `sample`.
 
     `added` is the affinity that the pods' profile adds to their own. `allowed[slot]`: no filter is against the node;
-    `reasons[slot]` says which one is. `liked` and `disliked`: weights of the preferred terms that hold, and
-    PreferNoSchedule taints that are not tolerated. `classes` are those of the nodes that the pod is meant for, empty if
-    there are nodes of all classes among them. `affine` and `tolerated` are what each of the two filters says by itself,
-    without what the profile adds.
+    `reasons[slot]` says which one is, `against` are all reasons that occur. `liked` and `disliked`: weights of the
+    preferred terms that hold, and PreferNoSchedule taints that are not tolerated. `classes` are those of the nodes that
+    the pod is meant for, empty if there are nodes of all classes among them. `affine` and `tolerated` are what each of
+    the two filters says by itself, without what the profile adds.
     """
 
     sample: Pod
@@ -39,6 +39,7 @@ class Verdicts:
     added: NodeAffinity = field(default_factory=NodeAffinity)
     allowed: BoolArray = field(default_factory=lambda: np.zeros(0, np.bool_))
     reasons: list[str | None] = field(default_factory=list)
+    against: frozenset[str] = frozenset()
     classes: tuple[str, ...] = ()
     affine: BoolArray = field(default_factory=lambda: np.zeros(0, np.bool_))
     tolerated: BoolArray = field(default_factory=lambda: np.zeros(0, np.bool_))
@@ -73,6 +74,7 @@ class Verdicts:
                 self._judge(slot, state.by_slot.get(slot))
             if self._unjudged and time.perf_counter() >= until:
                 return False
+        self.against = frozenset(filter(None, self.reasons))
         classes = {node.node_class for node in state.by_slot.values()}
         admitted = {node.node_class for slot, node in state.by_slot.items() if slot not in self._not_meant}
         self.classes = tuple(sorted(admitted)) if admitted < classes else ()

@@ -76,6 +76,34 @@ async def test_a_lease_that_was_taken_ends_the_holding() -> None:
         assert holder(server) == "b"
 
 
+async def test_what_we_wrote_is_renewed_by_one_request() -> None:
+    """A server that takes its time for each request has all of it for the renewal."""
+    async with running() as (server, transport):
+        leader = candidate(transport, "a")
+        await leader.acquire()
+        before = len(server.requests)
+        holding = asyncio.create_task(leader.hold())
+        await asyncio.sleep(0.3)
+        holding.cancel()
+        asked = server.requests[before:]
+        assert len(asked) >= 2
+        assert all(request.startswith("PUT ") for request in asked)
+        await leader.release()
+
+
+async def test_somebody_else_wrote_into_the_lease() -> None:
+    """An administrator's annotation: it is read again, and still ours."""
+    async with running() as (server, transport):
+        leader = candidate(transport, "a")
+        await leader.acquire()
+        server.put(LEASES, server.objects[LEASES]["ns/lease"])
+        holding = asyncio.create_task(leader.hold())
+        await asyncio.sleep(0.3)
+        assert (leader.leads(), holding.done()) == (True, False)
+        holding.cancel()
+        await leader.release()
+
+
 async def test_errors_while_waiting_are_waited_out() -> None:
     """An API server that starts late, a conflict with another candidate."""
     async with running() as (server, transport):

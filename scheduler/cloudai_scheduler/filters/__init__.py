@@ -4,8 +4,8 @@ Static predicates depend on the pod's spec and the node's labels, taints and cor
 node changes. What depends on free room (resources, ports, closed nodes) is looked at in every cycle.
 """
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 from cloudai_kube.objects import NodeSelector, Pod
 from cloudai_scheduler.cluster.state import NodeInfo
@@ -34,6 +34,18 @@ STATIC_FILTERS: tuple[StaticFilter, ...] = (
 )
 """In upstream's order: a node is counted under the first reason that excludes it."""
 
+STATIC: Final = "static"
+"""What the time of all static filters together is shown under: they are looked at in one go."""
+_PLUGINS: Final[Mapping[str, str]] = {
+    unschedulable.REASON: "NodeUnschedulable",
+    node_name.REASON: "NodeName",
+    node_affinity.REASON: "NodeAffinity",
+    node_affinity.ADDED_REASON: "NodeAffinity",
+    node_affinity.CONFLICT_REASON: "NodeAffinity",
+    node_affinity.NARROWED_REASON: "NodeAffinity",
+    taints.REASON: "TaintToleration",
+}
+
 LASTING: dict[StaticFilter, StaticFilter | None] = {unschedulable.check: None, taints.check: taints.check_lasting}
 """What filters that look at a node's present state say of it if it is ready and open; all others say the same then."""
 
@@ -58,6 +70,15 @@ def checks_with(added: NodeSelector | None) -> tuple[StaticFilter, ...]:
         return STATIC_FILTERS
     place = STATIC_FILTERS.index(node_affinity.check)
     return (*STATIC_FILTERS[:place], lambda _, node: node_affinity.check_added(added, node), *STATIC_FILTERS[place:])
+
+
+def plugin_of(reason: str) -> str:
+    """Upstream's name of the static filter that gives this reason."""
+    return _PLUGINS[reason]
+
+
+PLUGINS: tuple[str, ...] = (*sorted(set(_PLUGINS.values())), *(filter_.name for filter_ in FILTERS))
+"""Names of all filters."""
 
 
 def judge(pod: Pod, node: NodeInfo, checks: tuple[StaticFilter, ...] = STATIC_FILTERS) -> tuple[str | None, bool]:
