@@ -1,4 +1,8 @@
-"""For how long one object holds the scheduler's event loop: CPU seconds until others have their turn."""
+"""For how long one object holds the scheduler's event loop: CPU seconds until others have their turn.
+
+Each poison waits for a node, and is then on one, changes and goes. A crowd of pods that ask as much of others as may
+count must not slow down what others' pods do either.
+"""
 
 import asyncio
 import gc
@@ -14,6 +18,7 @@ from cloudai_kube.objects import Node
 from cloudai_kube.transport import Transport
 from cloudai_sandbox.poisons import POISONS
 from cloudai_scheduler.binding import Binder
+from cloudai_scheduler.cluster.selector import MOST_REQUIREMENTS
 from cloudai_scheduler.conditions import ConditionWriter
 from cloudai_scheduler.filters import unsupported
 from cloudai_scheduler.metrics import SchedulerMetrics
@@ -21,6 +26,7 @@ from cloudai_scheduler.queue import Place
 from cloudai_scheduler.scheduler import Scheduler
 
 NAME = "cloudai-scheduler"
+CROWD = 64
 
 
 def longest_hold(nodes: int) -> list[tuple[str, float]]:
@@ -34,10 +40,51 @@ async def _all(nodes: int) -> list[tuple[str, float]]:
     async with Transport(Connection("http://127.0.0.1:9", None), "hold") as transport:
         scheduler = _scheduler(transport, nodes)
         await _longest(scheduler, _content("first", {}))  # what is read once is no poison's fault
-        return [(name, await _longest(scheduler, _content(name, poison))) for name, poison in POISONS.items()]
+        holds = []
+        for name, poison in POISONS.items():
+            content = _content(name, poison)
+            holds.append((name, max(await _longest(scheduler, content), _placed(scheduler, content))))
+        for number in range(CROWD):
+            await _longest(scheduler, _content(f"crowd-{number}", _demanding(number)), stays=True)
+            _apply(scheduler, "ADDED", _on_a_node(_content(f"placed-{number}", _demanding(number)), number))
+        plain = _content("bystander", {"metadata": {"namespace": "default", "labels": {"app": "web"}}})
+        others = max(await _longest(scheduler, plain), _placed(scheduler, plain))
+        return [*holds, (f"others' pods beside {2 * CROWD} that ask much of others", others)]
 
 
-async def _longest(scheduler: Scheduler, content: bytes) -> float:
+def _demanding(number: int) -> dict[str, dict[str, object]]:
+    """A pod that asks as much of others as may count, wherever they are, and nothing that others ask."""
+    tests = [{"key": f"k{number}-{key}", "operator": "DoesNotExist"} for key in range(MOST_REQUIREMENTS - 1)]
+    selector = {"matchExpressions": [*tests, {"key": "none", "operator": "Exists"}]}
+    term = {"topologyKey": "kubernetes.io/hostname", "namespaceSelector": {}, "labelSelector": selector}
+    return {"spec": {"affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}}}
+
+
+def _on_a_node(content: bytes, number: int = 0) -> bytes:
+    body = json.loads(content)
+    body["spec"]["nodeName"] = f"node-{number}"
+    return json.dumps(body).encode()
+
+
+def _placed(scheduler: Scheduler, content: bytes) -> float:
+    """The longest of what a pod on a node costs: to take it in, to see it changed, and to forget it."""
+    body = json.loads(_on_a_node(content))
+    changed = {**body, "metadata": {**body["metadata"], "labels": {"changed": "yes"}}}
+    holds = [
+        _apply(scheduler, event, json.dumps(seen).encode())
+        for event, seen in (("ADDED", body), ("MODIFIED", changed), ("DELETED", changed))
+    ]
+    return max(holds)
+
+
+def _apply(scheduler: Scheduler, event: str, content: bytes) -> float:
+    pod = unsupported.Decode(frozenset({NAME}))(content)
+    begun = time.thread_time()
+    scheduler.intake.apply_pod(event, pod)
+    return time.thread_time() - begun
+
+
+async def _longest(scheduler: Scheduler, content: bytes, stays: bool = False) -> float:
     decode = unsupported.Decode(frozenset({NAME}))
     begun = time.thread_time()
     pod = decode(content)
@@ -53,7 +100,11 @@ async def _longest(scheduler: Scheduler, content: bytes) -> float:
         if entry is None or entry.place is Place.PARKED:
             break
         await asyncio.sleep(0.005)
-    scheduler.intake.forget_pod(uid)
+    for bind in list(scheduler.commit.binding):  # nobody will ever answer it
+        bind.cancel()
+    scheduler.commit.binding.clear()
+    if not stays:
+        scheduler.intake.forget_pod(uid)
     return longest
 
 

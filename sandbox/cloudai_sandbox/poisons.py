@@ -3,6 +3,16 @@
 from typing import Any
 
 DEEP = 5_000
+_AWAY_FROM_MANY = {
+    "topologyKey": "kubernetes.io/hostname",
+    "namespaceSelector": {},
+    "labelSelector": {
+        "matchExpressions": [
+            *({"key": f"k{i}", "operator": "DoesNotExist"} for i in range(15_000)),
+            {"key": "zz", "operator": "Exists"},
+        ]
+    },
+}
 POISONS: dict[str, dict[str, Any]] = {
     "deep managedFields": {"metadata": {"managedFields": [{"fieldsV1": "DEEP"}]}},
     "deep decision": {"metadata": {"annotations": {"cloudai.dev/decision": '{"x":' + "[" * 20_000}}},
@@ -81,6 +91,24 @@ POISONS: dict[str, dict[str, Any]] = {
                 }
             }
         },
+    },
+    "15,000 requirements on neighbours": {
+        "spec": {"affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [_AWAY_FROM_MANY]}}}
+    },
+    "100,000 namespaces of neighbours": {
+        "spec": {
+            "affinity": {
+                "podAntiAffinity": {
+                    "requiredDuringSchedulingIgnoredDuringExecution": [
+                        {
+                            "topologyKey": "kubernetes.io/hostname",
+                            "labelSelector": {},
+                            "namespaces": [f"n{i}" for i in range(100_000)],
+                        }
+                    ]
+                }
+            }
+        }
     },
     "64 ways to be spread": {
         "spec": {

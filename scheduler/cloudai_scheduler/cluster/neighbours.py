@@ -15,12 +15,21 @@ import numpy as np
 from cloudai_kube.objects import Pod, PodAffinity
 from cloudai_rts.arrays import IntArray
 from cloudai_scheduler.cluster.aimed_terms import AimedTerms
-from cloudai_scheduler.cluster.selector import Labels, Selection, Term, Weighted, term
+from cloudai_scheduler.cluster.selector import (
+    Labels,
+    Selection,
+    Term,
+    Weighted,
+    affordable,
+    size_of_term,
+    size_of_wish,
+    term,
+)
 
 KEPT_SELECTIONS: Final = 512
-MOST_TERMS: Final = 64
-"""Required terms of one pod. The API server has no limit, and each term of a placed pod is read for every other pod: we
-place none with more (`unsupported.hard`), and of one that somebody else placed the first ones count.
+KEPT_REQUIREMENTS: Final = 16_384
+"""In all kept selections: each is tried on every pod that comes or goes. The least recently used ones are counted anew
+when somebody asks for them.
 """
 REQUIRED_WEIGHT: Final = 1
 """What a required affinity term of a pod that is there already weighs for others (upstream's hardPodAffinityWeight)."""
@@ -47,16 +56,13 @@ class Neighbour:
         if affinity is None or not (affinity.podAffinity or affinity.podAntiAffinity):
             return cls(meta.namespace, key, is_leaving)
         near, apart = affinity.podAffinity or _NO_WISH, affinity.podAntiAffinity or _NO_WISH
-        rejects = tuple(
-            term(wish, meta.namespace) for wish in apart.requiredDuringSchedulingIgnoredDuringExecution[:MOST_TERMS]
-        )
-        required = near.requiredDuringSchedulingIgnoredDuringExecution[:MOST_TERMS]
+        against = affordable(apart.requiredDuringSchedulingIgnoredDuringExecution, size_of_term)
+        rejects = tuple(term(wish, meta.namespace) for wish in against)
+        required = affordable(near.requiredDuringSchedulingIgnoredDuringExecution, size_of_term)
         attracts = [Weighted(term(wish, meta.namespace), REQUIRED_WEIGHT) for wish in required]
         for side, sign in ((near, 1), (apart, -1)):
-            attracts += [
-                Weighted(term(wish.podAffinityTerm, meta.namespace), sign * wish.weight)
-                for wish in side.preferredDuringSchedulingIgnoredDuringExecution[:MOST_TERMS]
-            ]
+            preferred = affordable(side.preferredDuringSchedulingIgnoredDuringExecution, size_of_wish)
+            attracts += [Weighted(term(wish.podAffinityTerm, meta.namespace), sign * wish.weight) for wish in preferred]
         return cls(meta.namespace, key, is_leaving, rejects, tuple(attracts))
 
 
@@ -67,6 +73,7 @@ class _Kept:
     counts: IntArray
     version: int
     namespaces: frozenset[str] | None
+    size: int
 
 
 @dataclass(slots=True)
@@ -81,6 +88,7 @@ class Neighbours:
     _rejecting: AimedTerms[Term] = field(default_factory=AimedTerms)
     _attracting: AimedTerms[Weighted] = field(default_factory=AimedTerms)
     _kept: OrderedDict[Selection, _Kept] = field(default_factory=OrderedDict)
+    _kept_size: int = 0
 
     def occupy(self, slot: int, neighbour: Neighbour, sign: int = 1) -> None:
         """Count a pod on a node (`sign=-1`: take it back)."""
@@ -117,7 +125,7 @@ class Neighbours:
         self.version += 1
         self.rejecting_version = self.version
         for selection in [selection for selection in self._kept if selection.reads_namespaces]:
-            del self._kept[selection]
+            self._kept_size -= self._kept.pop(selection).size
 
     def labels_of(self, namespace: str) -> Labels:
         """Labels of a namespace."""
@@ -146,13 +154,19 @@ class Neighbours:
     def _keep(self, selection: Selection) -> _Kept:
         kept = self._kept.get(selection)
         if kept is None:
-            kept = self._kept[selection] = _Kept(np.zeros(0, np.int64), self.version, selection.namespaces())
+            kept = _Kept(np.zeros(0, np.int64), self.version, selection.namespaces(), selection.size)
+            self._kept[selection] = kept
+            self._kept_size += kept.size
             self._count_all(selection, kept)
-            if len(self._kept) > KEPT_SELECTIONS:
-                self._kept.popitem(last=False)
+            self._drop_some()
         else:
             self._kept.move_to_end(selection)
         return kept
+
+    def _drop_some(self) -> None:
+        """Keep no more than may be tried on each pod; the newest one in any case."""
+        while len(self._kept) > 1 and (len(self._kept) > KEPT_SELECTIONS or self._kept_size > KEPT_REQUIREMENTS):
+            self._kept_size -= self._kept.popitem(last=False)[1].size
 
     def _count_all(self, selection: Selection, kept: _Kept) -> None:
         for namespace, group in self._sets.items():

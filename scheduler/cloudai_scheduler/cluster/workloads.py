@@ -9,13 +9,13 @@ from typing import Final
 
 from cloudai_kube.objects import OwnerReference, Pod
 from cloudai_kube.workload_objects import ReplicaSet, ReplicationController, Service, StatefulSet
-from cloudai_scheduler.cluster.selector import Labels, Matcher, Test, matcher
+from cloudai_scheduler.cluster.selector import MOST_REQUIREMENTS, Labels, LabelTest, Matcher, matcher
 from cloudai_scheduler.cluster.table import Table
 
 REPLICATION_CONTROLLER: Final = ("v1", "ReplicationController")
 REPLICA_SET: Final = ("apps/v1", "ReplicaSet")
 STATEFUL_SET: Final = ("apps/v1", "StatefulSet")
-_NO_TESTS: Final[tuple[Test, ...]] = ()
+_NO_TESTS: Final[tuple[LabelTest, ...]] = ()
 _Aim = tuple[str, str, str]
 """Namespace, key and value of a label."""
 
@@ -34,15 +34,15 @@ class Workloads:
         self.services = Table(self._service_changed)
 
     def companions(self, pod: Pod) -> Matcher | None:
-        """The pods of the same Services and the same controller; None where there is neither."""
+        """The pods of the same Services and the same controller; None where there is neither, or no end of labels."""
         equal = self._labels_of_services(pod)
         owner = next((reference for reference in pod.metadata.ownerReferences if reference.controller), None)
         tests = _NO_TESTS
         if owner is not None:
             own_labels, tests = self._controller_says(owner, pod.metadata.namespace)
             equal |= own_labels
-        whole = (*(Test(key, "In", frozenset((value,))) for key, value in sorted(equal.items())), *tests)
-        return Matcher(whole) if whole else None
+        whole = (*(LabelTest(key, "In", frozenset((value,))) for key, value in sorted(equal.items())), *tests)
+        return Matcher(whole) if 0 < len(whole) <= MOST_REQUIREMENTS else None
 
     def _labels_of_services(self, pod: Pod) -> dict[str, str]:
         """The labels that all Services with this pod behind them ask for together."""
@@ -56,7 +56,7 @@ class Workloads:
                     equal |= selector
         return equal
 
-    def _controller_says(self, owner: OwnerReference, namespace: str) -> tuple[Labels, tuple[Test, ...]]:
+    def _controller_says(self, owner: OwnerReference, namespace: str) -> tuple[Labels, tuple[LabelTest, ...]]:
         """The selector of a controller: labels, or requirements on them. Other kinds have none that count."""
         kind = (owner.apiVersion, owner.kind)
         if kind == REPLICATION_CONTROLLER:

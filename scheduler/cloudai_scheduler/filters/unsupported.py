@@ -13,9 +13,16 @@ import msgspec
 
 from cloudai_kube import nesting
 from cloudai_kube.listing import Json
-from cloudai_kube.objects import Pod, PodSpec
-from cloudai_scheduler.cluster.neighbours import MOST_TERMS
+from cloudai_kube.objects import Pod, PodSpec, TopologySpreadConstraint
 from cloudai_scheduler.cluster.pod_volumes import MOST_CLAIMS, PLACED_BY
+from cloudai_scheduler.cluster.selector import (
+    MOST_REQUIREMENTS,
+    MOST_TERMS,
+    affordable,
+    size_of_selector,
+    size_of_term,
+    size_of_wish,
+)
 from cloudai_scheduler.filters import pod_topology_spread
 
 EVENT: Final = "ConstraintNotSupported"
@@ -37,6 +44,7 @@ IRRELEVANT: Final = frozenset(
     }
 )  # fmt: skip
 """Fields of a pod's spec (core/v1, 1.37) that ask nothing of a node that its admission has not turned into others."""
+_TOO_MUCH: Final = f"more than {MOST_REQUIREMENTS} requirements, values and namespaces"
 _UNKNOWN: Final = re.compile(r"unknown field `(?P<field>[^`]*)`(?: - at `\$(?P<path>[^`]*)`)?")
 
 
@@ -125,18 +133,31 @@ def _too_many_terms(spec: PodSpec) -> Iterator[str]:
         ("affinity.podAntiAffinity", affinity.podAntiAffinity if affinity else None),
     )
     for name, wish in wishes:
-        if wish is not None and len(wish.requiredDuringSchedulingIgnoredDuringExecution) > MOST_TERMS:
+        required = wish.requiredDuringSchedulingIgnoredDuringExecution if wish is not None else []
+        if len(required) > MOST_TERMS:
             yield f"spec.{name} (more than {MOST_TERMS} required terms)"
-    if len(spec.topologySpreadConstraints) > MOST_TERMS:
+        elif len(affordable(required, size_of_term)) < len(required):
+            yield f"spec.{name} ({_TOO_MUCH} in required terms)"
+    spread = spec.topologySpreadConstraints
+    if len(spread) > MOST_TERMS:
         yield f"spec.topologySpreadConstraints (more than {MOST_TERMS})"
+    elif len(affordable(spread, size_of_constraint)) < len(spread):
+        yield f"spec.topologySpreadConstraints ({_TOO_MUCH})"
+
+
+def size_of_constraint(wish: TopologySpreadConstraint) -> int:
+    """What a constraint asks of other pods."""
+    return 2 * len(wish.matchLabelKeys) + size_of_selector(wish.labelSelector)
 
 
 def soft(pod: Pod) -> tuple[str, ...]:
     """The pod's wishes of which only the first ones count, by path."""
     affinity = pod.spec.affinity
     wishes = (("podAffinity", affinity.podAffinity), ("podAntiAffinity", affinity.podAntiAffinity)) if affinity else ()
-    return tuple(
-        f"spec.affinity.{name} (only the first {MOST_TERMS} preferred terms)"
-        for name, wish in wishes
-        if wish is not None and len(wish.preferredDuringSchedulingIgnoredDuringExecution) > MOST_TERMS
-    )
+    paths = []
+    for name, wish in wishes:
+        preferred = wish.preferredDuringSchedulingIgnoredDuringExecution if wish is not None else []
+        count = len(affordable(preferred, size_of_wish))
+        if count < len(preferred):
+            paths.append(f"spec.affinity.{name} (only the first {count} preferred terms)")
+    return tuple(paths)

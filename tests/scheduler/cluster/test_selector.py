@@ -4,9 +4,20 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cloudai_kube.objects import LabelSelector, PodAffinityTerm
-from cloudai_scheduler.cluster.selector import matcher, term
+from cloudai_scheduler.cluster.selector import (
+    FEW_TESTS,
+    MOST_REQUIREMENTS,
+    MOST_TERMS,
+    LabelTest,
+    Matcher,
+    affordable,
+    matcher,
+    term,
+)
 
 
 @pytest.mark.parametrize(
@@ -29,6 +40,30 @@ def test_what_a_selector_selects(selector: dict[str, Any] | None, labels: dict[s
     """One that is not there selects nothing, an empty one everything."""
     read = None if selector is None else msgspec.convert(selector, LabelSelector)
     assert matcher(read).matches(labels) is matches
+
+
+requirements = st.builds(
+    LabelTest,
+    st.sampled_from(["a", "b", "c"]),
+    st.sampled_from(["In", "NotIn", "Exists", "DoesNotExist", "OfTheNextRelease"]),
+    st.frozensets(st.sampled_from(["1", "2"]), max_size=2),
+)
+
+
+@given(
+    st.lists(requirements, min_size=FEW_TESTS + 1, max_size=FEW_TESTS + 6),
+    st.dictionaries(st.sampled_from(["a", "b", "c", "d"]), st.sampled_from(["1", "2"])),
+)
+def test_many_requirements_mean_what_each_of_them_means(tests: list[LabelTest], labels: dict[str, str]) -> None:
+    """They are ordered by key, so that thousands cost as much as there are labels."""
+    assert Matcher(tuple(tests)).matches(labels) is all(test.holds(labels) for test in tests)
+
+
+def test_what_may_count_of_terms() -> None:
+    """So many terms, and so much in them: the first ones."""
+    assert len(affordable([1] * 100, lambda size: size)) == MOST_TERMS
+    assert affordable([MOST_REQUIREMENTS, 1], lambda size: size) == [MOST_REQUIREMENTS]
+    assert affordable([MOST_REQUIREMENTS + 1], lambda size: size) == []
 
 
 def test_further_labels_narrow_a_selector() -> None:

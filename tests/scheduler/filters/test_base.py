@@ -16,7 +16,7 @@ from cloudai_scheduler.cluster import selector
 from cloudai_scheduler.cluster.state import ClusterState
 from cloudai_scheduler.filters.base import Filter, View
 
-IS_WALL = selector.Matcher((selector.Test("wall", "Exists", frozenset()),))
+IS_WALL = selector.Matcher((selector.LabelTest("wall", "Exists", frozenset()),))
 WALLS = selector.Selection((selector.Scope(frozenset({"ns"}), selector.NOTHING, IS_WALL),))
 
 
