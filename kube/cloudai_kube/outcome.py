@@ -56,8 +56,8 @@ def of(pod: Pod) -> str:
         return SUCCEEDED
     if is_targeted(pod) or _ended_by_deletion(pod):
         return DISRUPTED
-    if status.reason == _EVICTED:  # for its own limits: for the node's sake it would be the target of a disruption
-        return FAILED
+    if status.reason == _EVICTED and _has_statuses(pod):
+        return FAILED  # for its own limits: for the node's sake it would be the target of a disruption
     if not has_run(pod) or is_start_failure(pod):
         return REJECTED
     ended = terminated(pod)
@@ -65,6 +65,11 @@ def of(pod: Pod) -> str:
         return DISRUPTED  # its exit code is the kubelet's invention: the node was started again, nobody saw the end
     # A reason of the whole pod is the kubelet's or a controller's: it ended what ran.
     return DISRUPTED if status.reason and status.reason != _OVERTIME else FAILED
+
+
+def _has_statuses(pod: Pod) -> bool:
+    """A node under pressure that does not admit a pod says Evicted too, and nothing of its containers."""
+    return bool(pod.status.containerStatuses or pod.status.initContainerStatuses)
 
 
 def is_lost(pod: Pod, now: float, node_is_ready: bool) -> bool:

@@ -9,13 +9,16 @@ import msgspec
 from msgspec import Meta
 
 from cloudai_kube.errors import ConfigurationError
-from cloudai_kube.redaction import redacted
+from cloudai_kube.redaction import keep_secrets_of, redacted
 
 _SELECTOR: Final = re.compile(r'"(?:[^"\\]|\\.)*"|\b((?:node|DCGM|container|kube)_\w+)(\{[^{}]*\})?')
 """A series in one of our own queries, and its matchers; or a quoted text, in which no name is a series."""
 _MATCHERS: Final = re.compile(
     r'[a-zA-Z_]\w*(?:=|!=|=~|!~)"(?:[^"\\]|\\.)*"(?:,\s*[a-zA-Z_]\w*(?:=|!=|=~|!~)"(?:[^"\\]|\\.)*")*'
 )
+
+_NO_HOST: Final = re.compile(r"[\s'\"<>\\^`{|}]")
+"""What a user and a password have to write with %."""
 
 
 class PrometheusSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -52,26 +55,33 @@ class Access:
     def __post_init__(self) -> None:
         if self.matchers and not _MATCHERS.fullmatch(self.matchers):
             raise ConfigurationError(
-                f"prometheus_matchers = {redacted(self.matchers)!r} is no list of label matchers; write for example "
+                f"prometheus_matchers is no list of label matchers: {redacted(self.matchers)}; write for example "
                 'cluster="east",env=~"prod.*"'
             )
 
-        try:
-            urlsplit(self.url)
-        except ValueError as error:
-            raise ConfigurationError(f"prometheus_url = {self.shown!r}: {error}; write http://HOST:PORT") from None
+        keep_secrets_of(self.url)
         host = self.url.partition("://")[2].partition("/")[0]
-        if (
-            host.count("@") != self.url.count("@") or host.count("@") > 1
-        ):  # half of a password would be taken for a host
+        is_ambiguous = host.count("@") != self.url.count("@") or host.count("@") > 1
+        if host and is_ambiguous:  # half of a password would be taken for a host
+            raise ConfigurationError("prometheus_url: write %40 for @ and %2F for / in user and password")
+        if not self.shown:
             raise ConfigurationError(
-                f"prometheus_url = {self.shown!r}: write %40 for @ and %2F for / in user and password"
+                "prometheus_url is no address of a server (it is not repeated here, it may hold a password); write "
+                "http://HOST:PORT or https://HOST:PORT"
             )
 
     @property
     def shown(self) -> str:
-        """The address without credentials."""
-        return redacted(self.url.rstrip("/"))
+        """Scheme, host and port, which is what a message may say of it; empty where it has none."""
+        try:
+            parts = urlsplit(self.url)
+            port = "" if parts.port is None else f":{parts.port}"
+        except ValueError:
+            return ""
+        if parts.scheme not in {"http", "https"} or not parts.hostname or _NO_HOST.search(parts.netloc):
+            return ""
+        host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+        return f"{parts.scheme}://{host}{port}"
 
     def query(self, text: str) -> str:
         """The query with the matchers in each of its selectors."""

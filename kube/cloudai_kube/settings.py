@@ -102,7 +102,8 @@ def load(
     except msgspec.ValidationError as error:
         problem, _, path = str(error).partition(" - at `$")
         name = path.strip("`.") or "settings"
-        shown = f" = {redacted(_as_written(settings[name]))}" if name in settings else ""
+        is_shown = name in settings and not name.endswith(("_url", "_uri"))
+        shown = f" = {redacted(_as_written(settings[name]))}" if is_shown else ""
         known = ", ".join(kind.__struct_fields__)
         raise ConfigurationError(f"setting {name}{shown}: {problem}; known settings: {known}") from error
 

@@ -14,7 +14,7 @@ from pymongo.errors import ConfigurationError as MongoConfigurationError
 from pymongo.errors import InvalidURI, PyMongoError
 
 from cloudai_kube.errors import ConfigurationError, DatabaseError
-from cloudai_kube.redaction import redacted
+from cloudai_kube.redaction import keep_secrets_of, redacted
 from cloudai_rts import contract, history
 from cloudai_rts.contract import TASK_HISTORY
 from cloudai_rts.history import RUNNING, Record
@@ -30,6 +30,7 @@ def connected(uri: str, application: str, ca_file: str = "") -> Iterator[Databas
 
     Raises `ConfigurationError` for a bad URI or certificate authority, `DatabaseError` if it does not answer.
     """
+    keep_secrets_of(uri, has_plain_query=True)
     try:
         client: MongoClient[dict[str, Any]] = MongoClient(
             uri,

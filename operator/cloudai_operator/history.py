@@ -23,7 +23,7 @@ from cloudai_kube import foreign, task_history
 from cloudai_kube.errors import ConfigurationError
 from cloudai_kube.objects import Meta, Pod
 from cloudai_kube.promise import Arrivals
-from cloudai_kube.redaction import redacted
+from cloudai_kube.redaction import keep_secrets_of, redacted
 from cloudai_operator.metrics import OperatorMetrics
 from cloudai_operator.reconcile import Rules
 from cloudai_rts.contract import ASSIGNMENTS, RESULTS, RETENTION_SECONDS, TASK_HISTORY, TASKS
@@ -47,6 +47,7 @@ def client(uri: str, ca_file: str = "") -> AsyncMongoClient[dict[str, Any]]:
 
     With `ca_file` it talks only to a server that this authority vouches for. Raises `ConfigurationError` for a bad URI.
     """
+    keep_secrets_of(uri, has_plain_query=True)
     try:
         return AsyncMongoClient(
             uri,

@@ -31,6 +31,9 @@ def a_pod(phase: str, *containers: dict[str, Any], spec: dict[str, Any] | None =
     return msgspec.convert(raw, Pod)
 
 
+WAITING = {"name": "task", "state": {"waiting": {"reason": "PodInitializing"}}}
+
+
 @pytest.mark.parametrize(
     ("pod", "expected"),
     [
@@ -39,7 +42,7 @@ def a_pod(phase: str, *containers: dict[str, Any], spec: dict[str, Any] | None =
         (a_pod("Failed", ended(1, **TIMES)), "Failed"),
         # No container ever ran, whatever the word is.
         *((a_pod("Failed", reason=word), "Rejected") for word in ("OutOfcpu", "NodePorts", "TaintToleration", "")),
-        (a_pod("Failed", {"name": "task", "state": {"waiting": {"reason": "PodInitializing"}}}), "Rejected"),
+        (a_pod("Failed", WAITING), "Rejected"),
         # The runtime could not start it.
         (a_pod("Failed", ended(128, reason="StartError", startedAt=NEVER, finishedAt=CREATED)), "Rejected"),
         (a_pod("Failed", ended(127, reason="ContainerCannotRun", **SOON)), "Rejected"),
@@ -48,7 +51,9 @@ def a_pod(phase: str, *containers: dict[str, Any], spec: dict[str, Any] | None =
         (a_pod("Failed", ended(137, **TIMES), reason="Evicted"), "Failed"),
         (a_pod("Failed", ended(137, "ContainerStatusUnknown"), reason="Evicted"), "Failed"),
         (a_pod("Failed", ended(137, "ContainerStatusUnknown"), reason="Evicted", **TARGET), "Disrupted"),
-        (a_pod("Failed", reason="Evicted"), "Failed"),
+        (a_pod("Failed", WAITING, reason="Evicted"), "Failed"),
+        # A node under pressure did not admit it.
+        (a_pod("Failed", reason="Evicted"), "Rejected"),
         (a_pod("Failed", ended(137, **TIMES), reason="Evicted", **TARGET), "Disrupted"),
         (a_pod("Failed", ended(137, **TIMES), reason="DeadlineExceeded"), "Failed"),
         (a_pod("Failed", ended(137, **TIMES), reason="NodeShutdown"), "Disrupted"),

@@ -15,7 +15,7 @@ from cloudai_kube import logs, task_history
 from cloudai_kube.errors import ConfigurationError, PrometheusError
 from cloudai_kube.prometheus import Prometheus
 from cloudai_kube.prometheus_access import Access
-from cloudai_kube.redaction import redacted
+from cloudai_kube.redaction import keep_secrets_of, redacted
 from cloudai_operator import history
 from cloudai_operator.settings import Settings as OperatorSettings
 from cloudai_scheduler.settings import Settings as SchedulerSettings
@@ -26,6 +26,19 @@ FORMS = [
     f"http://{CANARY}@127.0.0.1:9/path",
     f"http://127.0.0.1:9/?token={CANARY}",
     f"http://127.0.0.1:9/?x=1&api_key={CANARY}&y=2",
+    *(f"http://127.0.0.1:9/?{name}={CANARY}" for name in ("key", "auth", "sig", "pwd", "pass", "jwt", "anything")),
+    f"http://127.0.0.1:9/{CANARY}-{CANARY}/prometheus",
+]
+UNREADABLE = [
+    f"metrics:{CANARY}@127.0.0.1:9",
+    f"//metrics:{CANARY}@127.0.0.1:9",
+    f"http:/metrics:{CANARY}@127.0.0.1:9",
+    f"http://[metrics:{CANARY}@127.0.0.1:9",
+    f"http://metrics:{CANARY} {CANARY}@127.0.0.1:9",
+    f"http://metrics:'{CANARY}@127.0.0.1:9",
+    f'http://metrics:"{CANARY}@127.0.0.1:9',
+    f"127.0.0.1:9/?token={CANARY}",
+    f"http://127.0.0.1:{CANARY}",
 ]
 AMBIGUOUS = [f"https://user:p@{CANARY}/x@127.0.0.1:9", f"https://user:{CANARY}@x@127.0.0.1:9"]
 
@@ -36,6 +49,22 @@ def test_an_address_of_which_half_a_password_would_be_the_host(url: str) -> None
     with pytest.raises(ConfigurationError, match="write %40 for @") as raised:
         Access(url)
     assert CANARY not in str(raised.value)
+
+
+@pytest.mark.parametrize("url", UNREADABLE)
+def test_an_address_that_cannot_be_read_is_not_repeated(url: str) -> None:
+    """It may hold a password all the same."""
+    with pytest.raises(ConfigurationError, match="write http://HOST:PORT") as raised:
+        Access(url)
+    assert CANARY not in str(raised.value)
+
+
+def test_what_was_kept_is_cut_out_wherever_it_stands() -> None:
+    """Libraries repeat addresses in their own ways: a password alone, with % or without."""
+    keep_secrets_of("http://metrics:p%20w'd-7@h/a-token-in-the-path-of-it/x?anything=v4lue")
+    for secret in ("p%20w'd-7", "p w'd-7", "a-token-in-the-path-of-it", "v4lue"):
+        assert secret not in redacted(f"cannot connect as {secret}, see the log")
+    assert redacted("metrics of h are away") == "metrics of h are away"
 
 
 @pytest.mark.parametrize("url", FORMS)
