@@ -33,9 +33,7 @@ def record_of(
         gpu_resource = rules.accelerator_of(amounts, meta.annotations.get(contract.ANNOTATION_GPU_RESOURCE, ""))
         start, finish = _span(pod, now if not ended else None)
         # The promise counts from its controller's first pod; the pod itself came when it was created.
-        arrival = said.arrival
-        if contract.ANNOTATION_ARRIVAL not in meta.annotations:
-            arrival = moment.read(meta.creationTimestamp) or start
+        arrival = moment.read(meta.creationTimestamp) or start
     except FormatError:
         return None
     cpu, memory = amounts.get(CPU, 0) / 1000, float(amounts.get(MEMORY, 0))

@@ -106,6 +106,15 @@ def controller_of(meta: Meta) -> str:
     return next((f"{meta.namespace}/{owner.uid}" for owner in meta.ownerReferences if owner.controller), "")
 
 
+def task_uid(pod: Pod) -> str:
+    """UID of the Task whose attempt a pod's name and owner prove it to be, empty for all other pods."""
+    for owner in pod.metadata.ownerReferences:
+        is_task = owner.kind == contract.KIND and owner.apiVersion.startswith(f"{contract.GROUP}/")
+        if owner.controller and is_task and contract.attempt_of(owner.name, owner.uid, pod.metadata.name):
+            return owner.uid
+    return ""
+
+
 def _job(meta: Meta) -> str:
     """The controller, if it is a Job."""
     if not meta.ownerReferences:
@@ -147,8 +156,9 @@ def read(pod: Pod, arrivals: Arrivals, sla_multiplier: float) -> Promise:
             problems.append(f"annotation {key}: {error}; it is ignored")
             return None
 
-    arrival = take(contract.ANNOTATION_ARRIVAL, timestamp.parse)
-    arrival = arrivals.of(pod) if arrival is None else arrival
+    # The operator says it of a Task's pods, which may come long after their Task; of any other pod it is a claim.
+    told = take(contract.ANNOTATION_ARRIVAL, timestamp.parse) if task_uid(pod) else None
+    arrival = arrivals.of(pod) if told is None else told
     expected = take(contract.ANNOTATION_EXPECTED_RUNTIME, duration.parse)
     runtime = take(contract.ANNOTATION_REFERENCE_RUNTIME, positive_number)
     log_sd = take(contract.ANNOTATION_RUNTIME_LOG_SD, positive_number)

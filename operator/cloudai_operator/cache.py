@@ -11,23 +11,13 @@ from typing import Any, Final
 
 from cloudai_kube import outcome
 from cloudai_kube.objects import Meta, Node, Pod
+from cloudai_kube.promise import task_uid
 from cloudai_kube.task import Task
-from cloudai_rts import contract
 
 REMEMBERED_ENDS: Final = 10_000
 """Tasks with pods that are gone and whose last state may not be booked yet."""
 REMEMBERED_LOST: Final = 1024
 """Lost nodes; with more of them those are forgotten that carry no pod of ours any more."""
-
-
-def owner_uid(pod: Pod) -> str:
-    """UID of the Task whose attempt a pod's name proves it to be, empty for all other pods."""
-    name = pod.metadata.name
-    for owner in pod.metadata.ownerReferences:
-        is_task = owner.kind == contract.KIND and owner.apiVersion.startswith(f"{contract.GROUP}/")
-        if owner.controller and is_task and contract.attempt_of(owner.name, owner.uid, name):
-            return owner.uid
-    return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +112,7 @@ class Cache:
 
     def put_pod(self, pod: Pod) -> None:
         """Take a pod of a Task."""
-        uid = owner_uid(pod)
+        uid = task_uid(pod)
         if not uid:
             return
         self._pods.setdefault(uid, {})[pod.metadata.uid] = pod
@@ -145,7 +135,7 @@ class Cache:
         seen = pods.pop(pod_uid, None)
         if not pods:
             del self._pods[uid]
-        ended = next((pod for pod in (last, seen) if pod and owner_uid(pod) == uid and outcome.of(pod)), None)
+        ended = next((pod for pod in (last, seen) if pod and task_uid(pod) == uid and outcome.of(pod)), None)
         if ended is not None:
             self._ended.setdefault(uid, {})[pod_uid] = ended
             if len(self._ended) > REMEMBERED_ENDS:

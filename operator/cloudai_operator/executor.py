@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from cloudai_kube import nesting, timestamp
+from cloudai_kube import nesting, promise, timestamp
 from cloudai_kube.errors import ApiError, ConflictError, NotFoundError, RefusedError
 from cloudai_kube.events import Recorder, Subject
 from cloudai_kube.objects import Meta, Pod
@@ -155,7 +155,7 @@ class Executor:
         """AlreadyExists is success if the pod is this Task's; a stranger of the same name is a refusal."""
         name = manifest["metadata"]["name"]
         pod = await self.transport.get(f"/api/v1/namespaces/{task.metadata.namespace}/pods/{name}", Pod)
-        if any(owner.uid == task.metadata.uid for owner in pod.metadata.ownerReferences):
+        if promise.task_uid(pod) == task.metadata.uid:
             return pod
         raise CreationRefusedError("PodNameTaken", f"a pod named {name} exists and is not this Task's: {error.message}")
 

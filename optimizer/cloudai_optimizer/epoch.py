@@ -5,6 +5,7 @@ executor are arguments.
 """
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import asdict, dataclass, field
@@ -94,8 +95,7 @@ def run(
     usable, dropped = _usable(records, now)
     if unreadable:
         dropped[UNREADABLE] = unreadable
-    total = len(records) + unreadable
-    invalid = total - len(usable) - dropped.get(history.TOO_SHORT, 0)
+    total, invalid = _judged(records, usable, unreadable, now)
     finished = sum(record.outcome == history.SUCCEEDED for record in usable)
     outcome = Outcome(UNCHANGED, "", finished=finished, dropped=dropped)
     if invalid > rules.max_invalid_share * total:
@@ -170,6 +170,23 @@ def _usable(records: Sequence[Record], now: float) -> tuple[list[Record], dict[s
         else:
             dropped[problem] = dropped.get(problem, 0) + 1
     return usable, dropped
+
+
+def _judged(records: Sequence[Record], usable: Sequence[Record], unreadable: int, now: float) -> tuple[int, int]:
+    """How many records there are, and how many of them cannot be used, without the namespace that has most of those.
+
+    What one namespace writes stops nobody else's learning; where it is the only one, its records are all there is.
+    """
+    totals = Counter(record.namespace for record in records)
+    worst = totals - Counter(record.namespace for record in usable)
+    for record in records:
+        if worst[record.namespace] and history.problem(record, now) == history.TOO_SHORT:
+            worst[record.namespace] -= 1
+    total, invalid = len(records) + unreadable, worst.total() + unreadable
+    if len(totals) == 1 or not worst:
+        return total, invalid
+    namespace, count = worst.most_common(1)[0]
+    return total - totals[namespace], invalid - count
 
 
 def _is_news(records: Sequence[Record], incumbent: Document) -> bool:

@@ -11,7 +11,7 @@ from typing import Final
 from cloudai_kube.demand import Amounts, capacity_of, requests_of
 from cloudai_kube.errors import FormatError
 from cloudai_kube.objects import Pod
-from cloudai_operator.cache import owner_uid
+from cloudai_kube.promise import task_uid
 from cloudai_sandbox.history import Change
 
 _TERMINAL: Final = frozenset({"Succeeded", "Failed"})
@@ -77,7 +77,7 @@ class Audit:
         if before is None or before.uid != meta.uid:
             self.report.pods += 1
             self._check_attempt(revision, pod)
-        seen = _Seen(meta.uid, pod.spec.nodeName, _amounts(pod), pod.status.phase not in _TERMINAL, owner_uid(pod))
+        seen = _Seen(meta.uid, pod.spec.nodeName, _amounts(pod), pod.status.phase not in _TERMINAL, task_uid(pod))
         self._pods[key] = seen
         if seen.live:
             self._count(seen, 1)
@@ -106,7 +106,7 @@ class Audit:
             self._complain(revision, f"node {node} is over-committed: {used} of {room} {resource}")
 
     def _check_attempt(self, revision: int, pod: Pod) -> None:
-        task, attempt = owner_uid(pod), pod.metadata.name.rpartition("-")[2]
+        task, attempt = task_uid(pod), pod.metadata.name.rpartition("-")[2]
         if not task:
             return
         other = self._attempts.setdefault((task, attempt), pod.metadata.uid)

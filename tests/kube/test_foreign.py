@@ -57,6 +57,13 @@ def a_pod(decision: str = DECISION, **notes: str) -> Pod:
     return msgspec.convert(raw, Pod)
 
 
+def test_nobody_moves_the_arrival_of_a_record() -> None:
+    """It is the creation, which the API server sets; a claim of 2020 would make a record that nobody can use."""
+    claimed = record_of(a_pod(arrival="2020-01-01T00:00:00Z"), Arrivals(), 2.0)
+    assert claimed is not None
+    assert claimed.arrival == NOON
+
+
 def test_a_pod_of_a_job() -> None:
     """All containers together, from the first start to the last end; its own promise, its type as the scheduler's."""
     record = record_of(a_pod(finish_within="10m"), Arrivals(), 2.0)

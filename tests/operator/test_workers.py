@@ -86,11 +86,19 @@ async def test_a_lost_answer_to_the_creation_makes_no_second_pod() -> None:
         assert len(here.pods("t")) == 1
 
 
-async def test_a_stranger_of_our_pods_name_is_told_of() -> None:
-    """It is not taken for ours."""
+@pytest.mark.parametrize(
+    "owners",
+    [
+        [],
+        [{"apiVersion": "x/v1", "kind": "Other", "name": "t", "uid": "uid-t", "controller": True}],
+        [{"apiVersion": "cloudai.dev/v1alpha1", "kind": "Task", "name": "other", "uid": "uid-t", "controller": True}],
+    ],
+)
+async def test_a_stranger_of_our_pods_name_is_told_of(owners: list[dict[str, Any]]) -> None:
+    """It is not taken for ours, though it names our UID: else the Task would wait for it for ever."""
     async with live() as here:
-        name = contract.pod_name("t", "uid-t", 1)
-        here.server.put(PODS, {"metadata": {"name": name, "namespace": "ns"}, "spec": {}, "status": {}})
+        meta = {"name": contract.pod_name("t", "uid-t", 1), "namespace": "ns", "ownerReferences": owners}
+        here.server.put(PODS, {"metadata": meta, "spec": {}, "status": {}})
         here.server.put(TASKS, a_task("t"))
         await here.look()
         await until(lambda: here.condition("t", "Scheduled").get("reason") == "PodNameTaken")

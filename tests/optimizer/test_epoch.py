@@ -178,6 +178,18 @@ def test_rubbish_is_dropped_and_counted(spoil: dict[str, object]) -> None:
     assert "40 of 140 records are unusable" in outcome.reason
 
 
+def test_one_namespaces_rubbish_stops_nobody_elses_learning() -> None:
+    """Whatever its share; of two namespaces, or of all of them, it is the history that is wrong."""
+    known = history(100)
+
+    def rubbish(namespace: str) -> list[Record]:
+        spoilt = {"namespace": namespace, "arrival": -1e300}
+        return [msgspec.structs.replace(r, pod_uid=f"{namespace}-{i}", **spoilt) for i, r in enumerate(known[:60])]
+
+    assert run([*known, *rubbish("mallory")]).document == run(known).document
+    assert run([*known, *rubbish("mallory"), *rubbish("eve")]).result == REFUSED
+
+
 def test_a_history_that_is_none() -> None:
     """Documents that are no records count like records that are rubbish."""
     found = history(100)

@@ -7,6 +7,7 @@ import pytest
 
 from cloudai_kube import timestamp
 from cloudai_kube.promise import Arrivals
+from cloudai_rts import contract
 from cloudai_rts.contract import LABEL_TASK_TYPE
 from cloudai_rts.parameters import Document, Indication, RuntimeModel
 from cloudai_rts.tau import TauStore
@@ -29,9 +30,21 @@ def test_frozen_values_of_a_task(make: Maker) -> None:
         "cloudai.dev/reference-runtime-seconds": "123.5",
         "cloudai.dev/runtime-log-sd": "0.7",
     }
-    found = promise(make.pod(metadata={"annotations": notes, "labels": {"cloudai.dev/task-type": "mixed"}})).task
+    owner = {"apiVersion": "cloudai.dev/v1alpha1", "kind": "Task", "name": "t", "uid": "uid-t", "controller": True}
+    named = {"name": contract.pod_name("t", "uid-t", 2), "ownerReferences": [owner]}
+    labels = {"cloudai.dev/task-type": "mixed"}
+    found = promise(make.pod(metadata={"annotations": notes, "labels": labels, **named})).task
     assert (found.type, found.arrival, found.deadline) == ("mixed", CREATED + 10.5, CREATED + 3600)
     assert (found.reference_runtime, found.log_sd) == (123.5, 0.7)
+
+
+@pytest.mark.parametrize("owner", [None, {"apiVersion": "x/v1", "kind": "Other", "uid": "uid-t"}])
+def test_an_arrival_is_believed_of_a_tasks_pod_only(make: Maker, owner: dict[str, str] | None) -> None:
+    """Of any other pod it is a claim, by which its author would be first, or make the history contradict itself."""
+    owners = [] if owner is None else [{**owner, "name": "t", "controller": True}]
+    meta = {"name": contract.pod_name("t", "uid-t", 1), "ownerReferences": owners}
+    notes = {"cloudai.dev/arrival": "2020-01-01T00:00:00Z"}
+    assert promise(make.pod(metadata={"annotations": notes, **meta})).task.arrival == CREATED
 
 
 def test_any_pod_may_have_a_deadline(make: Maker) -> None:
