@@ -144,8 +144,12 @@ def held_up(pod: Pod) -> Waiting | None:
 
 
 def is_prepared(pod: Pod) -> bool:
-    """Whether network and volumes are there: from then on only an image can be missing."""
-    return any(c.type == "PodReadyToStartContainers" and c.status == "True" for c in pod.status.conditions)
+    """Whether network and volumes are there: from then on only an image can be missing.
+
+    A kubelet that has seen the pod and has no word for that (a virtual one) is given all the time.
+    """
+    said = next((c.status for c in pod.status.conditions if c.type == "PodReadyToStartContainers"), None)
+    return said == "True" or (said is None and bool(pod.status.startTime))
 
 
 def bound_at(pod: Pod) -> float | None:

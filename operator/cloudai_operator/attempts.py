@@ -1,6 +1,7 @@
 """The book of attempts: which pods there were, what became of each, and when the next may be made."""
 
 import copy
+import re
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
@@ -21,6 +22,11 @@ START_FAILURE_NODES: Final = 3
 """What cannot be started on so many nodes is the Task's own fault: a typo, or an image that nobody can pull."""
 START_FAILURE_LIMIT: Final = 6
 """Nor is it tried for ever where fewer nodes can be had."""
+_IMAGE: Final = "image"
+_OF_IMAGES: Final = re.compile(
+    r"\b(?:ErrImage\w*|ImagePullBackOff|ImageInspectError|InvalidImageName|RegistryUnavailable)\b"
+)
+_NUMBERS: Final = re.compile(r"\b(?:[0-9a-f]*[0-9][0-9a-f]*)\b")
 AVOIDED_SECONDS: Final = 600.0
 """How long a node that refused an attempt is avoided by the next ones."""
 MOST_AVOIDED: Final = 16
@@ -93,17 +99,33 @@ def limit_reached(status: TaskStatus, backoff_limit: int) -> tuple[str, str] | N
     tail = f"; the last one: {last}" if last else ""
     if status.failed > backoff_limit:
         return "BackoffLimitExceeded", f"failed {status.failed} times, backoffLimit is {backoff_limit}{tail}"
-    unstarted = [attempt for attempt in status.attempts if attempt.startFailed]
+    unstarted = _start_failures(status)
     nodes = list(dict.fromkeys(attempt.node for attempt in unstarted))
-    is_its_own = len(nodes) >= START_FAILURE_NODES or len(unstarted) >= START_FAILURE_LIMIT
-    if is_its_own and status.attempts[-1].startFailed:
+    if len(nodes) >= START_FAILURE_NODES or len(unstarted) >= START_FAILURE_LIMIT:
         where = f"{len(unstarted)} times (on {', '.join(nodes)})"
-        return "StartFailed", f"could not be started {where}{tail}; check image and command"
+        remedy = "check the image's name and the pull secrets" if _kind(last) == _IMAGE else "check image and command"
+        return "StartFailed", f"could not be started {where}{tail}; {remedy}"
     if status.rejected >= REJECTION_LIMIT:
         return "NodeRejections", f"kubelets refused {status.rejected} of its pods{tail}; see the events of the nodes"
     if status.disrupted >= DISRUPTION_LIMIT:
         return "DisruptionLimitExceeded", f"disrupted {status.disrupted} times{tail}"
     return None
+
+
+def _start_failures(status: TaskStatus) -> list[Attempt]:
+    """The newest attempts that could not be started for one and the same reason, since any of them has started."""
+    failures: list[Attempt] = []
+    for attempt in reversed(status.attempts):
+        if attempt.startFailed and _kind(attempt.message) == _kind(status.attempts[-1].message):
+            failures.append(attempt)
+        elif attempt.startFailed or attempt.startTime:
+            break
+    return failures[::-1] if status.attempts and status.attempts[-1].startFailed else []
+
+
+def _kind(message: str) -> str:
+    """What is the same in the words of several nodes: they differ in numbers, and an image that is missing has many."""
+    return _IMAGE if _OF_IMAGES.search(message) else _NUMBERS.sub("#", message)
 
 
 def avoided_nodes(status: TaskStatus, now: float) -> list[str]:
@@ -195,7 +217,7 @@ def _watch_start(plan: Plan, attempt: Attempt, pod: Pod, start_seconds: float, n
         return
     why = f"{problem.reason}: {problem.message}" if problem is not None else "network or volumes are not ready"
     attempt.outcome = outcome.REJECTED
-    attempt.startFailed = True
+    attempt.startFailed = problem is not None  # what is not ready there is the cluster's fault, on however many nodes
     attempt.message = f"did not start within {start_seconds:.0f} s: {why}"
 
 

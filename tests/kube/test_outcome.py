@@ -74,6 +74,21 @@ def test_how_it_ended(pod: Pod, expected: str) -> None:
     assert outcome.of(pod) == expected
 
 
+@pytest.mark.parametrize(
+    ("status", "is_prepared"),
+    [
+        ({"conditions": [{"type": "PodReadyToStartContainers", "status": "True"}]}, True),
+        ({"conditions": [{"type": "PodReadyToStartContainers", "status": "False"}], "startTime": CREATED}, False),
+        ({"startTime": CREATED}, True),  # a virtual kubelet, which has no such word
+        ({}, False),  # no kubelet has seen it
+    ],
+)
+def test_whether_network_and_volumes_are_there(status: dict[str, Any], is_prepared: bool) -> None:
+    """An image may take as long as it takes; what comes before it has a deadline."""
+    pod = msgspec.convert({"metadata": {"name": "p"}, "status": {"phase": "Pending", **status}}, Pod)
+    assert outcome.is_prepared(pod) is is_prepared
+
+
 def test_the_tasks_own_container_is_explained_and_measured() -> None:
     """Not the proxy that ran for ten minutes."""
     proxy = ended(0, "proxy", startedAt="2026-01-01T12:00:00Z", finishedAt="2026-01-01T12:10:50Z")

@@ -263,10 +263,11 @@ def test_rubbish_in_the_decision_annotation(world: WorldClass) -> None:
         assert (one.task.status.latePercent, one.task.status.parametersVersion) == (None, None)
 
 
-def start_error(one: Any, node: str) -> None:
+def start_error(one: Any, node: str, message: str = "") -> None:
     """The runtime cannot start the container on a node."""
     one.bind(node)
-    state = {"terminated": {"exitCode": 128, "reason": "StartError", "startedAt": "1970-01-01T00:00:00Z"}}
+    ended = {"exitCode": 128, "reason": "StartError", "message": message, "startedAt": "1970-01-01T00:00:00Z"}
+    state = {"terminated": ended}
     one.report("Failed", containerStatuses=[{"name": "task", "state": state}])
 
 
@@ -296,6 +297,62 @@ def test_what_cannot_be_started_anywhere_is_the_tasks_own_fault(world: WorldClas
     assert "on a, b, c" in message
     assert "StartError" in message
     assert one.task.status.attemptCount == 3
+
+
+def drained(one: Any, node: str) -> None:
+    """It ran for a minute, and its node was drained."""
+    one.bind(node)
+    begun = timestamp.whole_seconds(one.now)
+    one.report("Running", containerStatuses=[{"name": "task", "state": {"running": {"startedAt": begun}}}])
+    one.step(60)
+    ended = {"exitCode": 143, "startedAt": begun, "finishedAt": timestamp.whole_seconds(one.now)}
+    status = [{"name": "task", "state": {"terminated": ended}}]
+    one.report("Failed", conditions=[{"type": "DisruptionTarget", "status": "True"}], containerStatuses=status)
+
+
+def test_faults_of_several_nodes_are_not_the_tasks_own(world: WorldClass) -> None:
+    """Each had its own, and in between the Task has started: it is no typo."""
+    one = world()
+    one.settle()
+    for node, error in (
+        ("a", "device error 17"),
+        ("b", None),
+        ("c", "device error 18"),
+        ("d", None),
+        ("e", "device error 19"),
+        ("f", "no space left on device"),
+        ("g", "device error 20"),
+    ):
+        if error is None:
+            drained(one, node)
+        else:
+            start_error(one, node, error)
+        one.settle()
+        assert one.condition("Failed")[0] != "True"
+        one.step(400)
+    for node in ("h", "i"):
+        start_error(one, node, "device error 4711")
+        one.settle()
+        one.step(400)
+    assert one.condition("Failed") == ("True", "StartFailed")
+    assert "3 times (on g, h, i)" in one.task.status.condition("Failed").message
+
+
+def test_a_cluster_whose_network_is_away_fails_no_task(world: WorldClass) -> None:
+    """However many nodes it is away on."""
+    one = world(sla={"finishWithin": "5h"})
+    one.settle()
+    for node in ("a", "b", "c", "d"):
+        one.bind(node)
+        waiting = [{"name": "task", "state": {"waiting": {"reason": "ContainerCreating"}}}]
+        missing = [{"type": "PodReadyToStartContainers", "status": "False"}]
+        one.report("Pending", conditions=missing, containerStatuses=waiting)
+        one.step()
+        one.step(one.rules.start_seconds)
+        one.settle()
+        one.step(400)
+    assert one.condition("Failed")[0] != "True"
+    assert [attempt.outcome for attempt in one.task.status.attempts[:4]] == ["Rejected"] * 4
 
 
 def test_one_broken_node_is_not_the_tasks_own_fault(world: WorldClass) -> None:
