@@ -29,6 +29,16 @@ _IMPERSONATION: Final = ("as", "as-uid", "as-groups", "as-user-extra")
 _PROXIES: Final = ("http://", "https://")
 
 Token = Callable[[], str | None]
+CertificateFiles = tuple[str, str | None]
+"""A client certificate and its key, if that is in a file of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Who we are: a token that is read when needed, or a client certificate, or both."""
+
+    token: Token
+    certificate: CertificateFiles | None = None
 
 
 @dataclass(slots=True)
@@ -42,10 +52,13 @@ class Connection:
     server: str
     ssl_context: ssl.SSLContext | None
     token: Token = lambda: None
-    reread: Callable[[], Token] | None = None
+    reread: Callable[[], Credentials] | None = None
     server_name: str | None = None
     proxy: str | None = None
     authority_file: str | None = None
+    certificate: CertificateFiles | None = None
+    certificates: int = 0
+    _certificate_read: bytes = b""
     _cached: str | None = None
     _read_at: float = field(default=-1e9)
     _renewed_at: float = field(default=-1e9)
@@ -53,6 +66,7 @@ class Connection:
 
     def __post_init__(self) -> None:
         self._take(self.token())
+        self._certificate_read = _content(self.certificate)
 
     async def authorization(self) -> str | None:
         """Return the Authorization header's value, read again every minute; None with client certificates only."""
@@ -67,7 +81,10 @@ class Connection:
         return self._cached
 
     async def renew(self, refused: str | None) -> bool:
-        """Read the configuration anew after a 401, as client-go does. True if there is another token to try."""
+        """Read the configuration anew after a 401, as client-go does. True if there is something else to try.
+
+        A new client certificate holds for connections that are made from now on: `certificates` counts them.
+        """
         if self._cached != refused:
             return True
         if self.reread is None or time.monotonic() - self._renewed_at < RENEW_SECONDS:
@@ -76,14 +93,26 @@ class Connection:
             return False
         try:
             self._renewed_at = time.monotonic()
-            self.token = await asyncio.to_thread(self.reread)
+            credentials = await asyncio.to_thread(self.reread)
+            self.token = credentials.token
             self._take(await asyncio.to_thread(self.token))
+            is_other_certificate = await asyncio.to_thread(self._present, credentials.certificate)
         except Exception as error:  # noqa: BLE001  somebody is writing the file, or a plug-in is broken: as before
             _log.warning("credentials cannot be renewed: %s", redacted(str(error)))
             return False
         finally:
             self._lock.release()
-        return self._cached != refused
+        return is_other_certificate or self._cached != refused
+
+    def _present(self, certificate: CertificateFiles | None) -> bool:
+        """Show this certificate in handshakes from now on. True if it is another one than before."""
+        content = _content(certificate)
+        if certificate is None or self.ssl_context is None or content == self._certificate_read:
+            return False
+        self.ssl_context.load_cert_chain(*certificate)
+        self.certificate, self._certificate_read = certificate, content
+        self.certificates += 1
+        return True
 
     def _take(self, token: str | None) -> None:
         self._cached = token
@@ -109,10 +138,11 @@ def load(kubeconfig: str = "", context: str = "") -> Connection:
         server=loaded.host,
         ssl_context=ssl_context,
         token=_token_of(loaded),
-        reread=lambda: _token_of(_read(kubeconfig, context)),
+        reread=lambda: _credentials_of(_read(kubeconfig, context)),
         server_name=getattr(loaded, "tls_server_name", None),
         proxy=proxy,
         authority_file=loaded.ssl_ca_cert,
+        certificate=_credentials_of(loaded).certificate,
     )
 
 
@@ -155,6 +185,15 @@ def _by_name(entries: Any, part: str) -> dict[str, dict[str, Any]]:  # noqa: ANN
     """Contexts or users of a kubeconfig by their name."""
     plain = [getattr(entry, "value", entry) for entry in getattr(entries, "value", entries) or ()]
     return {entry.get("name"): getattr(entry.get(part), "value", entry.get(part)) or {} for entry in plain}
+
+
+def _content(certificate: CertificateFiles | None) -> bytes:
+    return b"" if certificate is None else b"".join(Path(file).read_bytes() for file in certificate if file)
+
+
+def _credentials_of(loaded: Any) -> Credentials:  # noqa: ANN401  the package ships no types
+    certificate = (loaded.cert_file, loaded.key_file) if loaded.cert_file else None
+    return Credentials(_token_of(loaded), certificate)
 
 
 def _token_of(loaded: Any) -> Token:  # noqa: ANN401  the package ships no types

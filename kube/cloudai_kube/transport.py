@@ -6,7 +6,7 @@ official models costs 60 to 100 times as much per pod.
 
 import asyncio
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import AsyncGenerator, Callable, Mapping
 from email.utils import parsedate_to_datetime
 from types import TracebackType
@@ -29,6 +29,8 @@ from cloudai_kube.errors import (
 
 MERGE_PATCH: Final = "application/merge-patch+json"
 STRATEGIC_PATCH: Final = "application/strategic-merge-patch+json"
+MOST_RETIRED: Final = 8
+"""Sessions with earlier certificates that may still have something under way."""
 READ: Final = "GET"
 UNAUTHORIZED: Final = 401
 NO_ANSWER: Final = "<error>"
@@ -86,6 +88,8 @@ class Transport:
         self._limit = connections
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds, sock_connect=5.0)
         self._session: aiohttp.ClientSession | None = None
+        self._retired: deque[aiohttp.ClientSession] = deque(maxlen=MOST_RETIRED)
+        self._certificates = connection.certificates
         self._server = connection.server.rstrip("/")
         self._dated = ""
         self._unauthorized_since: float | None = None
@@ -100,8 +104,9 @@ class Transport:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._session is not None:
-            await self._session.close()
+        for session in (*self._retired, self._session):
+            if session is not None:
+                await session.close()
 
     async def request(
         self,
@@ -230,8 +235,13 @@ class Transport:
             raise OutcomeUnknownError(f"watch {path}: {error or type(error).__name__}") from error
 
     def _open(self) -> aiohttp.ClientSession:
+        """The session; another one where the certificate is another one, which only new connections show."""
         if self._session is None:
             raise RuntimeError("Transport is used outside its 'async with'")
+        if self._certificates != self._connection.certificates:
+            self._certificates = self._connection.certificates
+            self._retired.append(self._session)  # what is under way on it ends there
+            self._session = open_session(self._connection, self._agent, self._limit)
         return self._session
 
 

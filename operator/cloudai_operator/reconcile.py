@@ -14,6 +14,7 @@ from cloudai_kube import duration, outcome, records, timestamp
 from cloudai_kube.errors import FormatError
 from cloudai_kube.objects import Pod
 from cloudai_kube.task import Task, TaskStatus
+from cloudai_kube.wording import sentence
 from cloudai_operator import acceptance, attempts, conditions, pod, progress
 from cloudai_operator.plan import Plan, PodDeletion
 from cloudai_rts import contract
@@ -428,6 +429,6 @@ def troubled(task: Task, error: Exception, now: float) -> TaskStatus:
     status = copy.deepcopy(task.status)
     known = status.condition("Accepted")
     value = known.status if known is not None else "Unknown"
-    text = f"the operator cannot look after this Task ({type(error).__name__}: {error}); it tries again"
+    text = f"the operator cannot look after this Task: {sentence(error)}; it tries again"
     conditions.put(status, "Accepted", value, TROUBLED, text, task.metadata.generation, now)
     return status

@@ -26,6 +26,7 @@ from cloudai_kube.objects import Meta
 from cloudai_kube.scope import EVERYWHERE, Scope
 from cloudai_kube.task import Task
 from cloudai_kube.transport import UNAUTHORIZED, Transport, open_session
+from cloudai_kube.wording import sentence
 from cloudai_operator.cache import Cache, Unreadable
 from cloudai_rts import contract
 
@@ -213,7 +214,7 @@ def task_of(body: dict[str, Any]) -> TaskRead:
 
 def _unreadable(header: _Header, error: Exception) -> Unreadable:
     conditions = header.status.get("conditions")
-    return Unreadable(header.metadata, str(error), conditions if isinstance(conditions, list) else [])
+    return Unreadable(header.metadata, sentence(error), conditions if isinstance(conditions, list) else [])
 
 
 async def list_tasks(

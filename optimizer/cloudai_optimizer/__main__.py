@@ -18,6 +18,7 @@ from cloudai_kube.errors import ConfigurationError, KubeError
 from cloudai_kube.redaction import redacted
 from cloudai_kube.scope import Scope
 from cloudai_kube.transport import Transport
+from cloudai_kube.wording import sentence
 from cloudai_optimizer import cluster_epoch, progress
 from cloudai_optimizer.cluster_epoch import Options
 from cloudai_optimizer.errors import InputError, OptimizerError
@@ -132,11 +133,11 @@ async def _epoch(transport: Transport, arguments: argparse.Namespace) -> None:
             report = await cluster_epoch.epoch(transport, _options(arguments, shown))
     except Exception as error:
         if not arguments.dry_run:
-            text = redacted(f"{error}" if isinstance(error, OptimizerError) else f"{type(error).__name__}: {error}")
+            text = redacted(sentence(error))
             dropped = error.dropped if isinstance(error, OptimizerError) else None
             await announcement.announce(transport, arguments.namespace, announcement.EPOCH_FAILED, text)
             seconds = time.monotonic() - begun
-            await _note(transport, arguments, f"failed: {type(error).__name__}", text, seconds, dropped)
+            await _note(transport, arguments, "failed", text, seconds, dropped)
         raise
     if not arguments.dry_run:
         if not report.published:

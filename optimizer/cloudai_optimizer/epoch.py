@@ -16,6 +16,7 @@ import numpy as np
 from cloudai_kube import timestamp
 from cloudai_kube.errors import FormatError
 from cloudai_kube.node_use import NodeUse
+from cloudai_kube.wording import sentence
 from cloudai_optimizer.fit import learn
 from cloudai_optimizer.judge.guard import Verdict
 from cloudai_optimizer.release.publication import SEARCHED_AT
@@ -129,7 +130,7 @@ def run(
         tuned = tuning.tune(usable, machines, learned, reach, rules, rng, executor, progress)
     except Exception as error:  # noqa: BLE001  whatever keeps the search from ending, what was fitted holds
         _log.exception("the search failed")
-        outcome.reason += f"; the search failed ({type(error).__name__}: {error}), the weights in force stay"
+        outcome.reason += f"; the search failed ({sentence(error)}), the weights in force stay"
         return outcome
     outcome.generations, outcome.verdict = tuned.generations, tuned.verdict
     if tuned.verdict.accepted:

@@ -15,6 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from cloudai_kube.objects import Pod
+from cloudai_kube.wording import sentence
 from cloudai_rts.placement import Deferred, Placed
 from cloudai_scheduler.cycle import Surroundings, decide, view_of
 from cloudai_scheduler.filters import unsupported
@@ -93,8 +94,7 @@ class Observer(PodStore):
             record = self._record(pod, theirs)
         except Exception as error:  # noqa: BLE001  one pod must never stop the others
             _log.exception("pod %s/%s cannot be judged", meta.namespace, meta.name)
-            text = f"{type(error).__name__}: {error}"
-            record = _record(pod, theirs, "", Result.NOT_JUDGED, text)
+            record = _record(pod, theirs, "", Result.NOT_JUDGED, sentence(error))
         self.counts[record.result] += 1
         self.metrics.observed.labels(record.result).inc()
         self.records.append(record)

@@ -1,6 +1,8 @@
 """Requests on a real HTTP server: errors by what to do about them, and credentials that change."""
 
 import asyncio
+import ssl
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,9 +10,10 @@ from aiohttp import web
 from tests.api_server import ApiServer, running, status
 
 from cloudai_kube import errors
-from cloudai_kube.connection import Connection
+from cloudai_kube.connection import Connection, Credentials
 from cloudai_kube.objects import Pod
 from cloudai_kube.transport import Transport
+from cloudai_sandbox import certificates
 
 PATH = "/api/v1/namespaces/ns/pods/p"
 
@@ -66,7 +69,7 @@ class Tokens:
     def reread(self) -> Any:
         """Read the configuration anew."""
         self.read += 1
-        return lambda: self.tokens[min(self.read, len(self.tokens) - 1)]
+        return Credentials(lambda: self.tokens[min(self.read, len(self.tokens) - 1)])
 
 
 async def guarded(server: ApiServer, token: str) -> None:
@@ -91,6 +94,62 @@ async def test_a_rotated_token_is_read_again_after_a_401() -> None:
         async with Transport(connection, "test") as transport:
             assert (await transport.get(PATH, Pod)).metadata.name == "p"
             assert (tokens.read, transport.problem()) == (1, None)
+
+
+async def test_a_rotated_client_certificate_is_shown_after_a_401(tmp_path: Path) -> None:
+    """Its file holds another one by now: new connections are made with it, and the old ones are closed."""
+    files = certificates.issue(tmp_path)
+    old, new = (files.issuer.client(tmp_path, name) for name in ("old", "new"))
+    shown = (str(tmp_path / "shown.pem"), str(tmp_path / "shown.key"))
+
+    def rotate(certificate: tuple[Path, Path]) -> None:
+        for source, target in zip(certificate, shown, strict=True):
+            Path(target).write_bytes(source.read_bytes())
+
+    async def answer(request: web.Request) -> web.Response:
+        assert request.transport is not None
+        subject = request.transport.get_extra_info("peercert")["subject"]
+        name = next(value for part in subject for key, value in part if key == "commonName")
+        return web.json_response({"metadata": {"name": name}}) if name == accepted else status(401, "Unauthorized")
+
+    accepted = "old"
+    rotate(old)
+    serving = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(files.authority))
+    serving.load_cert_chain(files.server, files.server_key)
+    serving.verify_mode = ssl.CERT_REQUIRED
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=serving).start()
+    client = ssl.create_default_context(cafile=str(files.authority))
+    client.load_cert_chain(*shown)
+    connection = Connection(
+        f"https://127.0.0.1:{runner.addresses[0][1]}",
+        client,
+        reread=lambda: Credentials(lambda: None, shown),
+        certificate=shown,
+    )
+    async with Transport(connection, "test") as transport:
+        assert (await transport.get(PATH, Pod)).metadata.name == "old"
+        accepted = "new"
+        with pytest.raises(errors.RefusedError):
+            await transport.get(PATH, Pod)
+        connection._renewed_at = -1e9  # noqa: SLF001  a while later
+        rotate(new)
+        assert (await transport.get(PATH, Pod)).metadata.name == "new"
+    await runner.cleanup()
+
+
+async def test_a_process_that_is_fenced_reads_and_does_not_write() -> None:
+    """What it would have written was never sent."""
+    async with running() as (server, transport):
+        transport.may_write = lambda: False
+        with pytest.raises(errors.FencedError):
+            await transport.request("POST", "/api/v1/namespaces/ns/pods", {})
+        with pytest.raises(errors.NotFoundError):
+            await transport.get(PATH, Pod)
+        assert [asked.split()[0] for asked in server.requests] == ["GET"]
 
 
 async def test_credentials_that_are_refused_are_a_problem() -> None:
