@@ -11,7 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import requests
 from prometheus_api_client import PrometheusConnect
@@ -20,7 +20,7 @@ from urllib3.exceptions import HTTPError, ReadTimeoutError
 from urllib3.util.retry import Retry
 
 from cloudai_kube.errors import PrometheusError
-from cloudai_kube.prometheus_access import Access
+from cloudai_kube.prometheus_access import CLUSTER, Access
 from cloudai_kube.redaction import redacted
 from cloudai_kube.samples import Sample, Series
 
@@ -28,6 +28,7 @@ MAX_BYTES: Final = 32 << 20
 TIMEOUT_SECONDS: Final = 5.0
 TOTAL_SECONDS: Final = 10.0
 CHUNK: Final = 1 << 16
+_Told = TypeVar("_Told", Sample, Series)
 _WHOLE_ANSWERS: Final = {"deny_partial_response": "1", "partial_response": "false"}
 """What VictoriaMetrics and Thanos heed, and others ignore: rather no answer than a part of one."""
 
@@ -94,7 +95,7 @@ class Prometheus:
         """
         params = {} if at is None else {"time": f"{at:.3f}"}
         result = self._answer(lambda: self._client.custom_query(self.access.query(query), params=params))
-        return [sample for raw in result if (sample := _sample(raw)) is not None]
+        return [self._as_asked(sample) for raw in result if (sample := _sample(raw)) is not None]
 
     def ask_range(self, query: str, begin: float, end: float, step_seconds: float) -> list[Series]:
         """Series of a query over a stretch of time (seconds since the epoch). Raises `PrometheusError`.
@@ -105,7 +106,13 @@ class Prometheus:
         result = self._answer(
             lambda: self._client.custom_query_range(self.access.query(query), *times, step=f"{step_seconds:.0f}s")
         )
-        return [series for raw in result if (series := _series(raw)) is not None]
+        return [self._as_asked(series) for raw in result if (series := _series(raw)) is not None]
+
+    def _as_asked(self, told: _Told) -> _Told:
+        """With the cluster under the name that the query gave it."""
+        if self.access.cluster_label != CLUSTER and self.access.cluster_label in told.labels:
+            told.labels[CLUSTER] = told.labels.pop(self.access.cluster_label)
+        return told
 
     def _answer(self, ask: Callable[[], list[Any]]) -> list[Any]:
         try:

@@ -17,6 +17,10 @@ _MATCHERS: Final = re.compile(
     r'[a-zA-Z_]\w*(?:=|!=|=~|!~)"(?:[^"\\]|\\.)*"(?:,\s*[a-zA-Z_]\w*(?:=|!=|=~|!~)"(?:[^"\\]|\\.)*")*'
 )
 
+CLUSTER: Final = "cluster"
+_LABEL: Final = "^[a-zA-Z_][a-zA-Z0-9_]*$"
+_GROUPED: Final = re.compile(rf"(?<=[(\s,]){CLUSTER}(?=[,)])")
+"""The label in the groups of our own queries."""
 _NO_HOST: Final = re.compile(r"[\s'\"<>\\^`{|}]")
 """What a user and a password have to write with %."""
 
@@ -28,6 +32,9 @@ class PrometheusSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     prometheus_matchers: Annotated[
         str, Meta(description='label matchers of every query, such as cluster="east"; empty: none')
     ] = ""
+    prometheus_cluster_label: Annotated[
+        str, Meta(pattern=_LABEL, description="label that tells clusters apart in a Prometheus that several share")
+    ] = CLUSTER
     prometheus_token_file: Annotated[str, Meta(description="file with a bearer token, read again each time")] = ""
     prometheus_ca_file: Annotated[str, Meta(description="certificate authority of an https address")] = ""
 
@@ -36,13 +43,19 @@ class PrometheusSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
         if not self.prometheus_url:
             return None
         return Access(
-            self.prometheus_url, self.prometheus_matchers, self.prometheus_token_file, self.prometheus_ca_file
+            self.prometheus_url,
+            self.prometheus_matchers,
+            self.prometheus_token_file,
+            self.prometheus_ca_file,
+            self.prometheus_cluster_label,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
     """How to reach one server. `matchers` (`cluster="east"`) go into every query; files are read again when needed.
+
+    `cluster_label` is the label that tells clusters apart there; queries and answers are written with `CLUSTER`.
 
     Credentials in the URL are used, and never shown: `shown` is what messages say.
     """
@@ -51,6 +64,7 @@ class Access:
     matchers: str = ""
     token_file: str = ""
     ca_file: str = ""
+    cluster_label: str = CLUSTER
 
     def __post_init__(self) -> None:
         if self.matchers and not _MATCHERS.fullmatch(self.matchers):
@@ -84,7 +98,8 @@ class Access:
         return f"{parts.scheme}://{host}{port}"
 
     def query(self, text: str) -> str:
-        """The query with the matchers in each of its selectors."""
+        """The query with the matchers in each of its selectors, and the label of clusters as it is called there."""
+        text = _GROUPED.sub(self.cluster_label, text)
         return _SELECTOR.sub(self._narrowed, text) if self.matchers else text
 
     def _narrowed(self, selector: re.Match[str]) -> str:

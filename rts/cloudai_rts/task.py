@@ -14,7 +14,6 @@ GPU_INFERENCE: Final = "gpu-inference"
 GPU_TRAINING: Final = "gpu-training"
 MIXED: Final = "mixed"
 
-STANDARD_TYPES: Final = (CPU_LIGHT, CPU_HEAVY, MEMORY_HEAVY, GPU_INFERENCE, GPU_TRAINING, MIXED)
 
 GIB: Final = 1 << 30
 MEMORY_HEAVY_BYTES_PER_CORE: Final = 8 * GIB

@@ -41,6 +41,7 @@ _FROM_VALUES: Final = frozenset(
         "mongodb_ca_file",
         "prometheus_url",
         "prometheus_matchers",
+        "prometheus_cluster_label",
         "prometheus_token_file",
         "prometheus_ca_file",
     }

@@ -16,7 +16,7 @@ from tests.conformance.test_filters import USUAL_WORLDS, WORLDS, Bench, bench, d
 from tests.conformance.worlds import HOST, NEVER, ZONE, Json, World
 
 from cloudai_kube.errors import RefusedError
-from cloudai_kube.objects import PodSpec
+from cloudai_kube.objects import Container, PodSpec
 from cloudai_kube.transport import Transport
 from cloudai_sandbox import binaries
 from cloudai_scheduler.filters import unsupported
@@ -126,7 +126,11 @@ def test_every_field_of_a_pod_is_known() -> None:
     """Each is read, or asks nothing of a node: of a field that is new somebody has to decide."""
     types = binaries.sources("k8s.io/api") / "core/v1/types.go"
     text = types.read_text(encoding="utf-8")
-    body = text[text.index("\ntype PodSpec struct {") :].partition("\n}")[0]
-    fields = set(re.findall(r'^\t[A-Z]\w+ .*`json:"([a-zA-Z]+)', body, re.MULTILINE))
-    assert len(fields) > 40
-    assert fields - unsupported.IRRELEVANT - set(PodSpec.__struct_fields__) == set()
+    for kind, irrelevant, read, least in (
+        ("PodSpec", unsupported.IRRELEVANT, PodSpec, 40),
+        ("Container", unsupported.IRRELEVANT_IN_CONTAINERS, Container, 20),
+    ):
+        body = text[text.index(f"\ntype {kind} struct {{") :].partition("\n}")[0]
+        fields = set(re.findall(r'^\t[A-Z]\w+ .*`json:"([a-zA-Z]+)', body, re.MULTILINE))
+        assert len(fields) > least
+        assert fields - irrelevant - set(read.__struct_fields__) == set()

@@ -192,6 +192,16 @@ def test_matchers_go_into_every_selector(server: Server) -> None:
     assert "deny_partial_response=1" in server.asked
 
 
+def test_clusters_may_have_a_label_of_another_name(server: Server) -> None:
+    """It is asked for as it is called there, and told as it is called here: two clusters are noticed by it."""
+    server.body = GOOD.replace(b'"metric":{', b'"metric":{"k8s_cluster":"east",')
+    access = Access(f"http://127.0.0.1:{server.server_port}", cluster_label="k8s_cluster")
+    [sample] = Prometheus(access).ask(telemetry.QUERIES["memory"])
+    assert sample.labels["cluster"] == "east"
+    assert re.search(r"by \(k8s_cluster, ", server.asked)
+    assert not re.search(r"\bcluster\b", server.asked)
+
+
 @pytest.mark.parametrize("query", [*telemetry.QUERIES.values(), *pod_use.QUERIES.values(), telemetry.POD_INFO])
 def test_no_series_of_ours_escapes_the_matchers(query: str) -> None:
     """Wherever a metric's name stands the matchers stand behind it, except in a quoted text."""

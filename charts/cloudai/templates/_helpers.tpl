@@ -160,6 +160,7 @@ capabilities: {drop: [ALL]}
 {{- $prometheus := .Values.prometheus -}}
 prometheus_url: {{ $prometheus.url | quote }}
 prometheus_matchers: {{ $prometheus.matchers | quote }}
+prometheus_cluster_label: {{ $prometheus.clusterLabel | quote }}
 {{- if $prometheus.tokenSecret.name }}
 prometheus_token_file: /etc/cloudai/prometheus-token/{{ $prometheus.tokenSecret.key }}
 {{- end }}

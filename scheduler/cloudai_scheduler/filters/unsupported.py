@@ -13,7 +13,7 @@ import msgspec
 
 from cloudai_kube import nesting
 from cloudai_kube.listing import Json
-from cloudai_kube.objects import Pod, PodSpec, TopologySpreadConstraint
+from cloudai_kube.objects import Container, Pod, PodSpec, Resources, TopologySpreadConstraint
 from cloudai_scheduler.cluster.pod_volumes import MOST_CLAIMS, PLACED_BY
 from cloudai_scheduler.cluster.selector import (
     MOST_REQUIREMENTS,
@@ -44,6 +44,17 @@ IRRELEVANT: Final = frozenset(
     }
 )  # fmt: skip
 """Fields of a pod's spec (core/v1, 1.37) that ask nothing of a node that its admission has not turned into others."""
+IRRELEVANT_IN_CONTAINERS: Final = frozenset(
+    {
+        "env", "envFrom", "imagePullPolicy", "lifecycle", "livenessProbe", "readinessProbe", "resizePolicy",
+        "securityContext", "startupProbe", "stdin", "stdinOnce", "terminationMessagePath", "terminationMessagePolicy",
+        "tty", "volumeDevices", "workingDir",
+    }
+)  # fmt: skip
+"""Fields of a container (core/v1, 1.37) that ask nothing of a node."""
+_CONTAINERS: Final = frozenset({"containers", "initContainers"})
+MOST_READ_BYTES: Final = 128 << 10
+"""Of a list of containers: their fields are read twice. No pod that a kubelet can run has longer ones."""
 _TOO_MUCH: Final = f"more than {MOST_REQUIREMENTS} requirements, values and namespaces"
 _UNKNOWN: Final = re.compile(r"unknown field `(?P<field>[^`]*)`(?: - at `\$(?P<path>[^`]*)`)?")
 
@@ -71,6 +82,8 @@ _STRICT: Final = {
     for name in ("affinity", "tolerations", "topologySpreadConstraints", "resources", "schedulingGroup")
 }
 """Parts of the spec in which an unknown field may ask something of a node."""
+_resources = msgspec.json.Decoder(_strict(Resources))
+_containers = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
 _shallow = msgspec.json.Decoder(_RawPod)
 _decode_pod = msgspec.json.Decoder(Pod)
 
@@ -97,12 +110,31 @@ def unknown_fields(spec: dict[str, msgspec.Raw]) -> Iterator[str]:
     for name in spec.keys() - PodSpec.__struct_fields__ - IRRELEVANT:
         yield f"spec.{name}"
     for name in _STRICT.keys() & spec.keys():
-        try:
-            _STRICT[name].decode(spec[name])
-        except msgspec.ValidationError as error:
-            match = _UNKNOWN.search(str(error))
-            if match is not None:
-                yield f"spec.{name}{match['path'] or ''}.{match['field']}"
+        yield from _unknown_in(_STRICT[name], spec[name], f"spec.{name}")
+    for name in _CONTAINERS & spec.keys():
+        if len(memoryview(spec[name])) <= MOST_READ_BYTES:
+            yield from _unknown_in_containers(spec[name], f"spec.{name}")
+
+
+def _unknown_in(decoder: "msgspec.json.Decoder[Any]", raw: msgspec.Raw, path: str) -> Iterator[str]:
+    try:
+        decoder.decode(raw)
+    except msgspec.ValidationError as error:
+        match = _UNKNOWN.search(str(error))
+        if match is not None:
+            yield f"{path}{match['path'] or ''}.{match['field']}"
+
+
+def _unknown_in_containers(raw: msgspec.Raw, path: str) -> Iterator[str]:
+    try:
+        containers = _containers.decode(raw)
+    except msgspec.ValidationError:
+        return  # what is no list of containers is told of where requests are read
+    for place, container in enumerate(containers):
+        for field in container.keys() - Container.__struct_fields__ - IRRELEVANT_IN_CONTAINERS:
+            yield f"{path}[{place}].{field}"
+        if "resources" in container:
+            yield from _unknown_in(_resources, container["resources"], f"{path}[{place}].resources")
 
 
 def hard(pod: Pod) -> tuple[str, ...]:

@@ -25,6 +25,8 @@ def decoded(spec: dict[str, Any], scheduler: str = NAME) -> Any:
         ({"resources": {"devices": []}}, "spec.resources"),
         ({"volumes": [{"name": "v", "aVolumeOfTheNextRelease": {}}]}, "spec.volumes.aVolumeOfTheNextRelease"),
         ({"gangOf": 3}, "spec.gangOf"),
+        ({"containers": [{"name": "a"}, {"name": "b", "near": "c"}]}, "spec.containers[1].near"),
+        ({"initContainers": [{"name": "a", "resources": {"devices": []}}]}, "spec.initContainers[0].resources.devices"),
     ],
 )
 def test_fields_of_the_next_release(spec: dict[str, Any], path: str) -> None:
@@ -42,6 +44,12 @@ def test_volumes_that_ask_nothing_of_a_node(kind: str) -> None:
 def test_fields_that_ask_nothing_of_a_node(field: str) -> None:
     """Pods of every day have them."""
     assert unsupported.hard(decoded({field: None})) == ()
+
+
+@pytest.mark.parametrize("field", sorted(unsupported.IRRELEVANT_IN_CONTAINERS))
+def test_fields_of_containers_that_ask_nothing_of_a_node(field: str) -> None:
+    """Pods of every day have them."""
+    assert unsupported.hard(decoded({"containers": [{"name": "c", field: None}]})) == ()
 
 
 def test_what_is_only_wished_for() -> None:
