@@ -55,6 +55,7 @@ class SchedulerMetrics:
     lists: Counter = field(init=False)
     events_dropped: Counter = field(init=False)
     leader: Gauge = field(init=False)
+    observing: Gauge = field(init=False)
     telemetry_nodes: Gauge = field(init=False)
     telemetry_errors: Counter = field(init=False)
     telemetry_missing: Gauge = field(init=False)
@@ -162,6 +163,7 @@ class SchedulerMetrics:
         self.lists = counter(prefix + "lists", "Full lists requested by resource", "resource")
         self.events_dropped = counter(prefix + "events_dropped", "Events given up")
         self.leader = gauge(prefix + "leader", "1 while this process leads")
+        self.observing = gauge(prefix + "observing", "1 where this process only watches another scheduler")
         self.telemetry_nodes = gauge(prefix + "telemetry_nodes", "Nodes with a fresh measured load")
         self.telemetry_errors = counter(prefix + "telemetry_errors", "Failed questions to Prometheus")
         self.telemetry_missing = gauge(

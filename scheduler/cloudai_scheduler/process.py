@@ -168,7 +168,7 @@ class Process:
                 Pod,
                 self._observer or PodStore(scheduler.intake),
                 silence_seconds=silence,
-                decode=unsupported.Decode(self._settings.names),
+                decode=unsupported.Decode(self._settings.names if self._observer is None else None),
             ),
             "namespaces": Reflector(
                 transport, "/api/v1/namespaces", Namespace, NamespaceStore(scheduler.intake), silence_seconds=silence
@@ -230,6 +230,10 @@ class Process:
         background.extend(reflector.run() for reflector in reflectors.values())
         background.append(_sample_loads(scheduler, reflectors))
         background.append(_report(reflectors, recorder, metrics))
+        if self._observer is not None:
+            metrics.observing.set(1)
+            self._observer.is_synced = lambda: _unsynced(reflectors) is None
+            background.append(self._observer.run())
         access = settings.access()
         if access is not None:
             from cloudai_kube.prometheus import Prometheus  # 20 MiB that only those who ask for load pay

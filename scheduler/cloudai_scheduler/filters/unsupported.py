@@ -91,14 +91,15 @@ _decode_pod = msgspec.json.Decoder(Pod)
 class Decode:
     """Reads a pod from JSON. Raises `msgspec.DecodeError`, and `RecursionError` never."""
 
-    def __init__(self, names: frozenset[str]) -> None:
+    def __init__(self, names: frozenset[str] | None) -> None:
+        """`names` are those of the schedulers whose pods are looked at; None: of all."""
         self._names = names
 
     def __call__(self, raw: Json) -> Pod:
         """The pod."""
         try:
             pod = _decode_pod.decode(raw)
-            if not pod.spec.nodeName and pod.spec.schedulerName in self._names:
+            if not pod.spec.nodeName and (self._names is None or pod.spec.schedulerName in self._names):
                 pod.unread = tuple(unknown_fields(_shallow.decode(raw).spec))
         except RecursionError:
             return self(nesting.cut(bytes(raw)))
