@@ -34,6 +34,8 @@ class Commit:
     binding: set[asyncio.Task[None]] = field(default_factory=set)
     preparing: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     """By the pod's UID."""
+    under_way: set[str] = field(default_factory=set)
+    """UIDs of all pods whose commit has not ended."""
 
     def has_place(self) -> bool:
         """Whether another pod may be bound now."""
@@ -48,6 +50,7 @@ class Commit:
         self.storage.assume(plan, node)
         task = asyncio.get_running_loop().create_task(self._run(pod, node, decision, plan, settle))
         uid = pod.metadata.uid
+        self.under_way.add(uid)
         if plan:
             self.preparing[uid] = task
         else:
@@ -56,6 +59,7 @@ class Commit:
         task.add_done_callback(partial(self._prepared, uid))
 
     def _prepared(self, uid: str, task: asyncio.Task[None]) -> None:
+        self.under_way.discard(uid)
         if self.preparing.get(uid) is task:
             del self.preparing[uid]
 

@@ -1,4 +1,4 @@
-"""Is what we believe of the cluster what the API server says? Nodes, pods, and the sums that filters read.
+"""Is what we believe of the cluster what the API server says? Nodes, pods, the queue, and all that filters add up.
 
 Watches have lost events (etcd#17529, #18089), and every ledger can have a bug. A difference counts only if it is there
 twice in a row: between a list and our own state there are always events under way. On a timer, and on SIGUSR2.
@@ -15,12 +15,16 @@ import msgspec
 
 from cloudai_kube import listing
 from cloudai_kube.errors import KubeError
-from cloudai_kube.objects import Meta, Record
+from cloudai_kube.listing import Breath
+from cloudai_kube.objects import Node, Pod
 from cloudai_kube.transport import Transport, pause
+from cloudai_scheduler.cluster.interned import Interned
 from cloudai_scheduler.cluster.state import TERMINAL, ClusterState
-from cloudai_scheduler.metrics import SchedulerMetrics
+from cloudai_scheduler.recount import Recount
+from cloudai_scheduler.scheduler import Scheduler
 
 _log = logging.getLogger(__name__)
+KINDS: Final = ("node", "pod", "sum", "ledger")
 AGAIN_SECONDS: Final = 3.0
 AT_ONCE: Final = 200
 """Nodes that are added up before others have their turn."""
@@ -28,27 +32,21 @@ MOST_NAMED: Final = 20
 """Differences that one log line names."""
 
 
-class _Spec(Record):
-    nodeName: str = ""
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A pod as the API server lists it, no more of it than is compared: there may be fifty thousand."""
 
-
-class _Status(Record):
-    phase: str = ""
-
-
-class _Pod(Record):
-    metadata: Meta
-    spec: _Spec = msgspec.field(default_factory=_Spec)
-    status: _Status = msgspec.field(default_factory=_Status)
-
-
-class _Node(Record):
-    metadata: Meta
+    uid: str
+    namespace: str
+    name: str
+    node: str
+    amounts: tuple[tuple[str, int], ...]
+    waits: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Something that is not as the API server says. `kind` is node, pod or sum."""
+    """Something that is not as the API server says, or as it adds up. `kind` is one of `KINDS`."""
 
     kind: str
     text: str
@@ -59,8 +57,7 @@ class Comparer:
     """Compares on demand (`ask`) and every `interval_seconds`; 0: on demand only. Reads, and changes nothing."""
 
     transport: Transport
-    state: ClusterState
-    metrics: SchedulerMetrics
+    scheduler: Scheduler
     interval_seconds: float
     again_seconds: float = AGAIN_SECONDS
     _asked: asyncio.Event = field(default_factory=asyncio.Event)
@@ -93,42 +90,84 @@ class Comparer:
         return [difference for difference in await self._differences() if difference in first]
 
     def _tell(self, lasting: list[Difference]) -> None:
-        for kind in ("node", "pod", "sum"):
-            self.metrics.cache_mismatches.labels(kind).inc(sum(difference.kind == kind for difference in lasting))
+        for kind in KINDS:
+            self.scheduler.metrics.cache_mismatches.labels(kind).inc(
+                sum(difference.kind == kind for difference in lasting)
+            )
         if lasting:
             named = "; ".join(difference.text for difference in lasting[:MOST_NAMED])
             _log.error("cache mismatch, %d differences: %s", len(lasting), named)
         else:
-            _log.info("no cache mismatch: %d nodes, %d pods", len(self.state.nodes), len(self.state.pods))
+            state = self.scheduler.state
+            _log.info("no cache mismatch: %d nodes, %d pods", len(state.nodes), len(state.pods))
 
     async def _differences(self) -> list[Difference]:
+        state, strings = self.scheduler.state, Interned[tuple[tuple[str, int], ...]]()
         nodes = await listing.read(self.transport, "/api/v1/nodes", _node, {})
-        pods = await listing.read(self.transport, "/api/v1/pods", _pod, {})
-        differences = [*self._nodes({node.metadata.name for node in nodes.items}), *self._pods(pods.items)]
-        slots = list(self.state.by_slot)
+        pods = await listing.read(self.transport, "/api/v1/pods", lambda raw: self._pod(raw, strings), {})
+        differences = [*self._nodes(nodes.items), *self._pods(pods.items)]
+        slots = list(state.by_slot)
         for begin in range(0, len(slots), AT_ONCE):
-            differences += sums(self.state, slots[begin : begin + AT_ONCE])
+            differences += sums(state, slots[begin : begin + AT_ONCE])
             await asyncio.sleep(0)
-        return differences
+        return differences + await self._ledgers()
 
-    def _nodes(self, listed: set[str]) -> Iterator[Difference]:
-        for name in sorted(listed - self.state.nodes.keys()):
+    def _nodes(self, listed: list[Node]) -> Iterator[Difference]:
+        state, names = self.scheduler.state, {node.metadata.name for node in listed}
+        for name in sorted(names - state.nodes.keys()):
             yield Difference("node", f"node {name} is not known")
-        for name in sorted(self.state.nodes.keys() - listed):
+        for name in sorted(state.nodes.keys() - names):
             yield Difference("node", f"node {name} does not exist")
+        for node in listed:
+            if node.metadata.name in state.nodes and not state.is_as_told(node):
+                yield Difference("node", f"node {node.metadata.name} has other labels, taints or amounts than we know")
 
-    def _pods(self, listed: list[_Pod]) -> Iterator[Difference]:
-        bound = {pod.metadata.uid: pod for pod in listed if pod.spec.nodeName and pod.status.phase not in TERMINAL}
-        for uid, pod in bound.items():
-            placed = self.state.pods.get(uid)
-            if placed is None or placed.node != pod.spec.nodeName:
+    def _pods(self, listed: list[_Seen]) -> Iterator[Difference]:
+        known, uids = self.scheduler.state.pods, {seen.uid for seen in listed}
+        for seen in listed:
+            placed, name = known.get(seen.uid), f"pod {seen.namespace}/{seen.name}"
+            if seen.waits and not self.scheduler.intake.knows(seen.uid):
+                yield Difference("pod", f"{name} waits, and is not in the queue")
+            if not seen.node:
+                continue
+            if placed is None or placed.node != seen.node:
                 where = "nowhere" if placed is None else f"on {placed.node}"
-                name = f"{pod.metadata.namespace}/{pod.metadata.name}"
-                yield Difference("pod", f"pod {name} is on {pod.spec.nodeName}, and we count it {where}")
-        for uid, placed in self.state.pods.items():
-            if uid not in bound and not placed.assumed:
-                name = f"{placed.namespace}/{placed.name}"
-                yield Difference("pod", f"pod {name} is counted on {placed.node}, and is not there")
+                yield Difference("pod", f"{name} is on {seen.node}, and we count it {where}")
+            elif not placed.assumed and tuple(sorted(placed.amounts.items())) != seen.amounts:
+                yield Difference("pod", f"{name} holds other amounts than we count")
+        on_nodes, under_way = {seen.uid for seen in listed if seen.node}, self.scheduler.commit.under_way
+        for uid, placed in known.items():
+            name = f"pod {placed.namespace}/{placed.name}"
+            if uid not in on_nodes and not placed.assumed:
+                yield Difference("pod", f"{name} is counted on {placed.node}, and is not there")
+            if placed.assumed and uid not in uids and uid not in under_way:
+                yield Difference("pod", f"{name} is assumed on {placed.node}, and does not exist")
+
+    async def _ledgers(self) -> list[Difference]:
+        """Counted anew in slices; what comes and goes meanwhile is no difference at the second look."""
+        state, recount, breath = self.scheduler.state, Recount(), Breath()
+        for placed in list(state.pods.values()):
+            if placed.node in state.nodes:
+                recount.add(placed, state.nodes[placed.node].slot)
+            await breath.take()
+        return [Difference("ledger", text) for text in recount.differences(state)]
+
+    def _pod(self, raw: listing.Json, strings: Interned[tuple[tuple[str, int], ...]]) -> _Seen | None:
+        try:
+            pod = _decode_pod(raw)
+        except (msgspec.DecodeError, RecursionError):
+            return None
+        meta, is_over = pod.metadata, pod.status.phase in TERMINAL
+        is_ours = pod.spec.schedulerName in self.scheduler.intake.names and meta.deletionTimestamp is None
+        amounts = tuple(sorted(self.scheduler.state.amounts_of(pod).items())) if pod.spec.nodeName else ()
+        return _Seen(
+            meta.uid,
+            meta.namespace,
+            meta.name,
+            "" if is_over else pod.spec.nodeName,
+            strings.of(amounts, amounts),
+            is_ours and not is_over and not pod.spec.nodeName,
+        )
 
 
 def sums(state: ClusterState, slots: Iterable[int] | None = None) -> Iterator[Difference]:
@@ -149,19 +188,12 @@ def sums(state: ClusterState, slots: Iterable[int] | None = None) -> Iterator[Di
                 yield Difference("sum", text)
 
 
-_decode_node = msgspec.json.Decoder(_Node).decode
-_decode_pod = msgspec.json.Decoder(_Pod).decode
+_decode_node = msgspec.json.Decoder(Node).decode
+_decode_pod = msgspec.json.Decoder(Pod).decode
 
 
-def _node(raw: listing.Json) -> _Node | None:
+def _node(raw: listing.Json) -> Node | None:
     try:
         return _decode_node(raw)
-    except (msgspec.DecodeError, RecursionError):
-        return None
-
-
-def _pod(raw: listing.Json) -> _Pod | None:
-    try:
-        return _decode_pod(raw)
     except (msgspec.DecodeError, RecursionError):
         return None

@@ -110,6 +110,10 @@ class Intake:
         self.gated.discard(uid)
         self.state.remove_pod(uid)
 
+    def knows(self, uid: str) -> bool:
+        """Whether a pod has a place here: it waits, is kept out of the queue with a word, or is on a node."""
+        return uid in self.queue.entries or uid in self.held or uid in self.gated or uid in self.state.pods
+
     def take_newer(self, entry: QueuedPod) -> None:
         """A pod is back in the queue: take what came of it while it was on its way to a node."""
         if entry.newer is not None and self.queue.entries.get(entry.uid) is entry:

@@ -251,7 +251,7 @@ class Process:
                 ).run()
             )
         async with asyncio.TaskGroup() as group:
-            comparer = Comparer(transport, scheduler.state, metrics, settings.compare_seconds)
+            comparer = Comparer(transport, scheduler, settings.compare_seconds)
             asyncio.get_running_loop().add_signal_handler(signal.SIGUSR2, comparer.ask)
             background.append(comparer.run())
             names = SharedNames(transport, settings.names)

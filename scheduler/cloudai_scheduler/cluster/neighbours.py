@@ -7,6 +7,7 @@ those of pods whose anti-affinity is against others.
 """
 
 from collections import Counter, OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
@@ -113,6 +114,11 @@ class Neighbours:
                 kept.counts[slot] += sign
                 if not self.is_trial:
                     kept.version = self.version
+
+    @property
+    def tally(self) -> Mapping[str, Mapping[tuple[tuple[tuple[str, str], ...], bool], Mapping[int, int]]]:
+        """By namespace, and by labels and whether they are on their way out: pods by slot."""
+        return self._sets
 
     def put_namespace(self, name: str, labels: Labels | None) -> None:
         """Take the labels of a namespace, None where it is gone."""

@@ -1,5 +1,6 @@
 """Which host ports are taken where: looked up by port, so that a pod with thousands of them costs others nothing."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from cloudai_kube.demand import ANY_IP, HostPort
@@ -24,6 +25,11 @@ class HostPorts:
             holders.pop((slot, ip), None)
             if not holders:
                 del self._holders[protocol, port]
+
+    @property
+    def tally(self) -> Mapping[tuple[str, int], Mapping[tuple[int, str], int]]:
+        """By protocol and port how many pods hold it, by slot and IP."""
+        return self._holders
 
     def conflicts(self, ports: frozenset[HostPort]) -> set[int]:
         """Slots on which one of these ports is taken: same protocol and port, same IP or 0.0.0.0 on either side."""

@@ -7,6 +7,7 @@ the bound pods hold then. Levels are coarse, a factor of two each, so that deadl
 
 import math
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -44,6 +45,11 @@ class Shares:
                     del held[resource]
         if not held:
             del self._held[namespace]
+
+    @property
+    def tally(self) -> Mapping[str, Mapping[str, int]]:
+        """What the pods of each namespace hold."""
+        return self._held
 
     def level(self, namespace: str) -> int:
         """0 for those who have had little; each further level means twice as much."""

@@ -154,10 +154,7 @@ class ClusterState:
         slot = self.fleet.slot(name)
         if slot is not None:
             self.images.put(slot, node.status.images)
-        spec_of, status = node.spec, node.status
-        static = (
-            node.metadata.labels, spec_of.taints, spec_of.unschedulable, status.allocatable, status.declaredFeatures
-        )  # fmt: skip
+        static = _static_of(node)
         if self._static.get(name) == static:
             return None
         allocatable, problems = capacity_of(node.status.allocatable)
@@ -192,6 +189,10 @@ class ClusterState:
                 self._occupy(info, pod)
         self._changed(name)
         return "; ".join(problems) or None
+
+    def is_as_told(self, node: Node) -> bool:
+        """Whether this is what we know of a node: labels, taints, cordon, what it offers."""
+        return self._static.get(node.metadata.name) == _static_of(node)
 
     def _rename(self, names: set[str]) -> None:
         """The class of these nodes has changed, because one of another shape bears the same type, or no more does."""
@@ -266,7 +267,7 @@ class ClusterState:
             self._see_neighbour(known, pod)
             if known.generation == meta.generation and not _reports_resources(pod):
                 return
-        amounts = self._amounts(pod)
+        amounts = self.amounts_of(pod)
         if known is not None:
             known.generation = meta.generation
             if known.amounts == amounts:
@@ -394,12 +395,18 @@ class ClusterState:
         return NodeSpec(name, allocatable, self.classes.of(name), bool(gpus), shared)
 
     @staticmethod
-    def _amounts(pod: Pod) -> Amounts:
+    def amounts_of(pod: Pod) -> Amounts:
+        """What a pod on a node holds."""
         try:
             return countable(requests_of(pod))
         except FormatError as error:  # another scheduler let it through: count at least its slot
             _log.warning("pod %s/%s: %s", pod.metadata.namespace, pod.metadata.name, error)
             return {"pods": 1}
+
+
+def _static_of(node: Node) -> tuple[object, ...]:
+    spec, status = node.spec, node.status
+    return (node.metadata.labels, spec.taints, spec.unschedulable, status.allocatable, status.declaredFeatures)
 
 
 def _checkpoint(pod: Pod) -> float | None:
