@@ -40,6 +40,7 @@ from cloudai_scheduler.preemption import EvictionRules
 from cloudai_scheduler.preemption_executor import PreemptionExecutor
 from cloudai_scheduler.profile import Profiles
 from cloudai_scheduler.queue import Cause, QueuedPod, SchedulingQueue
+from cloudai_scheduler.settings import MOST_BINDING
 from cloudai_scheduler.volume_binder import TIMEOUT_SECONDS, VolumeBinder
 
 _log = logging.getLogger(__name__)
@@ -79,7 +80,7 @@ class Scheduler:
     names: frozenset[str] | None = None
     profiles: Profiles = field(default_factory=dict)
     policy_mode: str = "rts"
-    bind_connections: int = 32
+    bind_connections: int = MOST_BINDING
     sla_multiplier: float = 2.0
     preemption: EvictionRules | None = field(default_factory=EvictionRules)
     packed_resources: tuple[str, ...] = ()

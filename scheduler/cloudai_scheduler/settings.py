@@ -12,6 +12,10 @@ from cloudai_scheduler.cluster.shares import HALF_LIFE_SECONDS
 from cloudai_scheduler.profile import Profile
 
 OBSERVE: Final = "observe"
+MOST_BINDING: Final = 200
+"""Bindings under way at once: the API server and etcd work in larger batches then, and take less for each. More than
+245 of one account would queue at an API server with its default limits.
+"""
 
 
 class Settings(PrometheusSettings, frozen=True, forbid_unknown_fields=True):
@@ -59,7 +63,7 @@ class Settings(PrometheusSettings, frozen=True, forbid_unknown_fields=True):
     lease_duration_seconds: Annotated[float, Meta(gt=0, description="how long a Lease lasts")] = 15.0
     lease_renew_deadline_seconds: Annotated[float, Meta(gt=0, description="not renewed for so long: exit")] = 10.0
     lease_retry_seconds: Annotated[float, Meta(gt=0, description="pause between Lease requests")] = 2.0
-    bind_connections: Annotated[int, Meta(ge=1, le=512, description="Bindings under way at once")] = 32
+    bind_connections: Annotated[int, Meta(ge=1, le=512, description="Bindings under way at once")] = MOST_BINDING
     health_host: Annotated[str, Meta(description="address of /livez, /readyz and /metrics")] = "127.0.0.1"
     health_port: Annotated[int, Meta(ge=0, le=65535, description="its port; 0 picks a free one")] = 10361
     compare_seconds: Annotated[
