@@ -32,6 +32,7 @@ ABLATIONS: Final[Mapping[str, Callable[[Document], Document]]] = {
     "without relative run time": _weights(Eta=0.0),
     "without sparing GPU nodes": _weights(Zeta=0.0),
     "without caution for load": _weights(LoadScale=1.0),
+    "without load, sparing and caution": _weights(Beta=0.0, Zeta=0.0, LoadScale=1.0),
     "without the four of these": _weights(Beta=0.0, Eta=0.0, Zeta=0.0, LoadScale=1.0),
     "without the four and harm": _weights(Beta=0.0, Eta=0.0, Zeta=0.0, LoadScale=1.0, Psi=0.0),
     "without load curve": _learned(lambda runtime: msgspec.structs.replace(runtime, Kappa=0.0, Mu=0.0)),
