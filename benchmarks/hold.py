@@ -27,6 +27,7 @@ from cloudai_scheduler.scheduler import Scheduler
 
 NAME = "cloudai-scheduler"
 CROWD = 64
+PODS = 20_000
 
 
 def longest_hold(nodes: int) -> list[tuple[str, float]]:
@@ -44,12 +45,19 @@ async def _all(nodes: int) -> list[tuple[str, float]]:
         for name, poison in POISONS.items():
             content = _content(name, poison)
             holds.append((name, max(await _longest(scheduler, content), _placed(scheduler, content))))
+        for number in range(PODS):  # each with labels of its own, as those of StatefulSets have
+            _apply(scheduler, "ADDED", _on_a_node(_content(f"there-{number}", _numbered(number)), number % nodes))
         for number in range(CROWD):
             await _longest(scheduler, _content(f"crowd-{number}", _demanding(number)), stays=True)
             _apply(scheduler, "ADDED", _on_a_node(_content(f"placed-{number}", _demanding(number)), number))
         plain = _content("bystander", {"metadata": {"namespace": "default", "labels": {"app": "web"}}})
         others = max(await _longest(scheduler, plain), _placed(scheduler, plain))
         return [*holds, (f"others' pods beside {2 * CROWD} that ask much of others", others)]
+
+
+def _numbered(number: int) -> dict[str, dict[str, object]]:
+    labels = {"app": f"app-{number % 20}", "statefulset.kubernetes.io/pod-name": f"there-{number}"}
+    return {"metadata": {"namespace": f"team-{number % 20}", "labels": labels}}
 
 
 def _demanding(number: int) -> dict[str, dict[str, object]]:

@@ -20,6 +20,7 @@ from cloudai_kube.redaction import redacted
 
 _log = logging.getLogger(__name__)
 TOKEN_REFRESH_SECONDS: Final = 60.0
+LOOK_SECONDS: Final = 0.05
 RENEW_SECONDS: Final = 5.0
 """Between two readings of the whole configuration after the API server refused our token."""
 _SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
@@ -39,6 +40,8 @@ class Credentials:
 
     token: Token
     certificate: CertificateFiles | None = None
+    context: Callable[[], ssl.SSLContext | None] = lambda: None
+    """TLS with the certificate, made where it is another one than before."""
 
 
 @dataclass(slots=True)
@@ -80,12 +83,17 @@ class Connection:
                 self._lock.release()
         return self._cached
 
-    async def renew(self, refused: str | None) -> bool:
+    async def renew(self, refused: str | None, certificates: int = 0) -> bool:
         """Read the configuration anew after a 401, as client-go does. True if there is something else to try.
 
-        A new client certificate holds for connections that are made from now on: `certificates` counts them.
+        `refused` and `certificates` are what the request went with. A new client certificate holds for connections that
+        are made from now on.
         """
-        if self._cached != refused:
+        end = time.monotonic() + RENEW_SECONDS
+        # Somebody reads it, perhaps on another loop: many requests fail at once.
+        while self._lock.locked() and time.monotonic() < end:  # noqa: ASYNC110  a lock of threads has no events
+            await asyncio.sleep(LOOK_SECONDS)
+        if self._cached != refused or self.certificates != certificates:
             return True
         if self.reread is None or time.monotonic() - self._renewed_at < RENEW_SECONDS:
             return False
@@ -96,7 +104,7 @@ class Connection:
             credentials = await asyncio.to_thread(self.reread)
             self.token = credentials.token
             self._take(await asyncio.to_thread(self.token))
-            is_other_certificate = await asyncio.to_thread(self._present, credentials.certificate)
+            is_other_certificate = await asyncio.to_thread(self._present, credentials)
         except Exception as error:  # noqa: BLE001  somebody is writing the file, or a plug-in is broken: as before
             _log.warning("credentials cannot be renewed: %s", redacted(str(error)))
             return False
@@ -104,13 +112,16 @@ class Connection:
             self._lock.release()
         return is_other_certificate or self._cached != refused
 
-    def _present(self, certificate: CertificateFiles | None) -> bool:
-        """Show this certificate in handshakes from now on. True if it is another one than before."""
-        content = _content(certificate)
-        if certificate is None or self.ssl_context is None or content == self._certificate_read:
+    def _present(self, credentials: Credentials) -> bool:
+        """Show this certificate in handshakes from now on. True if it is another one than before.
+
+        The context in use stays as it is: a pair of which one half is written yet would leave it without any.
+        """
+        content = _content(credentials.certificate)
+        if credentials.certificate is None or self.ssl_context is None or content == self._certificate_read:
             return False
-        self.ssl_context.load_cert_chain(*certificate)
-        self.certificate, self._certificate_read = certificate, content
+        self.ssl_context = credentials.context()
+        self.certificate, self._certificate_read = credentials.certificate, content
         self.certificates += 1
         return True
 
@@ -193,7 +204,7 @@ def _content(certificate: CertificateFiles | None) -> bytes:
 
 def _credentials_of(loaded: Any) -> Credentials:  # noqa: ANN401  the package ships no types
     certificate = (loaded.cert_file, loaded.key_file) if loaded.cert_file else None
-    return Credentials(_token_of(loaded), certificate)
+    return Credentials(_token_of(loaded), certificate, lambda: _ssl_context(loaded))
 
 
 def _token_of(loaded: Any) -> Token:  # noqa: ANN401  the package ships no types

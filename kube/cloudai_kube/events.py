@@ -20,6 +20,7 @@ from cloudai_kube.redaction import redacted
 from cloudai_kube.transport import MERGE_PATCH, Transport
 from cloudai_kube.write_limit import WriteLimit
 
+WARNING: Final = "Warning"
 QUEUE_LENGTH: Final = 10_000
 REMEMBERED: Final = 4096
 REPEAT_SECONDS: Final = 600.0
@@ -27,8 +28,9 @@ BURST: Final = 25
 REFILL_SECONDS: Final = 300.0
 MAX_MESSAGE: Final = 1000
 STANDBY_SECONDS: Final = 60.0
-TOLD: Final = 16_384
-"""Objects and reasons of which it is remembered that they have had their first event."""
+TOLD: Final = 100_000
+"""Objects and reasons of warnings of which it is remembered that they have had their first one."""
+BUSY: Final = frozenset({429, 503})
 MOST_TRIES: Final = 12
 FIRST_PAUSE_SECONDS: Final = 0.1
 LONGEST_PAUSE_SECONDS: Final = 10.0
@@ -101,6 +103,7 @@ class Recorder:
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
     _idle: asyncio.Event = field(default_factory=asyncio.Event)
     _pending: int = 0
+    _delayed: int = 0
 
     _series: collections.OrderedDict[tuple[str, str, str], _Series] = field(default_factory=collections.OrderedDict)
     _told: collections.OrderedDict[tuple[str, str], None] = field(default_factory=collections.OrderedDict)
@@ -115,7 +118,7 @@ class Recorder:
         if not self.may_send():
             while self._queue and time.time() - self._queue[0].at > STANDBY_SECONDS:
                 self._queue.popleft()
-        if len(self._queue) >= QUEUE_LENGTH or not self._may_tell(subject, reason):
+        if len(self._queue) >= QUEUE_LENGTH or not self._may_tell(subject, kind, reason):
             self.dropped += 1
             return
         text = redacted(message[: 2 * MAX_MESSAGE])[:MAX_MESSAGE].encode(errors="replace").decode()
@@ -129,7 +132,7 @@ class Recorder:
 
     def warning(self, subject: Subject, reason: str, message: str) -> None:
         """Record something that a person may have to act on."""
-        self.record(subject, "Warning", reason, message)
+        self.record(subject, WARNING, reason, message)
 
     async def run(self) -> None:
         """Send what is queued, for ever."""
@@ -170,19 +173,29 @@ class Recorder:
                 _log.exception("event %s of %s", event.reason, event.subject.name)
             finally:
                 self._pending -= 1
-                if not self._queue and not self._pending:
+                if not self._queue and not self._pending and not self._delayed:
                     self._idle.set()
 
     def _again(self, event: _Event, error: KubeError) -> float:
-        """Queue it once more if that may help. Returns how long to leave the API server alone, in seconds."""
+        """Send it once more later if that may help. Returns how long to leave the API server alone, in seconds.
+
+        Another answer than 429 and 503 is about this event: a webhook of its namespace may be broken for hours.
+        """
         event.tries += 1
         may_help = isinstance(error, OverloadedError | OutcomeUnknownError)
-        if not may_help or event.tries >= MOST_TRIES or len(self._queue) >= QUEUE_LENGTH:
+        if not may_help or event.tries >= MOST_TRIES or self._delayed >= QUEUE_LENGTH:
             self.dropped += 1
             return FIRST_PAUSE_SECONDS
-        self._queue.append(event)
         asked = error.retry_after_seconds if isinstance(error, OverloadedError) else None
-        return min(LONGEST_PAUSE_SECONDS, asked or FIRST_PAUSE_SECONDS * 2.0 ** (event.tries - 1))
+        pause = min(LONGEST_PAUSE_SECONDS, asked or FIRST_PAUSE_SECONDS * 2.0 ** (event.tries - 1))
+        self._delayed += 1
+        asyncio.get_running_loop().call_later(pause, self._requeue, event)
+        return pause if isinstance(error, ApiError) and error.status in BUSY else 0.0
+
+    def _requeue(self, event: _Event) -> None:
+        self._delayed -= 1
+        self._queue.append(event)
+        self._wake.set()
 
     async def _send(self, event: _Event) -> None:
         key = (event.subject.uid or event.subject.name, event.reason, event.message)
@@ -241,15 +254,19 @@ class Recorder:
             "count": 1,
         }
 
-    def _may_tell(self, subject: Subject, reason: str) -> bool:
-        """The first event of an object and reason always, unless it flaps; of later ones only so many in all."""
+    def _may_tell(self, subject: Subject, kind: str, reason: str) -> bool:
+        """All that is as it should be, and the first warning of an object and reason; of later ones so many in all.
+
+        And of one object that flaps only so many of either.
+        """
         key = (subject.uid or subject.name, reason)
-        is_first = key not in self._told
-        self._told[key] = None
-        self._told.move_to_end(key)
-        if len(self._told) > TOLD:
-            self._told.popitem(last=False)
-        return self._allow(key[0]) and (is_first or self.limit.take())
+        is_later = kind == WARNING and key in self._told
+        if kind == WARNING:
+            self._told[key] = None
+            self._told.move_to_end(key)
+            if len(self._told) > TOLD:
+                self._told.popitem(last=False)
+        return (not is_later or self.limit.take()) and self._allow(key[0])
 
     def _allow(self, key: str) -> bool:
         """25 events at once per object, then one in five minutes: a flapping object must not drown the others."""

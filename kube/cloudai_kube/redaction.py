@@ -9,8 +9,8 @@ from typing import Final
 from urllib.parse import parse_qsl, quote, unquote
 
 HIDDEN: Final = "***"
-LEAST_LETTERS: Final = 4
-"""Shorter secrets are not looked for: they are parts of words."""
+LEAST_LETTERS: Final = 8
+"""Shorter secrets are looked for where they stand only: they may be parts of words."""
 LONG_SEGMENT: Final = 16
 """So long a part of a path may be a token."""
 _USER_INFO: Final = re.compile(r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]*://)[^\s'\"]*@")
@@ -45,7 +45,7 @@ def keep_secrets_of(address: str, has_plain_query: bool = False) -> None:
     rest = begin.partition("://")[2] or begin
     user_info, at, place = rest.rpartition("@")
     user, _, password = user_info.lstrip("/").partition(":")
-    secrets = {password or user} if at else set()
+    secrets = {password or (user if len(user) >= LONG_SEGMENT else "")} if at else set()
     secrets |= {part for part in place.split("/")[1:] if len(part) >= LONG_SEGMENT}
     if not has_plain_query:
         secrets |= {value for _, value in parse_qsl(parameters)}

@@ -6,7 +6,7 @@ official models costs 60 to 100 times as much per pod.
 
 import asyncio
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Mapping
 from email.utils import parsedate_to_datetime
 from types import TracebackType
@@ -29,8 +29,6 @@ from cloudai_kube.errors import (
 
 MERGE_PATCH: Final = "application/merge-patch+json"
 STRATEGIC_PATCH: Final = "application/strategic-merge-patch+json"
-MOST_RETIRED: Final = 8
-"""Sessions with earlier certificates that may still have something under way."""
 READ: Final = "GET"
 UNAUTHORIZED: Final = 401
 NO_ANSWER: Final = "<error>"
@@ -88,7 +86,7 @@ class Transport:
         self._limit = connections
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds, sock_connect=5.0)
         self._session: aiohttp.ClientSession | None = None
-        self._retired: deque[aiohttp.ClientSession] = deque(maxlen=MOST_RETIRED)
+        self._retired: list[aiohttp.ClientSession] = []
         self._certificates = connection.certificates
         self._server = connection.server.rstrip("/")
         self._dated = ""
@@ -122,11 +120,11 @@ class Transport:
         """
         data = body if body is None or isinstance(body, bytes) else _encode(body)
         more = {} if data is None else {"Content-Type": content_type}
-        authorization = await self._connection.authorization()
+        authorization, certificates = await self._connection.authorization(), self._connection.certificates
         try:
             return await self._send(method, path, data, params, more, authorization)
         except RefusedError as error:
-            if error.status != UNAUTHORIZED or not await self._connection.renew(authorization):
+            if error.status != UNAUTHORIZED or not await self._connection.renew(authorization, certificates):
                 raise
         return await self._send(method, path, data, params, more, await self._connection.authorization())
 
@@ -203,7 +201,7 @@ class Transport:
         """
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=5.0, sock_read=silence_seconds)
         rest = b""
-        authorization = await self._connection.authorization()
+        authorization, certificates = await self._connection.authorization(), self._connection.certificates
         headers = {"Authorization": authorization} if authorization else {}
         is_answered = False
         try:
@@ -217,7 +215,7 @@ class Transport:
                 self._note("WATCH", response.status)
                 is_answered = True
                 if response.status == UNAUTHORIZED:
-                    await self._connection.renew(authorization)  # the next watch tries what it brought
+                    await self._connection.renew(authorization, certificates)  # the next watch tries what it brought
                 if response.status >= 400:
                     raise _error(response.status, await response.read(), response.headers.get("Retry-After"))
                 yield []  # it is open: a sign of life
@@ -240,7 +238,7 @@ class Transport:
             raise RuntimeError("Transport is used outside its 'async with'")
         if self._certificates != self._connection.certificates:
             self._certificates = self._connection.certificates
-            self._retired.append(self._session)  # what is under way on it ends there
+            self._retired.append(self._session)  # what is under way on it ends there; there is one an hour at most
             self._session = open_session(self._connection, self._agent, self._limit)
         return self._session
 

@@ -46,6 +46,12 @@ def sentence(error: BaseException) -> str:
     return UNKNOWN
 
 
+def told(error: BaseException) -> str:
+    """The same, with what its owner may do about an object that cannot be handled."""
+    said = sentence(error)
+    return said if said == UNKNOWN else f"{said}; correct or delete it"
+
+
 def _unreadable(text: str) -> str:
     """msgspec's words in ours."""
     path = _PATH.search(text)

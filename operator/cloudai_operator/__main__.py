@@ -24,7 +24,7 @@ from cloudai_kube.scope import Scope
 from cloudai_kube.serving import HealthServer
 from cloudai_kube.settings import parse_command_line
 from cloudai_kube.transport import Transport
-from cloudai_kube.wording import sentence
+from cloudai_kube.wording import told
 from cloudai_operator import history, task_watch
 from cloudai_operator.break_glass import BreakGlass
 from cloudai_operator.cache import NodeStore, PodStore
@@ -279,7 +279,7 @@ def _see(workers: Workers, event: str, task: TaskRead | Exception) -> None:
 def _tell_parked(kind: str, workers: Workers, meta: Meta, error: Exception) -> None:
     """One object could not be handled; the others go on."""
     workers.metrics.parked.labels(kind).inc()
-    message = f"{kind} {meta.name} cannot be handled: {sentence(error)}; correct or delete it"
+    message = f"{kind} {meta.name} cannot be handled: {told(error)}"
     workers.executor.recorder.warning(Subject.of("v1", kind, meta), "CannotBeHandled", message)
 
 

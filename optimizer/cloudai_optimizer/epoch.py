@@ -96,10 +96,13 @@ def run(
     usable, dropped = _usable(records, now)
     if unreadable:
         dropped[UNREADABLE] = unreadable
-    total, invalid = _judged(records, usable, unreadable, now)
+    total = len(records) + unreadable
+    invalid = total - len(usable) - dropped.get(history.TOO_SHORT, 0)
     finished = sum(record.outcome == history.SUCCEEDED for record in usable)
     outcome = Outcome(UNCHANGED, "", finished=finished, dropped=dropped)
-    if invalid > rules.max_invalid_share * total:
+    others_total, others_invalid = _beside_the_worst(records, usable, unreadable, now)
+    limit = rules.max_invalid_share
+    if invalid > limit * total and others_invalid > limit * others_total:
         outcome.result = REFUSED
         counts = ", ".join(f"{count} x {what}" for what, count in dropped.items())
         outcome.reason = f"{invalid} of {total} records are unusable: {counts}"
@@ -173,7 +176,9 @@ def _usable(records: Sequence[Record], now: float) -> tuple[list[Record], dict[s
     return usable, dropped
 
 
-def _judged(records: Sequence[Record], usable: Sequence[Record], unreadable: int, now: float) -> tuple[int, int]:
+def _beside_the_worst(
+    records: Sequence[Record], usable: Sequence[Record], unreadable: int, now: float
+) -> tuple[int, int]:
     """How many records there are, and how many of them cannot be used, without the namespace that has most of those.
 
     What one namespace writes stops nobody else's learning; where it is the only one, its records are all there is.
@@ -183,6 +188,7 @@ def _judged(records: Sequence[Record], usable: Sequence[Record], unreadable: int
     for record in records:
         if worst[record.namespace] and history.problem(record, now) == history.TOO_SHORT:
             worst[record.namespace] -= 1
+    worst = +worst
     total, invalid = len(records) + unreadable, worst.total() + unreadable
     if len(totals) == 1 or not worst:
         return total, invalid

@@ -15,12 +15,11 @@ import msgspec
 
 from cloudai_kube import listing
 from cloudai_kube.errors import KubeError
-from cloudai_kube.listing import Breath
 from cloudai_kube.objects import Node, Pod
 from cloudai_kube.transport import Transport, pause
+from cloudai_scheduler import recount
 from cloudai_scheduler.cluster.interned import Interned
 from cloudai_scheduler.cluster.state import TERMINAL, ClusterState
-from cloudai_scheduler.recount import Recount
 from cloudai_scheduler.scheduler import Scheduler
 
 _log = logging.getLogger(__name__)
@@ -110,7 +109,7 @@ class Comparer:
         for begin in range(0, len(slots), AT_ONCE):
             differences += sums(state, slots[begin : begin + AT_ONCE])
             await asyncio.sleep(0)
-        return differences + await self._ledgers()
+        return differences + [Difference("ledger", text) for text in await recount.differences(state)]
 
     def _nodes(self, listed: list[Node]) -> Iterator[Difference]:
         state, names = self.scheduler.state, {node.metadata.name for node in listed}
@@ -142,15 +141,6 @@ class Comparer:
                 yield Difference("pod", f"{name} is counted on {placed.node}, and is not there")
             if placed.assumed and uid not in uids and uid not in under_way:
                 yield Difference("pod", f"{name} is assumed on {placed.node}, and does not exist")
-
-    async def _ledgers(self) -> list[Difference]:
-        """Counted anew in slices; what comes and goes meanwhile is no difference at the second look."""
-        state, recount, breath = self.scheduler.state, Recount(), Breath()
-        for placed in list(state.pods.values()):
-            if placed.node in state.nodes:
-                recount.add(placed, state.nodes[placed.node].slot)
-            await breath.take()
-        return [Difference("ledger", text) for text in recount.differences(state)]
 
     def _pod(self, raw: listing.Json, strings: Interned[tuple[tuple[str, int], ...]]) -> _Seen | None:
         try:

@@ -53,10 +53,13 @@ class ConditionWriter:
 
     def write(self, uid: str, reason: str, message: str) -> None:
         """Queue the condition; replaces one of the same pod that was not sent yet."""
-        self.drop(uid)
+        text = (reason, redacted(message[: 2 * MAX_MESSAGE])[:MAX_MESSAGE])
+        queued = next((texts for texts in (self._first, self._later) if uid in texts), None)
+        if queued is not None:
+            queued[uid] = text  # in its place: else those at the head of each round would be the only ones told
+            return
         pod = self.waiting(uid)
-        is_first = pod is None or _known(pod) is None
-        (self._first if is_first else self._later)[uid] = (reason, redacted(message[: 2 * MAX_MESSAGE])[:MAX_MESSAGE])
+        (self._first if pod is None or _known(pod) is None else self._later)[uid] = text
         self._wake.set()
 
     def drop(self, uid: str) -> None:
@@ -79,15 +82,16 @@ class ConditionWriter:
             if not self.may_send():
                 await asyncio.sleep(PAUSE_SECONDS)
                 continue
-            if not self._first and not self.limit.take():
-                await asyncio.sleep(self.limit.pause_seconds())
-                continue
             texts = self._first or self._later
             uid = next(iter(texts))
-            reason, message = texts.pop(uid)
             pod = self.waiting(uid)
-            if pod is None:
+            if pod is None or _says(pod, *texts[uid]):
+                del texts[uid]
                 continue
+            if texts is self._later and not self.limit.take():
+                await asyncio.sleep(self.limit.pause_seconds())
+                continue
+            reason, message = texts.pop(uid)
             try:
                 await self._send(pod, reason, message)
             except KubeError as error:
@@ -108,8 +112,6 @@ class ConditionWriter:
     async def _send(self, pod: Pod, reason: str, message: str) -> None:
         meta = pod.metadata
         known = _known(pod)
-        if known is not None and (known.status, known.reason, known.message) == ("False", reason, message):
-            return
         condition = {"type": TYPE, "status": "False", "reason": reason, "message": message}
         condition["lastTransitionTime"] = self._since(known)
         body = {
@@ -124,6 +126,11 @@ class ConditionWriter:
         if known is not None and known.status == "False" and known.lastTransitionTime:
             return known.lastTransitionTime
         return timestamp.whole_seconds(self.clock())
+
+
+def _says(pod: Pod, reason: str, message: str) -> bool:
+    known = _known(pod)
+    return known is not None and (known.status, known.reason, known.message) == ("False", reason, message)
 
 
 def _known(pod: Pod) -> Condition | None:

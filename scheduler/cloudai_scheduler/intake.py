@@ -13,7 +13,7 @@ from cloudai_kube import moment, promise
 from cloudai_kube.errors import FormatError
 from cloudai_kube.events import Recorder, Subject
 from cloudai_kube.objects import Meta, Namespace, Node, Pod
-from cloudai_kube.wording import sentence
+from cloudai_kube.wording import told
 from cloudai_rts import contract
 from cloudai_rts.ordering import Standing
 from cloudai_rts.policy import Policy
@@ -202,7 +202,7 @@ class Intake:
 
     def park(self, pod: Pod, error: Exception) -> None:
         """Tell of a pod that could not be handled, so that its owner learns of it."""
-        message = f"the scheduler cannot handle this pod: {sentence(error)}; correct or delete it"
+        message = f"the scheduler cannot handle this pod: {told(error)}"
         self._hold(pod, conditions.SCHEDULER_ERROR, conditions.SCHEDULER_ERROR, message)
 
     def retry_parked(self, before: float) -> None:

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import msgspec
 
+from cloudai_kube.listing import Breath
 from cloudai_kube.objects import Meta, Pod
 from cloudai_kube.wording import sentence
 from cloudai_rts.placement import Deferred, Placed
@@ -37,6 +38,8 @@ CONFIRM_SECONDS: Final = 3.0
 """After so long all watches tell of what was so at the bind."""
 LOOK_SECONDS: Final = 0.5
 JUDGING_SECONDS: Final = 0.02
+MOST_DOUBTS: Final = 1_000
+"""More are taken for what they look like at first."""
 MOST_REMEMBERED: Final = 20_000
 """Binds: as many as there may be within `CONFIRM_SECONDS`."""
 
@@ -123,12 +126,13 @@ class Observer(PodStore):
         """Look at doubtful binds again, for ever."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            self.confirm()
+            await self.confirm()
 
-    def confirm(self) -> None:
-        """Look again at the binds that are old enough."""
-        now = self.clock()
+    async def confirm(self) -> None:
+        """Look again at the binds that are old enough; between two of them others have their turn."""
+        now, breath = self.clock(), Breath()
         while self._doubts and self._doubts[0].at <= now - CONFIRM_SECONDS:
+            await breath.take()
             doubt = self._doubts.popleft()
             self._note(self._safely(partial(self._look_again, doubt), doubt.pod, doubt.theirs))
 
@@ -139,7 +143,7 @@ class Observer(PodStore):
             "bound": sum(self.counts.values()),
             "judged": judged,
             "inOurFeasibleSet": judged - self.counts[Result.OUTSIDE.value],
-            "lookedAtAgain": len(self._doubts),
+            "toBeLookedAtAgain": len(self._doubts),
             **{result.value: self.counts[result.value] for result in Result},
             "last": [asdict(record) for record in self.records],
         }
@@ -156,10 +160,11 @@ class Observer(PodStore):
             self._note(_record(pod, theirs, "", Result.NOT_JUDGED, why))
             return
         record = self._safely(partial(self._judge, pod, theirs), pod, theirs)
-        if record is None or record.result == Result.OUTSIDE.value:
+        is_doubtful = record is None or record.result == Result.OUTSIDE.value
+        if is_doubtful and len(self._doubts) < MOST_DOUBTS:
             self._doubts.append(_Doubt(pod, theirs, now, record))
         else:
-            self._note(record)
+            self._note(record or _record(pod, theirs, "", Result.NOT_JUDGED, "too many binds are doubtful"))
 
     def _note(self, record: Record | None) -> None:
         if record is None:

@@ -33,7 +33,7 @@ from cloudai_kube.storage_objects import (
     VolumeAttachment,
 )
 from cloudai_kube.transport import Transport
-from cloudai_kube.wording import sentence
+from cloudai_kube.wording import told
 from cloudai_kube.workload_objects import ReplicaSet, ReplicationController, Service, StatefulSet
 from cloudai_rts import contract
 from cloudai_scheduler.binding import Binder
@@ -334,7 +334,7 @@ def _exit_if_lost(task: asyncio.Task[None]) -> None:
 def _tell_parked(kind: str, recorder: Recorder, metrics: SchedulerMetrics, meta: Meta, error: Exception) -> None:
     """One object could not be handled; the others go on."""
     metrics.parked.labels(kind).inc()
-    message = f"{kind} {meta.name} cannot be handled: {sentence(error)}; correct or delete it"
+    message = f"{kind} {meta.name} cannot be handled: {told(error)}"
     recorder.warning(Subject.of("v1", kind, meta), "CannotBeHandled", message)
 
 

@@ -78,6 +78,17 @@ async def test_an_event_that_had_arrived_is_not_told_twice() -> None:
         assert (recorder.sent, recorder.dropped) == (1, 0)
 
 
+async def test_one_namespaces_broken_webhook_holds_up_nobody_else() -> None:
+    """Its events are tried again later; others' go out meanwhile."""
+    async with running() as (server, transport), recording(transport) as recorder:
+        server.fail("POST .*namespaces/broken/events", lambda _: status(500, "WebhookFailed"), times=1000)
+        for number in range(100):
+            recorder.warning(Subject("v1", "Pod", "broken", f"p{number}", f"uid-{number}"), "Bad", "text")
+        for number in range(20):
+            recorder.warning(Subject("v1", "Pod", "ns", f"q{number}", f"uid-q{number}"), "Fine", "text")
+        await until(lambda: len(server.objects.get(EVENTS, {})) == 20, 2.0)
+
+
 async def test_what_is_refused_is_dropped() -> None:
     """Such as by a quota: an event is never worth the process, and a second try is useless."""
     async with running() as (server, transport), recording(transport) as recorder:

@@ -122,12 +122,16 @@ async def test_a_rotated_client_certificate_is_shown_after_a_401(tmp_path: Path)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=serving).start()
-    client = ssl.create_default_context(cafile=str(files.authority))
-    client.load_cert_chain(*shown)
+
+    def context() -> ssl.SSLContext:
+        made = ssl.create_default_context(cafile=str(files.authority))
+        made.load_cert_chain(*shown)
+        return made
+
     connection = Connection(
         f"https://127.0.0.1:{runner.addresses[0][1]}",
-        client,
-        reread=lambda: Credentials(lambda: None, shown),
+        context(),
+        reread=lambda: Credentials(lambda: None, shown, context),
         certificate=shown,
     )
     async with Transport(connection, "test") as transport:
@@ -136,7 +140,16 @@ async def test_a_rotated_client_certificate_is_shown_after_a_401(tmp_path: Path)
         with pytest.raises(errors.RefusedError):
             await transport.get(PATH, Pod)
         connection._renewed_at = -1e9  # noqa: SLF001  a while later
+        rotate((new[0], old[1]))  # half of it: the certificate without its key
+        with pytest.raises(errors.RefusedError):
+            await transport.get(PATH, Pod)
+        accepted = "old"
+        assert (await transport.get(PATH, Pod)).metadata.name == "old"
+        accepted = "new"
+        connection._renewed_at = -1e9  # noqa: SLF001
         rotate(new)
+        names = await asyncio.gather(*(transport.get(PATH, Pod) for _ in range(20)))
+        assert {pod.metadata.name for pod in names} == {"new"}  # each of those that were refused together
         assert (await transport.get(PATH, Pod)).metadata.name == "new"
     await runner.cleanup()
 

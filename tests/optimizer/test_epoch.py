@@ -190,6 +190,17 @@ def test_one_namespaces_rubbish_stops_nobody_elses_learning() -> None:
     assert run([*known, *rubbish("mallory"), *rubbish("eve")]).result == REFUSED
 
 
+def test_a_large_namespace_with_one_bad_record_is_not_left_out() -> None:
+    """The others' few would be judged alone, and three documents that are none would be too many among them."""
+    known = history(100)
+    records = [msgspec.structs.replace(record, namespace="a" if i else "b") for i, record in enumerate(known)]
+    bad = msgspec.structs.replace(records[5], pod_uid="bad", arrival=-1e300)
+    with ThreadPoolExecutor(1) as executor:
+        rng = np.random.default_rng(1)
+        outcome = epoch.run([*records, bad], machines(), Document(), QUICK, rng, executor, NOW, unreadable=3)
+    assert outcome.result == FITTED
+
+
 def test_a_history_that_is_none() -> None:
     """Documents that are no records count like records that are rubbish."""
     found = history(100)

@@ -75,6 +75,13 @@ async def test_first_texts_go_out_at_once_and_later_ones_are_bounded() -> None:
         await asyncio.sleep(1.0)
         assert 2 <= len(server.requests) - before <= 8
         assert {told(server, name) for name in names} == {"0", "3"}
+        for change in range(4, 40):  # it changes faster than it can be written: nobody is told again before all others
+            for name in names:
+                writer.write(f"uid-{name}", UNSCHEDULABLE, str(change))
+            await asyncio.sleep(0.05)
+        patched = [asked.split("/")[6] for asked in server.requests[before:] if asked.startswith("PATCH")]
+        assert len(patched) >= 10
+        assert len(set(patched)) == len(patched)
         server.put(PODS, a_pod("new"))
         writer.write("uid-new", UNSCHEDULABLE, "mine")
         await until(lambda: told(server, "new") == "mine", 0.5)

@@ -1,5 +1,6 @@
 """Observe mode: the binds of another scheduler, judged."""
 
+import asyncio
 from typing import Any
 
 import msgspec
@@ -41,7 +42,7 @@ class Rig:
     def look_again(self) -> dict[str, Any]:
         """A while later: the last record."""
         self.now += CONFIRM_SECONDS
-        self.observer.confirm()
+        asyncio.run(self.observer.confirm())
         last: dict[str, Any] = self.observer.report()["last"][-1]
         return last
 
@@ -100,7 +101,7 @@ def test_watches_that_tell_of_a_bind_before_its_reason() -> None:
     put(rig, "new")
     rig.look_again()
     report = rig.observer.report()
-    assert (report["judged"], report["outside"], report["lookedAtAgain"]) == (2, 0, 0)
+    assert (report["judged"], report["outside"], report["toBeLookedAtAgain"]) == (2, 0, 0)
 
 
 def test_pods_whose_binds_arrive_in_another_order() -> None:

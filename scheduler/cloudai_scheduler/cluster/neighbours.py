@@ -28,10 +28,6 @@ from cloudai_scheduler.cluster.selector import (
 )
 
 KEPT_SELECTIONS: Final = 512
-KEPT_REQUIREMENTS: Final = 16_384
-"""In all kept selections: each is tried on every pod that comes or goes. The least recently used ones are counted anew
-when somebody asks for them.
-"""
 REQUIRED_WEIGHT: Final = 1
 """What a required affinity term of a pod that is there already weighs for others (upstream's hardPodAffinityWeight)."""
 _NO_WISH: Final = PodAffinity()
@@ -74,7 +70,6 @@ class _Kept:
     counts: IntArray
     version: int
     namespaces: frozenset[str] | None
-    size: int
 
 
 @dataclass(slots=True)
@@ -89,7 +84,6 @@ class Neighbours:
     _rejecting: AimedTerms[Term] = field(default_factory=AimedTerms)
     _attracting: AimedTerms[Weighted] = field(default_factory=AimedTerms)
     _kept: OrderedDict[Selection, _Kept] = field(default_factory=OrderedDict)
-    _kept_size: int = 0
 
     def occupy(self, slot: int, neighbour: Neighbour, sign: int = 1) -> None:
         """Count a pod on a node (`sign=-1`: take it back)."""
@@ -131,7 +125,7 @@ class Neighbours:
         self.version += 1
         self.rejecting_version = self.version
         for selection in [selection for selection in self._kept if selection.reads_namespaces]:
-            self._kept_size -= self._kept.pop(selection).size
+            del self._kept[selection]
 
     def labels_of(self, namespace: str) -> Labels:
         """Labels of a namespace."""
@@ -160,19 +154,13 @@ class Neighbours:
     def _keep(self, selection: Selection) -> _Kept:
         kept = self._kept.get(selection)
         if kept is None:
-            kept = _Kept(np.zeros(0, np.int64), self.version, selection.namespaces(), selection.size)
-            self._kept[selection] = kept
-            self._kept_size += kept.size
+            kept = self._kept[selection] = _Kept(np.zeros(0, np.int64), self.version, selection.namespaces())
             self._count_all(selection, kept)
-            self._drop_some()
+            if len(self._kept) > KEPT_SELECTIONS:
+                self._kept.popitem(last=False)
         else:
             self._kept.move_to_end(selection)
         return kept
-
-    def _drop_some(self) -> None:
-        """Keep no more than may be tried on each pod; the newest one in any case."""
-        while len(self._kept) > 1 and (len(self._kept) > KEPT_SELECTIONS or self._kept_size > KEPT_REQUIREMENTS):
-            self._kept_size -= self._kept.popitem(last=False)[1].size
 
     def _count_all(self, selection: Selection, kept: _Kept) -> None:
         for namespace, group in self._sets.items():

@@ -47,10 +47,16 @@ class Matcher:
 
     tests: tuple[LabelTest, ...] | None
     _by_key: "_ByKey | None" = field(init=False, compare=False, repr=False, default=None)
+    _hash: int = field(init=False, compare=False, repr=False, default=0)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "_hash", hash(self.tests))  # it is asked for at each look into a table
         if self.tests is not None and len(self.tests) > FEW_TESTS:
             object.__setattr__(self, "_by_key", _ByKey.of(self.tests))
+
+    def __hash__(self) -> int:
+        """That of the tests, worked out once."""
+        return self._hash
 
     def matches(self, labels: Labels) -> bool:
         """Whether an object with these labels is selected."""
@@ -59,11 +65,6 @@ class Matcher:
         if self._by_key is not None:
             return self._by_key.matches(labels)
         return all(test.holds(labels) for test in self.tests)
-
-    @property
-    def size(self) -> int:
-        """Requirements and their values."""
-        return sum(1 + len(test.values) for test in self.tests or ())
 
 
 FEW_TESTS: Final = 8
@@ -170,11 +171,6 @@ class Scope:
     of_namespaces: Matcher
     of_pods: Matcher
 
-    @property
-    def size(self) -> int:
-        """Namespaces, requirements and their values."""
-        return len(self.namespaces) + self.of_namespaces.size + self.of_pods.size
-
     def covers(self, namespace: str, namespace_labels: Labels) -> bool:
         """Whether pods of a namespace may be meant."""
         return namespace in self.namespaces or self.of_namespaces.matches(namespace_labels)
@@ -207,11 +203,6 @@ class Selection:
 
     scopes: tuple[Scope, ...]
     without_terminating: bool = False
-
-    @property
-    def size(self) -> int:
-        """What it asks in all."""
-        return sum(scope.size for scope in self.scopes)
 
     @property
     def reads_namespaces(self) -> bool:

@@ -52,9 +52,8 @@ IRRELEVANT_IN_CONTAINERS: Final = frozenset(
     }
 )  # fmt: skip
 """Fields of a container (core/v1, 1.37) that ask nothing of a node."""
-_CONTAINERS: Final = frozenset({"containers", "initContainers"})
-MOST_READ_BYTES: Final = 128 << 10
-"""Of a list of containers: their fields are read twice. No pod that a kubelet can run has longer ones."""
+MOST_CONTAINERS: Final = 256
+"""Whose fields are looked at: that reads them a second time, and no kubelet can run a pod with more."""
 _TOO_MUCH: Final = f"more than {MOST_REQUIREMENTS} requirements, values and namespaces"
 _UNKNOWN: Final = re.compile(r"unknown field `(?P<field>[^`]*)`(?: - at `\$(?P<path>[^`]*)`)?")
 
@@ -100,20 +99,26 @@ class Decode:
         try:
             pod = _decode_pod.decode(raw)
             if not pod.spec.nodeName and (self._names is None or pod.spec.schedulerName in self._names):
-                pod.unread = tuple(unknown_fields(_shallow.decode(raw).spec))
+                counts = {"containers": len(pod.spec.containers), "initContainers": len(pod.spec.initContainers)}
+                pod.unread = tuple(unknown_fields(_shallow.decode(raw).spec, counts))
         except RecursionError:
             return self(nesting.cut(bytes(raw)))
         return pod
 
 
-def unknown_fields(spec: dict[str, msgspec.Raw]) -> Iterator[str]:
-    """Paths of the fields of a pod's spec that may ask something of a node and that nobody here has heard of."""
+def unknown_fields(spec: dict[str, msgspec.Raw], counts: dict[str, int]) -> Iterator[str]:
+    """Paths of the fields of a pod's spec that may ask something of a node and that nobody here has heard of.
+
+    `counts`: how many containers there are of each kind.
+    """
     for name in spec.keys() - PodSpec.__struct_fields__ - IRRELEVANT:
         yield f"spec.{name}"
     for name in _STRICT.keys() & spec.keys():
         yield from _unknown_in(_STRICT[name], spec[name], f"spec.{name}")
-    for name in _CONTAINERS & spec.keys():
-        if len(memoryview(spec[name])) <= MOST_READ_BYTES:
+    for name in counts.keys() & spec.keys():
+        if counts[name] > MOST_CONTAINERS:
+            yield f"spec.{name} (more than {MOST_CONTAINERS}: their fields are not looked at)"
+        else:
             yield from _unknown_in_containers(spec[name], f"spec.{name}")
 
 

@@ -4,13 +4,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloudai_kube.objects import Affinity, LabelSelector, Meta, Pod, PodAffinity, PodAffinityTerm, PodSpec
-from cloudai_scheduler.cluster.neighbours import KEPT_REQUIREMENTS, KEPT_SELECTIONS, Neighbour, Neighbours
+from cloudai_scheduler.cluster.neighbours import KEPT_SELECTIONS, Neighbour, Neighbours
 from cloudai_scheduler.cluster.selector import (
     MOST_REQUIREMENTS,
     MOST_TERMS,
     NOTHING,
-    LabelTest,
-    Matcher,
     Scope,
     Selection,
     matcher,
@@ -120,19 +118,6 @@ def test_what_is_kept_is_bounded() -> None:
     for number in range(2 * KEPT_SELECTIONS):
         neighbours.counts(selection(str(number)), 1)
     assert len(neighbours._kept) == KEPT_SELECTIONS  # noqa: SLF001  that is what is tested
-
-
-def test_what_is_tried_on_each_pod_is_bounded() -> None:
-    """Many selections of a thousand requirements each would cost every pod that comes or goes."""
-    neighbours = Neighbours()
-    tests = tuple(LabelTest(str(number), "DoesNotExist", frozenset()) for number in range(1000))
-    for number in range(100):
-        everywhere = matcher(LabelSelector())
-        own = Matcher((*tests, LabelTest("own", "In", frozenset({str(number)}))))
-        neighbours.counts(Selection((Scope(frozenset(), everywhere, own),)), 1)
-    kept = neighbours._kept  # noqa: SLF001  that is what is tested
-    assert sum(selection.size for selection in kept) == neighbours._kept_size  # noqa: SLF001
-    assert KEPT_REQUIREMENTS - 1100 < neighbours._kept_size <= KEPT_REQUIREMENTS  # noqa: SLF001
 
 
 def test_of_a_pod_that_names_too_much_the_first_terms_count() -> None:
