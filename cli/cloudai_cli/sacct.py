@@ -2,7 +2,9 @@
 
 Every job of one node that completed is a task: its arrival is its submission, its run time what it took, and the time
 limit that its user gave is a declared run time. A GPU type that a job asked for (`ReqTRES`, if it is there) restricts
-its task to the product of that name. Times are as sacct wrote them, taken as UTC: only their differences count.
+its task to the product of that name. With `Eligible` a job comes once nothing but a machine is missing, with
+`ElapsedRaw` its run time is without suspensions. Times are as sacct wrote them, taken as UTC: only their differences
+count.
 """
 
 import csv
@@ -20,8 +22,13 @@ from cloudai_rts.contract import CPU, MAX_SECONDS, MEMORY
 
 FIELDS: Final = ("JobID", "JobName", "User", "Submit", "Start", "End", "Timelimit", "State", "NNodes", "AllocTRES")
 ASKED: Final = "ReqTRES"
-COMMAND: Final = f"sacct --allusers --parsable2 --starttime=2026-01-01 --format={','.join((*FIELDS, ASKED))}"
+ELIGIBLE: Final = "Eligible"
+ELAPSED: Final = "ElapsedRaw"
+OPTIONAL: Final = (ASKED, ELIGIBLE, ELAPSED)
+COMMAND: Final = f"TZ=UTC sacct --allusers --parsable2 --starttime=2026-01-01 --format={','.join((*FIELDS, *OPTIONAL))}"
 _STEP: Final = "."
+_HETEROGENEOUS: Final = "+"
+_PART: Final = re.compile(r"gres/(?:shard|mps)\b")
 _TYPED: Final = "gres/gpu:"
 _COMPLETED: Final = "COMPLETED"
 _UNITS: Final = {"": 1 << 20, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
@@ -43,7 +50,7 @@ def read(text: str) -> tuple[list[Run], Counter[str]]:
         for row in reader:
             if _STEP in (row["JobID"] or ""):
                 continue
-            run = _run({name: row.get(name) or "" for name in (*FIELDS, ASKED)})
+            run = _run({name: row.get(name) or "" for name in (*FIELDS, *OPTIONAL)})
             if isinstance(run, Run):
                 runs.append(run)
             else:
@@ -59,7 +66,14 @@ def _run(row: Mapping[str, str]) -> Run | str:
         return "did not complete"
     if row["NNodes"] != "1":
         return "ran on several nodes"
+    if _HETEROGENEOUS in row["JobID"]:
+        return "are parts of a heterogeneous job"
+    if any(_PART.match(name) for name in _amounts(row["AllocTRES"])):
+        return "ask for parts of a GPU (shards, MPS)"
     submitted, started, ended = (_moment(row[name]) for name in ("Submit", "Start", "End"))
+    submitted = _moment(row[ELIGIBLE]) or submitted  # before, it waited for others, not for a machine
+    if started is not None and _COUNT.fullmatch(row[ELAPSED]):
+        ended = started + float(row[ELAPSED])  # without the time in which it was suspended
     if submitted is None or started is None or ended is None or not 0 < ended - started <= MAX_SECONDS:
         return "have no times, or contradicting ones"
     requests = _requests(row["AllocTRES"])

@@ -205,11 +205,13 @@ def keep_room(
     if claim is None or task.deadline is None or now >= task.deadline:
         return None
     slots = np.flatnonzero(candidates.eligible)
-    if not candidates.kept.has_place_for(claim, slots):
+    machines = int(np.count_nonzero(fleet.allocatable(task.gpu_resource)[fleet.present] > 0))
+    if not candidates.kept.has_place_for(claim, slots, machines):
         return None
     room = Room(*(fleet.available(name)[slots] for name in (task.gpu_resource, CPU, MEMORY)))
     rows, upper = running.rows(task.gpu_resource), policy.upper_runtime(task, amounts, slots)
-    chosen = candidates.kept.choose(claim, slots, room, rows, upper, now, policy.document.Runtime.Shape)
+    shape = policy.document.Runtime.Shape
+    chosen = candidates.kept.choose(claim, slots, room, rows, upper, now, shape, machines)
     if chosen is None:
         return None
     if round(task.gpu) >= int(fleet.allocatable(task.gpu_resource)[slots].max()):

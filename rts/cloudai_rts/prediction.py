@@ -69,14 +69,14 @@ def class_factors(task_type: str, class_names: list[str], runtime: RuntimeModel,
     """u[type, class] for each class name. A class never seen has 0, for tasks `on_gpu` what its product lets expect.
 
     What products let expect is moved by as much as the classes that were seen are off from it on average. Where none
-    was, a run time is taken to be one on a middling product of those there.
+    was, a run time is one on the reference class, or on a middling product of those there.
     """
     known = runtime.U.get(task_type, {})
     guessed = {name: products.log_factor(name) for name in class_names} if on_gpu else {}
     cold = {name: guess for name, guess in guessed.items() if guess is not None}
     off = [known[name] - guess for name, guess in cold.items() if name in known]
     if cold and not off:
-        off = [-statistics.fmean(cold.values())]
+        off = [-cold.get(runtime.ReferenceClass, statistics.fmean(cold.values()))]
     cold = {name: guess + statistics.fmean(off) for name, guess in cold.items()}
     return np.array([known.get(name, cold.get(name, 0.0)) for name in class_names], np.float64)
 

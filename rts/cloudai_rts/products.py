@@ -56,12 +56,17 @@ PRODUCTS: Final[Mapping[str, Product]] = {
 (Instinct) and Intel (Gaudi); the SXM or OAM variant where there are several."""
 _BY_TOKEN: Final = {name.upper(): product for name, product in PRODUCTS.items()}
 _BASE: Final = PRODUCTS["V100"]
+_PART: Final = re.compile(r"-MIG-|-SHARED\b|\bGRID-|\bvGPU\b", re.IGNORECASE)
 _LARGE_MEMORY: Final = re.compile(r"80G", re.IGNORECASE)
 
 
 def product_of(node_class: str) -> Product | None:
-    """The product that a class of nodes is named after, such as `NVIDIA-A100-SXM4-80GB`; None for others and slices."""
-    if "/" in node_class:
+    """The product that a class of nodes is named after, such as `NVIDIA-A100-SXM4-80GB`; None for others and slices.
+
+    Where all of a node is sliced or shared in one way, the device plug-in's label says so: `...-MIG-1g.10gb`,
+    `...-SHARED`; a virtual GPU's is `GRID-...`.
+    """
+    if "/" in node_class or _PART.search(node_class):
         return None
     for token in re.split(r"[^A-Za-z0-9]+", node_class.upper()):
         if token in _BY_TOKEN:

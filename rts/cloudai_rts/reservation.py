@@ -8,6 +8,7 @@ are later than a median. A node is kept from tasks with a deadline only, and nev
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -105,14 +106,15 @@ class Reservations:
                 left = Room(spare.gpus - asked.gpus, spare.cpu - asked.cpu, spare.memory - asked.memory)
                 self.kept[name] = replace(reservation, spare=left)
 
-    def has_place_for(self, claim: Claim, slots: IntArray) -> bool:
-        """Whether the task needs a node kept, and one more may be, of those that suit it."""
-        if claim.request.gpus < MIN_GPUS:
+    def has_place_for(self, claim: Claim, slots: IntArray, machines: int) -> bool:
+        """Whether the task needs a node kept, and one more may be: of those that suit it, and of all `machines`.
+
+        A task may name nodes, and another one others: of all that have such devices no more may be kept either.
+        """
+        if claim.request.gpus < MIN_GPUS or len(slots) < LEAST_NODES:
             return False
-        others = self._others(claim, slots)
-        own = sum(reservation.claim.tenant == claim.tenant for reservation in others)
-        most, most_own = (max(1, math.floor(share * len(slots))) for share in (MOST_KEPT, MOST_OF_TENANT))
-        return len(slots) >= LEAST_NODES and len(others) < most and own < most_own
+        everywhere = [reservation for name, reservation in self.kept.items() if name != claim.name]
+        return _has_place(claim, self._others(claim, slots), len(slots)) and _has_place(claim, everywhere, machines)
 
     def _others(self, claim: Claim, slots: IntArray) -> list[Reservation]:
         """The reservations of others that the task must respect, on nodes that suit it."""
@@ -141,6 +143,7 @@ class Reservations:
         run_seconds: FloatArray,
         now: float,
         shape: Shape = NORMAL_SHAPE,
+        machines: int | None = None,
     ) -> Reservation | None:
         """Choose the node on which the task will end first, among those that suit it: `slots` (ascending), `room`.
 
@@ -148,7 +151,7 @@ class Reservations:
         upper quantile by node, `now` in seconds since the epoch, `shape` how run times scatter. Of many nodes those are
         looked at that have most free.
         """
-        if not self.has_place_for(claim, slots):
+        if not self.has_place_for(claim, slots, len(slots) if machines is None else machines):
             return None
         others = [reservation for name, reservation in self.kept.items() if name != claim.name]
         looked_at = np.sort(np.argsort(-room.gpus, kind="stable")[:MOST_LOOKED_AT])
@@ -159,6 +162,13 @@ class Reservations:
         if not math.isfinite(start[at]):
             return None
         return Reservation(claim, int(slots[at]), float(start[at]), spare.at(np.array([at])))
+
+
+def _has_place(claim: Claim, others: Sequence[Reservation], nodes: int) -> bool:
+    """Whether so many nodes may have one more kept, and the task's tenant one more of them."""
+    own = sum(reservation.claim.tenant == claim.tenant for reservation in others)
+    most, most_own = (max(1, math.floor(share * nodes)) for share in (MOST_KEPT, MOST_OF_TENANT))
+    return len(others) < most and own < most_own
 
 
 def is_needed(reservation: Reservation, run_seconds: float, now: float, is_kept: bool) -> bool:

@@ -75,9 +75,22 @@ def test_a_trace_that_can_be_read_again() -> None:
     assert [task.name for task in again] == [task.name for task in found.tasks]
     assert [task.arrival_s for task in again] == [0.0, 100.0, 200.0, 300.0]
     assert {(task.type, task.gpu, task.expected_runtime_s, task.user) for task in again} == {
-        ("gpu-inference", 1, 60.0, "ml")
+        ("gpu-inference", 1, None, "ml")
     }
-    assert again[3].deadline_s == pytest.approx(300.0 + 120.0)
+    assert {task.sla_multiplier for task in again} == {2.0}  # all of one workload, so its median is that of the type
+
+
+def test_what_its_like_took_is_no_word_of_its_users() -> None:
+    """It is known afterwards only: it sets the deadline, and no policy hears of it."""
+    lengths = [("short", 10.0)] * 5 + [("long", 1000.0)] * 3
+    runs = [
+        Run(f"u{i}", f"n/{name}-{i}", f"n/Job/{name}", 0.0, 0.0, seconds, {"cpu": 1.0})
+        for i, (name, seconds) in enumerate(lengths)
+    ]
+    tasks = to_trace(runs, 2.0).tasks
+    assert {task.expected_runtime_s for task in tasks} == {None}
+    assert {task.deadline_s for task in tasks} == {None}
+    assert {task.sla_multiplier * 10.0 for task in tasks} == {20.0, 2000.0}  # times the median of the type
 
 
 @pytest.mark.parametrize(
@@ -99,7 +112,7 @@ def test_names_of_workloads(name: str, workload: str) -> None:
 def test_few_of_a_kind_are_judged_by_their_type() -> None:
     """Two pods say nothing about a workload."""
     runs = [Run(f"u{i}", f"n/p{i}", f"n/Pod/p{i}", 0.0, 0.0, 10.0 * (i + 1), {"cpu": 1.0}) for i in range(5)]
-    assert {task.expected_runtime_s for task in to_trace(runs, 2.0).tasks} == {30.0}
+    assert {task.sla_multiplier for task in to_trace(runs, 2.0).tasks} == {2.0}
     assert to_trace([], 2.0).tasks == []
 
 

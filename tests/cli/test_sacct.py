@@ -47,7 +47,7 @@ def test_the_type_that_a_job_asked_for(asked: str, products: set[str]) -> None:
 
 @pytest.mark.parametrize(
     ("tres", "gpus"),
-    [("gres/gpu=2,gres/gpu:a100=2", 2.0), ("gres/gpu:a100=2,gres/gpu:h100=1", 3.0), ("gres/shard=2", None)],
+    [("gres/gpu=2,gres/gpu:a100=2", 2.0), ("gres/gpu:a100=2,gres/gpu:h100=1", 3.0), ("gres/nic=2", None)],
 )
 def test_gpus_of_a_job(tres: str, gpus: float | None) -> None:
     """In all where that stands there, else the sum over the types."""
@@ -62,6 +62,9 @@ def test_gpus_of_a_job(tres: str, gpus: float | None) -> None:
         ({"NNodes": "4"}, "ran on several nodes"),
         ({"Start": "Unknown"}, "have no times, or contradicting ones"),
         ({"End": "2026-03-01T10:00:00"}, "have no times, or contradicting ones"),
+        ({"JobID": "11+1"}, "are parts of a heterogeneous job"),
+        ({"AllocTRES": "cpu=8,gres/shard=2"}, "ask for parts of a GPU (shards, MPS)"),
+        ({"AllocTRES": "cpu=8,gres/mps:a100=50"}, "ask for parts of a GPU (shards, MPS)"),
         ({"AllocTRES": ""}, "say nothing of their CPUs"),
         ({"AllocTRES": "cpu=\u00b2"}, "say nothing of their CPUs"),
         ({"AllocTRES": "cpu=" + "9" * 400}, "say nothing of their CPUs"),
@@ -72,6 +75,15 @@ def test_what_is_left_out_is_counted(fields: dict[str, str], why: str) -> None:
     runs, left_out = sacct.read(HEADER + line(**fields) + line(JobID="17.batch") + line(JobID="18"))
     assert [run.uid for run in runs] == ["18"]
     assert left_out == {why: 1}
+
+
+def test_waits_for_others_and_suspensions_are_left_out() -> None:
+    """The job before it ended at 10:02; of the hour it was suspended for 40 minutes."""
+    header = HEADER.replace("\n", "|Eligible|ElapsedRaw\n")
+    [run], _ = sacct.read(header + line().replace("\n", "|2026-03-01T10:02:00|1200\n"))
+    assert (run.seconds, run.started - run.created) == (1200.0, 180.0)
+    [usual], _ = sacct.read(header + line().replace("\n", "|Unknown|\n"))
+    assert (usual.seconds, usual.started - usual.created) == (3600.0, 300.0)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """The order of the queue."""
 
-from cloudai_rts.ordering import Standing
+from cloudai_rts.ordering import AGE_CAP_SECONDS, Standing
 
 
 def standing(deadline: float | None, enqueued: float = 0.0, best: float = 10.0, priority: int = 0) -> Standing:
@@ -38,6 +38,14 @@ def test_an_absurd_deadline_overtakes_nobody() -> None:
     absurd, honest = standing(-1e9, enqueued=0.0, best=10.0), standing(250.0, enqueued=0.0)
     for now in (0.0, 599.0, 600.0, 1e6):
         assert honest.key(min(now, 240.0)) < absurd.key(now)
+
+
+def test_a_far_deadline_waits_no_longer_than_the_age_cap() -> None:
+    """Pods without a deadline that keep coming pass it until then, and no more."""
+    far, cap = standing(86_400.0, enqueued=0.0), AGE_CAP_SECONDS
+    for came, is_first in ((cap - 301.0, False), (cap + 1.0, True)):
+        newcomer = Standing(0, None, came, 0.0)
+        assert (far.key(came) < newcomer.key(came)) is is_first
 
 
 def test_becoming_hopeless_is_announced() -> None:

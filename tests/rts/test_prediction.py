@@ -157,6 +157,8 @@ def test_products_are_a_guess_for_classes_that_nobody_ran_on() -> None:
     v100, h100, cpu = prediction.class_factors("t", names, RuntimeModel(), on_gpu=True)
     assert (v100 + h100, cpu) == (pytest.approx(0.0), 0.0)
     assert h100 < -0.3 < 0.3 < v100
+    declared = prediction.class_factors("t", names, RuntimeModel(ReferenceClass="NVIDIA-V100"), on_gpu=True)
+    assert declared.tolist() == pytest.approx([0.0, h100 - v100, 0.0])  # a run time is one on the reference class
     known = RuntimeModel(U={"t": {"NVIDIA-V100": 0.2}})
     learned = prediction.class_factors("t", names, known, on_gpu=True)
     assert learned[0] == 0.2

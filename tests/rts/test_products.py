@@ -35,8 +35,12 @@ def test_names_as_clouds_and_vendors_write_them(node_class: str, product: str) -
 
 
 @pytest.mark.parametrize(
-    "node_class", ["", "64c-256g", "m5.xlarge", "NVIDIA-Q9999", "NVIDIA-A100-SXM4-40GB/mig-1g.5gb"]
-)
+    "node_class",
+    [
+        "", "64c-256g", "m5.xlarge", "NVIDIA-Q9999", "NVIDIA-A100-SXM4-40GB/mig-1g.5gb",
+        "NVIDIA-A100-SXM4-80GB-MIG-1g.10gb", "NVIDIA-H100-80GB-HBM3-SHARED", "Tesla-T4-SHARED", "GRID-A100-4C",
+    ],
+)  # fmt: skip
 def test_nothing_is_made_up(node_class: str) -> None:
     """Of other machines, and of slices, nothing is expected."""
     assert product_of(node_class) is None

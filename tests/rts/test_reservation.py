@@ -175,7 +175,17 @@ def test_reservations_elsewhere_do_not_count() -> None:
     for number in range(3):
         choose(kept, claim(8, f"large-{number}", f"tenant-{number}"), many, *[0] * 25)
     slots = np.arange(25, 30)
-    assert kept.choose(claim(8, "other"), slots, room(*[0] * 5), many, np.full(5, 5.0), NOW) is not None
+    beside = kept.choose(claim(8, "other"), slots, room(*[0] * 5), many, np.full(5, 5.0), NOW, machines=30)
+    assert beside is not None
+
+
+def test_a_tenant_that_names_its_nodes_has_no_larger_share() -> None:
+    """Each of its tasks suits four nodes on which nothing is kept yet: of all machines it may have no more for that."""
+    kept, busy = Reservations(), running(*((slot, 100.0, 8) for slot in range(100)))
+    for number in range(25):
+        slots, own = np.arange(4 * number, 4 * number + 4), claim(8, f"large-{number}", "mallory")
+        kept.renew(own.name, kept.choose(own, slots, room(*[0] * 4), busy, np.full(4, 5.0), NOW, machines=100))
+    assert len(kept.kept) == 15
 
 
 def test_nothing_is_kept_for_a_task_that_is_late_already() -> None:

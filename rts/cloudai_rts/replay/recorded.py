@@ -125,7 +125,7 @@ def world_of(machines: Sequence[Machine], document: Document, works: Sequence[Wo
         (true_type(work.record), work.record.type, work.record.gpu_resource) for work in works
     }:
         names = [class_for(machine.node_class, gpu_resource) for machine in machines]
-        own[name] = np.exp(prediction.class_factors(task_type, names, runtime) + v)
+        own[name] = np.exp(prediction.class_factors(task_type, names, runtime, bool(gpu_resource)) + v)
     return World(
         [machine.node for machine in machines],
         own,
