@@ -145,15 +145,16 @@ def _each_task(samples: Samples, runtimes: RuntimeFit) -> _EachTask:
     work, types = samples.log_runtime - runtimes.log_node_factor(samples), runtime.with_types(samples, runtimes)
     same = identity.identities(samples, work, types.log_tau)
     expected = identity.expected(samples, same, types.log_tau, types.sigma)
-    says_more = expected.sd < types.sigma[samples.type]
+    is_same = expected.sd < types.sigma[samples.type]
     declared = indications(samples, work, samples.log_declared, expected, COLD_DECLARED)
     expected = heard(samples, samples.log_declared, declared, expected)
     allowed = indications(samples, work, samples.log_allowed, expected, COLD_ALLOWED)
     expected = heard(samples, samples.log_allowed, allowed, expected)
-    says_more |= says_something(samples, samples.log_declared, declared)
-    says_more |= says_something(samples, samples.log_allowed, allowed)
-    log_sd = np.where(says_more, np.hypot(expected.sd, NODE_LOG_SD), expected.sd)
-    base = np.where(says_more, expected.log, np.nan)
+    by_words = says_something(samples, samples.log_declared, declared)
+    by_words |= says_something(samples, samples.log_allowed, allowed)
+    # History's own spread holds that of nodes, as the scheduler has it (`prediction.estimate`).
+    log_sd = np.where(by_words, np.hypot(expected.sd, NODE_LOG_SD), expected.sd)
+    base = np.where(is_same | by_words, expected.log, np.nan)
     return _EachTask(declared, allowed, same, base, expected, np.clip(log_sd, MIN_LOG_SD, MAX_LOG_SD))
 
 
