@@ -129,7 +129,7 @@ def _served_ms(result: Result) -> float:
 
 
 def bars(results: Sequence[Result]) -> list[Bar]:
-    """Where both ran: half as fast again in every round, half of its CPU, and no more of the API server's and etcd's."""
+    """Where both ran: half as fast again in every round, half of its CPU, no more of the API server's and etcd's."""
     limits = []
     for workload in dict.fromkeys(result.pods for result in results):
         ours = [result for result in results if (result.pods, result.who) == (workload, OURS)]
