@@ -54,7 +54,7 @@ def test_a_trace_out_of_a_prometheus(prometheus: str, tmp_path: Path) -> None:
     done = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     tasks = traces.read_tasks(done.stdout)
-    assert [(task.cpu, task.gpu, task.expected_runtime_s) for task in tasks] == [(3.0, 1, 60.0)] * PODS
+    assert [(task.cpu, task.gpu, task.sla_multiplier) for task in tasks] == [(3.0, 1, 2.0)] * PODS
     assert "6 tasks, 16.7% took longer than 2 x" in done.stderr
     assert "lateness: 16.7% of the deadlines missed" in done.stderr
     assert [(node.node, node.gpu_product) for node in traces.read_fleet(fleet.read_text())] == [("n1", "NVIDIA-V100")]
