@@ -143,12 +143,14 @@ def _total(pod: Pod, requests: Callable[[Container], Quantities], usual: Amounts
     sidecars: Amounts = {}
     peak: Amounts = {}
     for container in pod.spec.initContainers:
-        amounts = _amounts(requests(container), usual)
+        is_sidecar = container.restartPolicy == "Always"
         # Only what this container names can be a new peak: a pod may name thousands of resources in thousands of them.
-        beside = {name: sidecars.get(name, 0) + amount for name, amount in amounts.items()}
-        _raise(peak, beside)
-        if container.restartPolicy == "Always":
-            sidecars |= beside
+        for name, amount in _amounts(requests(container), usual).items():
+            beside = sidecars.get(name, 0) + amount
+            if beside > peak.get(name, 0):
+                peak[name] = beside
+            if is_sidecar:
+                sidecars[name] = beside
     _add(total, sidecars)
     _raise(total, peak)
     return total
@@ -158,7 +160,8 @@ def _amounts(given: Quantities, usual: Amounts | None) -> Amounts:
     """Of one container."""
     if usual is None:
         return amounts_of(given)
-    return {**usual, **amounts_of({name: given[name] for name in usual if name in given})} if given else usual
+    named = {name: given[name] for name in usual if name in given} if given else None
+    return {**usual, **amounts_of(named)} if named else usual
 
 
 def _pod_level(pod: Pod, is_infeasible: bool) -> Amounts:

@@ -39,10 +39,13 @@ class Shares:
         """Count what a pod on a node holds (`sign=-1`: it is gone)."""
         held = self._held.setdefault(namespace, Counter())
         for resource, amount in amounts.items():
-            if resource != PODS:
-                held[resource] += sign * amount
-                if not held[resource]:
-                    del held[resource]
+            if resource == PODS:
+                continue
+            rest = held.get(resource, 0) + sign * amount
+            if rest:
+                held[resource] = rest
+            else:
+                held.pop(resource, None)
         if not held:
             del self._held[namespace]
 
