@@ -104,3 +104,108 @@ def test_what_history_lacks_of_a_task_that_is_gone(world: WorldClass) -> None:
         ("running", "Deleted", 90.0),
     ]
     assert task.status.attempts[2].outcome == ""
+
+
+def start_error(one: Any, node: str, message: str = "") -> None:
+    """The runtime cannot start the container on a node."""
+    one.bind(node)
+    ended = {"exitCode": 128, "reason": "StartError", "message": message, "startedAt": "1970-01-01T00:00:00Z"}
+    state = {"terminated": ended}
+    one.report("Failed", containerStatuses=[{"name": "task", "state": state}])
+
+
+def test_a_container_that_never_started_is_tried_elsewhere(world: WorldClass) -> None:
+    """No start, no run time, no failure of the Task's; the next pod names the node to be avoided."""
+    one = world(backoffLimit=0)
+    one.settle()
+    start_error(one, "broken")
+    one.settle()
+    attempt = one.task.status.attempts[0]
+    assert (attempt.outcome, attempt.startTime, attempt.startFailed) == ("Rejected", "", True)
+    assert (one.task.status.failed, one.task.status.rejected) == (0, 1)
+    one.step(10)
+    assert one.pod().metadata.annotations["cloudai.dev/avoided-nodes"] == "broken"
+
+
+def test_what_cannot_be_started_anywhere_is_the_tasks_own_fault(world: WorldClass) -> None:
+    """A typo burns three attempts, not twenty, and the runtime's words are told."""
+    one = world()
+    one.settle()
+    for node in ("a", "b", "c"):
+        start_error(one, node)
+        one.settle()
+        one.step(400)
+    assert one.condition("Failed") == ("True", "StartFailed")
+    message = one.task.status.condition("Failed").message
+    assert "on a, b, c" in message
+    assert "StartError" in message
+    assert one.task.status.attemptCount == 3
+
+
+def drained(one: Any, node: str) -> None:
+    """It ran for a minute, and its node was drained."""
+    one.bind(node)
+    begun = timestamp.whole_seconds(one.now)
+    one.report("Running", containerStatuses=[{"name": "task", "state": {"running": {"startedAt": begun}}}])
+    one.step(60)
+    ended = {"exitCode": 143, "startedAt": begun, "finishedAt": timestamp.whole_seconds(one.now)}
+    status = [{"name": "task", "state": {"terminated": ended}}]
+    one.report("Failed", conditions=[{"type": "DisruptionTarget", "status": "True"}], containerStatuses=status)
+
+
+def test_faults_of_several_nodes_are_not_the_tasks_own(world: WorldClass) -> None:
+    """Each had its own, and in between the Task has started: it is no typo."""
+    one = world()
+    one.settle()
+    for node, error in (
+        ("a", "device error 17"),
+        ("b", None),
+        ("c", "device error 18"),
+        ("d", None),
+        ("e", "device error 19"),
+        ("f", "no space left on device"),
+        ("g", "device error 20"),
+    ):
+        if error is None:
+            drained(one, node)
+        else:
+            start_error(one, node, error)
+        one.settle()
+        assert one.condition("Failed")[0] != "True"
+        one.step(400)
+    for node in ("h", "i"):
+        start_error(one, node, "device error 4711")
+        one.settle()
+        one.step(400)
+    assert one.condition("Failed") == ("True", "StartFailed")
+    assert "3 times (on g, h, i)" in one.task.status.condition("Failed").message
+
+
+def test_a_cluster_whose_network_is_away_fails_no_task(world: WorldClass) -> None:
+    """However many nodes it is away on."""
+    one = world(sla={"finishWithin": "5h"})
+    one.settle()
+    for node in ("a", "b", "c", "d"):
+        one.bind(node)
+        waiting = [{"name": "task", "state": {"waiting": {"reason": "ContainerCreating"}}}]
+        missing = [{"type": "PodReadyToStartContainers", "status": "False"}]
+        one.report("Pending", conditions=missing, containerStatuses=waiting)
+        one.step()
+        one.step(one.rules.start_seconds)
+        one.settle()
+        one.step(400)
+    assert one.condition("Failed")[0] != "True"
+    assert [attempt.outcome for attempt in one.task.status.attempts[:4]] == ["Rejected"] * 4
+
+
+def test_one_broken_node_is_not_the_tasks_own_fault(world: WorldClass) -> None:
+    """Three failures there are none of the Task's; where no other node can be had it ends after six."""
+    one = world()
+    one.settle()
+    for number in range(6):
+        assert one.condition("Failed")[0] != "True", number
+        start_error(one, "broken")
+        one.settle()
+        one.step(400)
+    assert one.condition("Failed") == ("True", "StartFailed")
+    assert "6 times (on broken)" in one.task.status.condition("Failed").message
