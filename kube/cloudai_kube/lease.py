@@ -9,8 +9,10 @@ import asyncio
 import logging
 import os
 import random
+import socket
 import threading
 import time
+import uuid
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
@@ -208,6 +210,11 @@ class Election:
                 _log.critical("lease %s/%s was not renewed in time: exiting", self.namespace, self.name)
                 self.exit_process(LOST_EXIT_CODE)
                 return
+
+
+def candidate(transport: Transport, namespace: str, name: str, timing: LeaseTiming) -> Election:
+    """This process as a candidate, under a name that no other one has."""
+    return Election(transport, namespace, name, f"{socket.gethostname()}_{uuid.uuid4()}", timing)
 
 
 async def fresh_holder(transport: Transport, namespace: str, name: str) -> str | None:

@@ -4,8 +4,6 @@ import asyncio
 import logging
 import os
 import signal
-import socket
-import uuid
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -16,7 +14,7 @@ from prometheus_client import CollectorRegistry
 from cloudai_kube import class_rules, connection, logs
 from cloudai_kube.errors import ConfigurationError, KubeError
 from cloudai_kube.events import Recorder, Subject
-from cloudai_kube.lease import Election, LeaseTiming
+from cloudai_kube.lease import Election, LeaseTiming, candidate
 from cloudai_kube.objects import ConfigMap, Meta, Node, Pod
 from cloudai_kube.reflector import Reflector, silent
 from cloudai_kube.request_counts import RequestCounts
@@ -114,8 +112,7 @@ class Process:
         timing = LeaseTiming(
             settings.lease_duration_seconds, settings.lease_renew_deadline_seconds, settings.lease_retry_seconds
         )
-        identity = f"{socket.gethostname()}_{uuid.uuid4()}"
-        return Election(transport, settings.namespace, contract.OPERATOR_NAME, identity, timing)
+        return candidate(transport, settings.namespace, contract.OPERATOR_NAME, timing)
 
     async def _serve(
         self,

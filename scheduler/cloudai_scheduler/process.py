@@ -4,8 +4,6 @@ import asyncio
 import logging
 import os
 import signal
-import socket
-import uuid
 from collections import Counter
 from collections.abc import Coroutine
 from functools import partial
@@ -18,7 +16,7 @@ from cloudai_kube import class_rules, connection
 from cloudai_kube.class_rules import Rules
 from cloudai_kube.errors import KubeError
 from cloudai_kube.events import Recorder, Subject
-from cloudai_kube.lease import Election, LeaseTiming
+from cloudai_kube.lease import Election, LeaseTiming, candidate
 from cloudai_kube.objects import ConfigMap, Meta, Namespace, Node, Pod, PodDisruptionBudget
 from cloudai_kube.reflector import Reflector, silent
 from cloudai_kube.request_counts import RequestCounts
@@ -134,8 +132,7 @@ class Process:
         timing = LeaseTiming(
             settings.lease_duration_seconds, settings.lease_renew_deadline_seconds, settings.lease_retry_seconds
         )
-        identity = f"{socket.gethostname()}_{uuid.uuid4()}"
-        return Election(transport, settings.namespace, settings.scheduler_name, identity, timing)
+        return candidate(transport, settings.namespace, settings.scheduler_name, timing)
 
     def _rules(self) -> Rules:
         """What other processes have to read as this one does."""
