@@ -86,7 +86,7 @@ async def test_one_namespaces_broken_webhook_holds_up_nobody_else() -> None:
             recorder.warning(Subject("v1", "Pod", "broken", f"p{number}", f"uid-{number}"), "Bad", "text")
         for number in range(20):
             recorder.warning(Subject("v1", "Pod", "ns", f"q{number}", f"uid-q{number}"), "Fine", "text")
-        await until(lambda: len(server.objects.get(EVENTS, {})) == 20, 2.0)
+        await until(lambda: len(server.objects.get(EVENTS, {})) == 20, 6.0)
 
 
 async def test_what_is_refused_is_dropped() -> None:

@@ -67,8 +67,8 @@ async def test_metrics_tell_of_moves_filters_and_promises() -> None:
             here.server.put(PODS, a_pod(name))
         await here.bound("p", *names)
         sample = here.scheduler.metrics.registry.get_sample_value
+        await until(lambda: sample("cloudai_scheduler_late_probability_count") == 1)
         assert sample("cloudai_scheduler_queue_incoming_pods_total", {"queue": "active", "event": "PodAdd"}) == 11
         timed = sample("cloudai_scheduler_plugin_execution_duration_seconds_count", {"plugin": "NodeResourcesFit"})
         assert timed == 1
-        assert sample("cloudai_scheduler_late_probability_count") == 1
         assert sample("cloudai_scheduler_predicted_lateness_seconds_bucket", {"le": "0.0"}) == 1
