@@ -36,7 +36,7 @@ CertificateFiles = tuple[str, str | None]
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """Who we are: a token that is read when needed, or a client certificate, or both."""
+    """The identity of this process: a token that is read when needed, a client certificate, or both."""
 
     token: Token
     certificate: CertificateFiles | None = None

@@ -124,7 +124,7 @@ def _start_failures(status: TaskStatus) -> list[Attempt]:
 
 
 def _kind(message: str) -> str:
-    """What is the same in the words of several nodes: they differ in numbers, and an image that is missing has many."""
+    """The words that several nodes share: they differ in numbers, and for a missing image there are many reasons."""
     return _IMAGE if _OF_IMAGES.search(message) else _NUMBERS.sub("#", message)
 
 

@@ -43,7 +43,7 @@ async def test_repetitions_are_counted_on_one_event() -> None:
 async def test_an_object_has_so_many_events_and_others_have_theirs() -> None:
     """A flapping object must not drown the others."""
     async with running() as (server, transport), recording(transport) as recorder:
-        recorder.limit.burst = recorder.limit._tokens = 1000.0  # noqa: SLF001
+        recorder.limit = WriteLimit(burst=1000.0)
         for number in range(100):
             recorder.warning(POD, "Flaps", f"{number}")
         recorder.normal(Subject("v1", "Pod", "ns", "q", "uid-q"), "Scheduled", "fine")

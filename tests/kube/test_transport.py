@@ -146,7 +146,7 @@ async def test_a_rotated_client_certificate_is_shown_after_a_401(tmp_path: Path)
         accepted = "old"
         assert (await transport.get(PATH, Pod)).metadata.name == "old"
         accepted = "new"
-        connection._renewed_at = -1e9  # noqa: SLF001
+        connection._renewed_at = -1e9  # noqa: SLF001  a while later once more
         rotate(new)
         names = await asyncio.gather(*(transport.get(PATH, Pod) for _ in range(20)))
         assert {pod.metadata.name for pod in names} == {"new"}  # each of those that were refused together

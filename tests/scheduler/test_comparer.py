@@ -42,7 +42,7 @@ async def test_everything_that_may_be_lost_is_seen() -> None:
         comparer = Comparer(here.scheduler.binder.transport, here.scheduler, 0.0, 0.05)
         assert await comparer.compare() == []
         state, tell = here.scheduler.state, here.server.tell
-        here.server.tell = lambda *_: None  # type: ignore[method-assign]
+        here.server.tell = lambda *_: None  # type: ignore[method-assign]  # events are lost
         here.server.put(NODES, {**a_node("b"), "spec": {"unschedulable": True}})
         assert [found.text for found in await comparer.compare()] == [
             "node b has other labels, taints or amounts than we know"
@@ -72,7 +72,7 @@ async def test_everything_that_may_be_lost_is_seen() -> None:
             "the neighbours counted in namespace ns are not its pods",
             "namespace ns holds other amounts than its pods do",
         }
-        here.server.tell = tell  # type: ignore[method-assign]
+        here.server.tell = tell  # type: ignore[method-assign]  # they arrive again
 
 
 async def test_events_under_way_are_no_difference() -> None:
@@ -80,12 +80,12 @@ async def test_events_under_way_are_no_difference() -> None:
     async with cluster("a") as here:
         comparer = Comparer(here.scheduler.binder.transport, here.scheduler, 0.0, 0.2)
         tell, held = here.server.tell, []
-        here.server.tell = lambda *told: held.append(told)  # type: ignore[method-assign]
+        here.server.tell = lambda *told: held.append(told)  # type: ignore[method-assign]  # they are late
         here.server.put(PODS, a_pod("r", spec={"nodeName": "a"}))
         here.server.put(NODES, a_node("b"))
         comparing = asyncio.create_task(comparer.compare())
         await asyncio.sleep(0.1)
-        here.server.tell = tell  # type: ignore[method-assign]
+        here.server.tell = tell  # type: ignore[method-assign]  # they arrive again
         for told in held:
             tell(*told)
         assert await comparing == []

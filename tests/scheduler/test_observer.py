@@ -136,7 +136,7 @@ def test_a_node_that_was_full_stays_outside_though_others_came_later() -> None:
 
 
 def test_what_a_list_tells_is_not_judged() -> None:
-    """Nobody knows what was so at the bind; nor before all has been listed."""
+    """The state at the bind is not known then; before all has been listed it is not known either."""
     rig = Rig("a")
     rig.see("p")
     body = a_pod("p", spec={"schedulerName": "default-scheduler", "nodeName": "a"})

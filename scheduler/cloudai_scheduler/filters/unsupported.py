@@ -53,7 +53,7 @@ IRRELEVANT_IN_CONTAINERS: Final = frozenset(
 )  # fmt: skip
 """Fields of a container (core/v1, 1.37) that ask nothing of a node."""
 MOST_CONTAINERS: Final = 256
-"""Whose fields are looked at: that reads them a second time, and no kubelet can run a pod with more."""
+"""A pod with more of one kind waits: their fields are read a second time, and no kubelet can run so many."""
 _TOO_MUCH: Final = f"more than {MOST_REQUIREMENTS} requirements, values and namespaces"
 _UNKNOWN: Final = re.compile(r"unknown field `(?P<field>[^`]*)`(?: - at `\$(?P<path>[^`]*)`)?")
 

@@ -1,4 +1,4 @@
-"""What is learned together: spreads as the scheduler has them, so that what people are told comes true."""
+"""The whole fit: it has the spreads that the scheduler has, so that what people are told comes true."""
 
 import math
 
